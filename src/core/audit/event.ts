@@ -1,0 +1,31 @@
+import type { Instant } from "../time.ts"
+
+/** What happened, for the security team. Never holds a token, a key or a raw body. @see INV-33 */
+export type AuditEvent =
+  | (Common & {
+      readonly type: "svid.granted"
+      readonly kind: "x509" | "jwt"
+      readonly spiffeId: string
+      readonly serial: string
+      readonly rule: string
+      readonly revision: string
+      readonly degraded: boolean
+    })
+  | (Common & {
+      readonly type: "svid.refused"
+      readonly kind: "x509" | "jwt"
+      readonly code: string
+      readonly reason: string
+    })
+  | (Common & {
+      readonly type: "authority.created" | "authority.adopted" | "jwt-key.changed"
+      readonly authority: string
+    })
+
+interface Common {
+  readonly at: Instant
+  /** Who asked, as far as is known: `k8s:<cluster>/<namespace>/<service account>[/<pod>]`, `server`, or `unknown`. */
+  readonly actor: string
+  /** Names the request in logs and in replies. */
+  readonly requestId: string
+}

@@ -1,0 +1,54 @@
+import type { JwtAuthority } from "../core/spiffe/bundle.ts"
+import type { TrustDomain } from "../core/spiffe/id.ts"
+import type { Instant } from "../core/time.ts"
+
+/** The state that must not fork: which authorities a trust domain has. Only public material and names of keys. */
+export interface AuthorityRecord {
+  readonly trustDomain: TrustDomain
+  /** Random; new when the state is created or restored. @see INV-24 */
+  readonly incarnation: string
+  /** Compare-and-swap token, from 1. */
+  readonly revision: number
+  /** Grows with every change that consumers can see. */
+  readonly epoch: number
+  readonly roots: readonly RootRecord[]
+  readonly jwtKeys: readonly JwtKeyRecord[]
+}
+
+export interface RootRecord {
+  readonly keyId: string
+  /** DER. */
+  readonly certificate: Uint8Array
+  readonly notAfter: Instant
+  readonly state: "active" | "retired"
+}
+
+export interface JwtKeyRecord extends JwtAuthority {
+  readonly keyId: string
+  /** @see JWKS-03 */
+  readonly state: "next" | "active" | "retired"
+  /** When it entered this state. */
+  readonly since: Instant
+}
+
+/** An issuing authority of one process, written down before it signs for the first time. */
+export interface IssuingRecord {
+  /** Hex of its subject key identifier. */
+  readonly authorityId: string
+  readonly certificate: Uint8Array
+  readonly rootKeyId: string
+  readonly notAfter: Instant
+}
+
+/** All writes are durable when they resolve. An error from a write means "unknown": read again before you go on. @see INV-25 */
+export interface AuthorityJournal {
+  /** `undefined`: this store was never initialised. */
+  read(): Promise<AuthorityRecord | undefined>
+  /** @throws IdentityError `already-exists` */
+  create(record: AuthorityRecord): Promise<void>
+  /** Replace revision `record.revision - 1` by `record`. @throws IdentityError `conflict` when another one was first */
+  replace(record: AuthorityRecord): Promise<void>
+  adoptIssuing(issuing: IssuingRecord): Promise<void>
+  /** @throws IdentityError `not-found` */
+  readIssuing(authorityId: string): Promise<IssuingRecord>
+}

@@ -1,0 +1,81 @@
+import type { IdentityError } from "../core/errors.ts"
+import type { TrustSnapshot } from "../core/spiffe/bundle.ts"
+import type { SpiffeId, TrustDomain } from "../core/spiffe/id.ts"
+import type { Instant, Seconds } from "../core/time.ts"
+import type { WorkloadKey } from "./keys.ts"
+
+/**
+ * An Assay server as an agent sees it. The caller's proof (its platform token) is the adapter's matter, and is read anew for
+ * every call. Every method throws IdentityError: `not-ready` when the server cannot be reached.
+ */
+export interface IdentityAuthority {
+  /** One result per order, in order. Throws only when the whole call failed. At most 64 orders. */
+  issueX509(orders: readonly X509Order[], signal: AbortSignal): Promise<readonly Outcome<X509Issued>[]>
+  issueJwt(orders: readonly JwtOrder[], signal: AbortSignal): Promise<readonly Outcome<JwtIssued>[]>
+  /** The current snapshot at once, then the newest on each change, until the stream ends or `signal` aborts. */
+  subscribe(signal: AbortSignal): Subscription
+}
+
+export type Outcome<T> =
+  | { readonly kind: "issued"; readonly value: T }
+  | { readonly kind: "failed"; readonly error: IdentityError }
+
+export interface X509Order {
+  readonly spiffeId: SpiffeId
+  readonly key: WorkloadKey
+}
+
+export interface X509Issued {
+  readonly spiffeId: SpiffeId
+  readonly hint: string
+  /** DER, leaf first, without the root. */
+  readonly chain: readonly Uint8Array[]
+  readonly notAfter: Instant
+  /** Deliver it only together with, or after, a snapshot of at least this epoch. */
+  readonly epoch: number
+}
+
+export interface JwtOrder {
+  readonly spiffeId: SpiffeId
+  readonly audience: readonly string[]
+}
+
+export interface JwtIssued {
+  readonly spiffeId: SpiffeId
+  readonly hint: string
+  /** JWS compact serialization. */
+  readonly token: string
+  readonly expiresAt: Instant
+}
+
+export interface Subscription {
+  /** Ends when the server closed the stream (come back at once); throws IdentityError when it failed (back off). */
+  readonly updates: AsyncIterable<AuthorityUpdate>
+  /** What was done with a snapshot. `nackReason` undefined: adopted. */
+  acknowledge(epoch: number, nackReason: string | undefined): void
+  /** What the consumers behind this agent hold: the full list each time. */
+  report(consumers: readonly ConsumerReport[]): void
+}
+
+export type AuthorityUpdate =
+  | { readonly kind: "snapshot"; readonly snapshot: TrustSnapshot; readonly entitlements: readonly Entitlement[] }
+  | { readonly kind: "renew"; readonly within: Seconds }
+  | { readonly kind: "evict"; readonly reason: string }
+
+/** An identity that the caller may ask for. */
+export interface Entitlement {
+  readonly spiffeId: SpiffeId
+  readonly hint: string
+  readonly x509Ttl: Seconds
+  readonly jwtTtl: Seconds
+  readonly federatesWith: readonly TrustDomain[]
+}
+
+export interface ConsumerReport {
+  /** Envoy node id, or a description of the peer. At most 253 bytes. */
+  readonly name: string
+  readonly kind: "sds" | "workload-api" | "file"
+  /** Epoch its live stream has acknowledged; 0 for none. */
+  readonly epoch: number
+  readonly nackReason: string | undefined
+}
