@@ -1,0 +1,84 @@
+import {
+  Server,
+  ServerCredentials,
+  type ServerOptions,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js"
+import { IdentityError } from "../../core/errors.ts"
+import type { Millis, Seconds } from "../../core/time.ts"
+
+/** A service and what answers it. */
+export interface GrpcService {
+  readonly definition: ServiceDefinition
+  readonly implementation: UntypedServiceImplementation
+}
+
+/** Written bounds of a gRPC listener. */
+export interface GrpcLimits {
+  /** Largest message that is accepted, bytes. */
+  readonly messageBytes: number
+  /** Largest header block that is accepted, bytes. */
+  readonly headerBytes: number
+  readonly streamsPerConnection: number
+  /** A connection is closed gracefully after about this time, so that balancers and certificates take effect. */
+  readonly connectionAge: Seconds | undefined
+}
+
+export interface GrpcListener extends AsyncDisposable {
+  /** The port that was bound; 0 for a unix socket. */
+  readonly port: number
+}
+
+/**
+ * Serve `services` on `address` (`host:port`, port 0 for a free one, or `unix:/absolute/path`). Disposing drains: no new
+ * calls, running ones get `drain` to end, then connections are cut. @throws IdentityError `not-ready` when it cannot bind
+ */
+export async function listenGrpc(
+  address: string,
+  credentials: ServerCredentials | undefined,
+  services: readonly GrpcService[],
+  limits: GrpcLimits,
+  drain: Millis,
+): Promise<GrpcListener> {
+  const server = new Server(options(limits))
+  for (const { definition, implementation } of services) server.addService(definition, implementation)
+  const port = await bind(server, address, credentials ?? ServerCredentials.createInsecure())
+  return { port, [Symbol.asyncDispose]: () => shutDown(server, drain) }
+}
+
+function bind(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials, (cause, port) => {
+      if (cause === null) resolve(address.startsWith("unix:") ? 0 : port)
+      else reject(new IdentityError("not-ready", `cannot listen on ${address}: ${cause.message}`, { cause }))
+    })
+  })
+}
+
+function shutDown(server: Server, drain: Millis): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.forceShutdown(), drain)
+    server.tryShutdown(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}
+
+function options(limits: GrpcLimits): ServerOptions {
+  const age = limits.connectionAge
+  return {
+    "grpc.max_receive_message_length": limits.messageBytes,
+    "grpc.max_metadata_size": limits.headerBytes,
+    "grpc.max_concurrent_streams": limits.streamsPerConnection,
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.enable_channelz": 0,
+    ...(age === undefined
+      ? {}
+      : { "grpc.max_connection_age_ms": age * 1000, "grpc.max_connection_age_grace_ms": CONNECTION_GRACE }),
+  }
+}
+
+const CONNECTION_GRACE: Millis = 30_000

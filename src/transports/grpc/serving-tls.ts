@@ -1,0 +1,52 @@
+import { constants } from "node:crypto"
+import type { SecureServerOptions } from "node:http2"
+import type { SecureContextOptions } from "node:tls"
+import { ServerCredentials } from "@grpc/grpc-js"
+
+/** What a listener proves itself with. PEM; the chain is leaf first. */
+export interface ServingCertificate {
+  readonly chain: string
+  readonly key: string
+}
+
+/**
+ * TLS for a gRPC listener whose certificate can be replaced while it serves. New connections get the new certificate, live
+ * ones go on. There are no session tickets and no session cache, so nobody resumes past a check. @see INV-35
+ */
+export class ServingTls extends ServerCredentials {
+  constructor(certificate: ServingCertificate) {
+    super(LISTENER, contextOf(certificate))
+  }
+
+  replace(certificate: ServingCertificate): void {
+    this.updateSecureContextOptions(contextOf(certificate))
+  }
+
+  override _equals(other: ServerCredentials): boolean {
+    return this === other
+  }
+}
+
+function contextOf(certificate: ServingCertificate): SecureContextOptions {
+  return {
+    cert: certificate.chain,
+    key: certificate.key,
+    minVersion: "TLSv1.2",
+    ciphers: CIPHERS,
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+  }
+}
+
+const CIPHERS = [
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+].join(":")
+
+const LISTENER: SecureServerOptions = { requestCert: false, handshakeTimeout: 10_000 }
