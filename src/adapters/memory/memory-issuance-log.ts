@@ -1,0 +1,80 @@
+import type { AuditEvent } from "../../core/audit/event.ts"
+import { IdentityError } from "../../core/errors.ts"
+import type { Instant } from "../../core/time.ts"
+import type { Intent, IntentResult, IssuanceLog, IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
+import type { FaultyWrite } from "./memory-store.ts"
+
+/** @see MemoryStore */
+export class MemoryIssuanceLog implements IssuanceLog {
+  readonly #intents = new Map<string, Intent>()
+  readonly #signatures = new Map<string, Uint8Array>()
+  readonly #faulty: FaultyWrite
+  readonly #audit: (event: AuditEvent) => void
+
+  constructor(faulty: FaultyWrite, audit: (event: AuditEvent) => void) {
+    this.#faulty = faulty
+    this.#audit = audit
+  }
+
+  async recordIntent(intent: Intent, decision: AuditEvent, reuseSince: Instant): Promise<IntentResult> {
+    const earlier = this.#reusable(intent.idempotencyKey, reuseSince)
+    if (earlier !== undefined) return earlier
+    if (this.#intents.has(intent.serial)) throw new IdentityError("already-exists", "serial was used before")
+    if (this.#intents.size >= MAX_INTENTS) throw new IdentityError("not-ready", "memory store is full")
+    return this.#faulty("intent", () => {
+      this.#audit(decision)
+      this.#intents.set(intent.serial, intent)
+      return { kind: "recorded" }
+    })
+  }
+
+  recordOutcome(serial: string, signature: Uint8Array): void {
+    if (!this.#intents.has(serial) || this.#signatures.has(serial)) return
+    try {
+      this.#faulty("outcome", () => this.#signatures.set(serial, signature))
+    } catch {
+      // Written behind: nobody waits for it, and the intent stands for the issuance.
+    }
+  }
+
+  async flush(): Promise<void> {}
+
+  async search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]> {
+    if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > 1000) {
+      throw new IdentityError("malformed", "limit is not 1 to 1000")
+    }
+    return [...this.#intents.values()]
+      .filter((intent) => matches(intent, query))
+      .slice(-query.limit)
+      .reverse()
+      .map((intent) => ({ intent, signature: this.#signatures.get(intent.serial) }))
+  }
+
+  #reusable(key: Uint8Array | undefined, since: Instant): IntentResult | undefined {
+    if (key === undefined) return undefined
+    for (const intent of [...this.#intents.values()].reverse()) {
+      const signature = this.#signatures.get(intent.serial)
+      if (signature === undefined || intent.createdAt < since || intent.idempotencyKey === undefined) continue
+      if (Buffer.compare(intent.idempotencyKey, key) === 0) return { kind: "already-issued", intent, signature }
+    }
+    return undefined
+  }
+}
+
+function matches(intent: Intent, query: IssuanceQuery): boolean {
+  return (
+    equals(query.spiffeId, intent.spiffeId) &&
+    equals(query.serial, intent.serial) &&
+    equals(query.kind, intent.kind) &&
+    equals(query.cluster, intent.requester.cluster) &&
+    equals(query.namespace, intent.requester.namespace) &&
+    equals(query.pod, intent.requester.pod) &&
+    intent.createdAt >= (query.since ?? 0)
+  )
+}
+
+function equals(wanted: string | undefined, found: string): boolean {
+  return wanted === undefined || wanted === found
+}
+
+const MAX_INTENTS = 100_000
