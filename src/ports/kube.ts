@@ -1,11 +1,13 @@
+import type { CompactJws } from "../core/jose/compact.ts"
+
 /** The public keys with which a cluster signs service-account tokens. */
 export interface ClusterKeys {
   /**
-   * Verify the signature of a compact JWS and return its payload bytes. Keys are fetched and refreshed behind this; an
-   * unknown `kid` leads to at most one refresh per cool-down. @throws IdentityError `unauthenticated` when no key
-   * verifies it; `attestor-down` when keys cannot be had
+   * Resolves when one of the cluster's keys verifies the signature. Keys are fetched and refreshed behind this; an unknown
+   * `kid` leads to at most one refresh per cool-down. @throws IdentityError `unauthenticated` when no key verifies it;
+   * `attestor-down` when keys cannot be had
    */
-  verify(token: string, signal: AbortSignal): Promise<Uint8Array>
+  verify(jws: CompactJws, signal: AbortSignal): Promise<void>
 }
 
 /** The answer of a cluster to TokenReview. */

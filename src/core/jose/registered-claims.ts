@@ -1,0 +1,42 @@
+import { IdentityError } from "../errors.ts"
+import type { Json } from "../json.ts"
+import type { Instant } from "../time.ts"
+
+/**
+ * Read a NumericDate: a finite number from 0 to the end of the year 9999. A fraction is cut off, which only ever makes a
+ * token expire earlier. @throws IdentityError `malformed` @see JOS-09
+ */
+export function parseNumericDate(value: Json | undefined, name: string): Instant {
+  if (typeof value !== "number" || !Number.isFinite(value) || value < 0 || value > END_OF_9999) {
+    throw new IdentityError("malformed", `claim ${name} is not a date in seconds`)
+  }
+  return Math.floor(value)
+}
+
+/** {@link parseNumericDate} of a claim that may be absent. */
+export function parseOptionalNumericDate(value: Json | undefined, name: string): Instant | undefined {
+  return value === undefined ? undefined : parseNumericDate(value, name)
+}
+
+/**
+ * Read `aud`: one text, or a list of 1 to 16 of them, each of 1 to 1024 characters.
+ * @throws IdentityError `malformed` @see JOS-10
+ */
+export function parseAudience(value: Json | undefined): readonly string[] {
+  const list = typeof value === "string" ? [value] : value
+  if (!Array.isArray(list) || list.length === 0 || list.length > MAX_AUDIENCES) {
+    throw new IdentityError("malformed", "claim aud is not a text or a list of 1 to 16")
+  }
+  return list.map(parseAudienceEntry)
+}
+
+function parseAudienceEntry(value: Json): string {
+  if (typeof value !== "string" || value === "" || value.length > MAX_AUDIENCE) {
+    throw new IdentityError("malformed", "claim aud has an entry that is not a text of 1 to 1024 characters")
+  }
+  return value
+}
+
+const END_OF_9999 = 253_402_300_799
+const MAX_AUDIENCES = 16
+const MAX_AUDIENCE = 1024
