@@ -6,5 +6,8 @@ export interface Log {
   error(fields: LogFields, message: string): void
 }
 
-/** `err` is a thrown value; its cause chain is logged. */
-export type LogFields = Readonly<Record<string, string | number | boolean | undefined>> & { readonly err?: unknown }
+/** Texts, numbers and booleans; `err` is a thrown value, and its cause chain is logged. */
+export interface LogFields {
+  readonly err?: unknown
+  readonly [name: string]: unknown
+}
