@@ -125,12 +125,14 @@ export interface BatchX509Result {
 
 /** Why one item of a batch failed. */
 export interface Problem {
-  /** Stable code in kebab-case, as in ErrorInfo.reason. */
+  /** Error code in kebab-case, as in the metadata "code" of ErrorInfo. */
   code: string;
   /** Text for people; safe to show to the caller. */
   message: string;
   /** When a retry may help: seconds to wait. 0: no hint. */
   retryAfterSeconds: number;
+  /** Finer than the code and stable, as ErrorInfo.reason. */
+  reason: string;
 }
 
 export interface IssueJwtRequest {
@@ -961,7 +963,7 @@ export const BatchX509Result: MessageFns<BatchX509Result> = {
 };
 
 function createBaseProblem(): Problem {
-  return { code: "", message: "", retryAfterSeconds: 0 };
+  return { code: "", message: "", retryAfterSeconds: 0, reason: "" };
 }
 
 export const Problem: MessageFns<Problem> = {
@@ -974,6 +976,9 @@ export const Problem: MessageFns<Problem> = {
     }
     if (message.retryAfterSeconds !== 0) {
       writer.uint32(24).uint32(message.retryAfterSeconds);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
     }
     return writer;
   },
@@ -1015,6 +1020,14 @@ export const Problem: MessageFns<Problem> = {
             message.retryAfterSeconds = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1035,6 +1048,7 @@ export const Problem: MessageFns<Problem> = {
     message.code = object.code ?? "";
     message.message = object.message ?? "";
     message.retryAfterSeconds = object.retryAfterSeconds ?? 0;
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -2275,7 +2289,7 @@ export const Evict: MessageFns<Evict> = {
  *
  * Every call but FetchBundle is authenticated by `authorization: Bearer <token>` metadata, where the token is a platform
  * token such as a Kubernetes service-account token. A batch item may carry a token of its own.
- * Errors carry google.rpc.ErrorInfo (domain "assay", reason = stable error code) and, where a retry helps,
+ * Errors carry google.rpc.ErrorInfo (domain "assay", reason = stable, metadata "code" = error code of spec/90-errors.md) and, where a retry helps,
  * google.rpc.RetryInfo.
  */
 export type IdentityService = typeof IdentityService;

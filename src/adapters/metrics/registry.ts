@@ -1,0 +1,47 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client"
+
+/** Every metric of a server, in one table; `spec/85-metrics.md` is checked against it. Labels come from closed lists only. */
+export function makeServerMetrics() {
+  const registry = new Registry()
+  const registers = [registry]
+  const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+    new Counter<Label>({ name, help, labelNames, registers })
+  const gauge = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+    new Gauge<Label>({ name, help, labelNames, registers })
+  collectDefaultMetrics({ register: registry })
+  return {
+    registry,
+    issued: counter("assay_issued_total", "Credentials issued, by kind.", ["kind"]),
+    refused: counter("assay_refused_total", "Requests for a credential that were refused, by kind and error code.", [
+      "kind",
+      "code",
+    ]),
+    issueSeconds: new Histogram({
+      name: "assay_issue_seconds",
+      help: "Time from request to credential in the pipeline.",
+      labelNames: ["kind"],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+      registers,
+    }),
+    attestations: counter("assay_attestation_total", "Checks of platform tokens, by cluster and outcome.", [
+      "cluster",
+      "outcome",
+    ]),
+    reviews: counter("assay_token_review_total", "TokenReview calls, by cluster and outcome.", ["cluster", "outcome"]),
+    authorityNotAfter: gauge("assay_authority_not_after_seconds", "Expiry of the active authorities, Unix time.", [
+      "authority",
+    ]),
+    authorityStepFailed: counter("assay_authority_step_failed_total", "Scheduled authority steps that failed.", [
+      "what",
+    ]),
+    epoch: gauge("assay_bundle_epoch", "Epoch of the current trust snapshot.", []),
+    subscribers: gauge("assay_subscribers", "Live subscription streams.", []),
+    sdsStreams: gauge("assay_sds_streams", "Live SDS streams.", []),
+    sdsAnswers: counter("assay_sds_answer_total", "Answers of SDS clients to secrets, by outcome.", ["outcome"]),
+    configReloads: counter("assay_config_reload_total", "Attempts to load a changed configuration, by outcome.", [
+      "outcome",
+    ]),
+  } as const
+}
+
+export type ServerMetrics = ReturnType<typeof makeServerMetrics>

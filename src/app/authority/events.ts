@@ -1,0 +1,8 @@
+/** What the authorities do, for log and metrics: one call per event. */
+export interface AuthorityEvents {
+  /** A new issuing authority signs from now on. */
+  issuingAdopted(authorityId: string, notAfter: number): void
+  jwtKeyChanged(keyId: string, state: "published" | "active" | "removed"): void
+  /** A scheduled step failed and will be tried again. */
+  stepFailed(what: "issuing-authority" | "jwt-key", thrown: unknown): void
+}

@@ -1,0 +1,109 @@
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import type { TrustBundle, TrustSnapshot } from "../../core/spiffe/bundle.ts"
+import type { AuthorityJournal, AuthorityRecord } from "../../ports/authority-journal.ts"
+
+/** The trust domain's authorities as this process sees them, and the snapshot that consumers get of them. */
+export interface TrustState {
+  record(): AuthorityRecord
+  snapshot(): TrustSnapshot
+  /** Resolves at the next change of the snapshot, or when `signal` aborts. Never rejects. */
+  changed(signal: AbortSignal): Promise<void>
+  /**
+   * Change the record by compare-and-swap; `change` is called again on the newer record when another writer was first (at
+   * most {@link MAX_ATTEMPTS} times). Consumers see the result when this resolves. @throws IdentityError `conflict`
+   */
+  update(change: (record: AuthorityRecord) => AuthorityRecord): Promise<AuthorityRecord>
+  /** Replace the bundles of federated trust domains; equal content changes nothing. */
+  setFederated(bundles: readonly TrustBundle[]): Promise<void>
+}
+
+/** @throws IdentityError `not-found` when the trust domain was never initialised */
+export async function openTrustState(journal: AuthorityJournal): Promise<TrustState> {
+  let record = await readRecord(journal)
+  let federated: readonly TrustBundle[] = []
+  let snapshot = snapshotOf(record, federated)
+  let waiters: (() => void)[] = []
+
+  const publish = () => {
+    snapshot = snapshotOf(record, federated)
+    const woken = waiters
+    waiters = []
+    for (const wake of woken) wake()
+  }
+  const update = async (change: (record: AuthorityRecord) => AuthorityRecord) => {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const wanted: AuthorityRecord = { ...change(record), revision: record.revision + 1 }
+      const written = await replaceOrReread(journal, wanted)
+      const changed = written.revision !== record.revision
+      record = written
+      if (changed) publish()
+      if (written === wanted) return written
+    }
+    throw new IdentityError("conflict", "the authorities were changed by somebody else at the same time; try again")
+  }
+  return {
+    record: () => record,
+    snapshot: () => snapshot,
+    changed: (signal) =>
+      new Promise((resolve) => {
+        if (signal.aborted) return resolve()
+        const wake = () => {
+          signal.removeEventListener("abort", wake)
+          waiters = waiters.filter((waiter) => waiter !== wake)
+          resolve()
+        }
+        waiters.push(wake)
+        signal.addEventListener("abort", wake)
+      }),
+    update,
+    setFederated: async (bundles) => {
+      if (sameContent(federated, bundles)) return
+      federated = bundles
+      await update((current) => ({ ...current, epoch: current.epoch + 1 }))
+    },
+  }
+}
+
+/** The record in the journal after the attempt: `wanted` itself when it is what stands there. @see INV-25 */
+async function replaceOrReread(journal: AuthorityJournal, wanted: AuthorityRecord): Promise<AuthorityRecord> {
+  try {
+    await journal.replace(wanted)
+    return wanted
+  } catch (thrown) {
+    const code = toIdentityError(thrown).code
+    const found = await readRecord(journal)
+    if (code === "conflict") return found
+    // The outcome of the commit was unknown: our own record, or the one before it.
+    if (sameContent(found, wanted)) return wanted
+    throw thrown
+  }
+}
+
+async function readRecord(journal: AuthorityJournal): Promise<AuthorityRecord> {
+  const record = await journal.read()
+  if (record === undefined) {
+    throw new IdentityError("not-found", "this store has no trust domain yet; run `assay init`, or start with --init")
+  }
+  return record
+}
+
+function snapshotOf(record: AuthorityRecord, federated: readonly TrustBundle[]): TrustSnapshot {
+  const own: TrustBundle = {
+    trustDomain: record.trustDomain,
+    x509Authorities: record.roots.map((root) => root.certificate),
+    jwtAuthorities: record.jwtKeys.map(({ kid, algorithm, jwk }) => ({ kid, algorithm, jwk })),
+    sequence: record.epoch,
+    refreshHint: undefined,
+  }
+  return { epoch: record.epoch, incarnation: record.incarnation, own, federated }
+}
+
+function sameContent<T>(left: T, right: T): boolean {
+  return JSON.stringify(left, hexBytes) === JSON.stringify(right, hexBytes)
+}
+
+function hexBytes(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value
+}
+
+const MAX_ATTEMPTS = 5

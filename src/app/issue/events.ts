@@ -1,0 +1,9 @@
+import type { IdentityError } from "../../core/errors.ts"
+import type { X509Svid } from "./requests.ts"
+
+/** What the pipeline does, for log and metrics: one call per event. */
+export interface IssueEvents {
+  x509Issued(svid: X509Svid, requestId: string): void
+  jwtIssued(requestId: string): void
+  refused(kind: "x509" | "jwt", requestId: string, error: IdentityError): void
+}

@@ -1,0 +1,155 @@
+import type { ServerDuplexStream, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js"
+import type { Subscribers } from "../../app/deliver/consumers.ts"
+import type { WatchEntitlements } from "../../app/deliver/entitlements.ts"
+import type { IssueJwt, IssueX509 } from "../../app/issue/requests.ts"
+import { IdentityError } from "../../core/errors.ts"
+import type { TrustSnapshot } from "../../core/spiffe/bundle.ts"
+import {
+  type BatchIssueJwtRequest,
+  type BatchIssueJwtResponse,
+  type BatchIssueX509Request,
+  type BatchIssueX509Response,
+  type Bundle,
+  type FetchBundleResponse,
+  IdentityService,
+  type IssueJwtRequest,
+  type IssueJwtResponse,
+  type IssueX509Request,
+  type IssueX509Response,
+  type SubscribeRequest,
+  type SubscribeResponse,
+} from "../../gen/assay/v1/identity.ts"
+import { bearerToken } from "../grpc/bearer.ts"
+import type { GrpcService } from "../grpc/listen.ts"
+import { callSignal } from "../grpc/signal.ts"
+import { toStatus } from "../grpc/status.ts"
+import * as wire from "./messages.ts"
+import { serveSubscription } from "./subscription.ts"
+
+export interface IdentityServiceDeps {
+  readonly issueX509: IssueX509
+  readonly issueJwt: IssueJwt
+  readonly watchEntitlements: WatchEntitlements
+  readonly subscribers: Subscribers
+  readonly snapshot: () => TrustSnapshot
+  readonly encodeJwks: wire.EncodeJwks
+  readonly newRequestId: () => string
+  readonly limits: () => IdentityLimits
+}
+
+export interface IdentityLimits {
+  readonly csrBytes: number
+  readonly tokenBytes: number
+  /** How long a subscription may live before the subscriber must prove itself again, seconds. */
+  readonly streamAge: number
+}
+
+/** assay.v1.Identity: parse, hand to the pipeline, render. */
+export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
+  const bundle = makeBundleCache(deps)
+  const x509 = (item: IssueX509Request, token: string, requestId: string, signal: AbortSignal) =>
+    deps.issueX509(
+      {
+        token,
+        requestId,
+        spiffeId: wire.wantedId(item.spiffeId),
+        ttl: item.ttlSeconds === 0 ? undefined : item.ttlSeconds,
+        key: wire.keyEvidence(item, deps.limits().csrBytes),
+      },
+      signal,
+    )
+  const jwt = (item: IssueJwtRequest, token: string, requestId: string, signal: AbortSignal) =>
+    deps.issueJwt(
+      {
+        token,
+        requestId,
+        spiffeId: wire.wantedId(item.spiffeId),
+        ttl: item.ttlSeconds === 0 ? undefined : item.ttlSeconds,
+        audience: wire.audiences(item.audience),
+      },
+      signal,
+    )
+  const caller = (call: Call) => bearerToken(call.metadata, deps.limits().tokenBytes)
+
+  return {
+    definition: IdentityService,
+    implementation: {
+      fetchBundle: unary<unknown, FetchBundleResponse>(deps, async () => ({ bundle: bundle() })),
+      issueX509: unary<IssueX509Request, IssueX509Response>(deps, async (call, requestId, signal) => {
+        const svid = await x509(call.request, caller(call), requestId, signal)
+        return wire.encodeX509(svid, bundle())
+      }),
+      batchIssueX509: unary<BatchIssueX509Request, BatchIssueX509Response>(deps, async (call, requestId, signal) => {
+        const items = bounded(call.request.items)
+        const tokenOf = itemTokens(call, deps.limits().tokenBytes)
+        const outcomes = await settleAll(items, (item, n) => x509(item, tokenOf(item), `${requestId}.${n}`, signal))
+        return { results: outcomes.map(wire.x509Result), bundle: bundle() }
+      }),
+      issueJwt: unary<IssueJwtRequest, IssueJwtResponse>(deps, async (call, requestId, signal) => {
+        return wire.encodeJwt(await jwt(call.request, caller(call), requestId, signal))
+      }),
+      batchIssueJwt: unary<BatchIssueJwtRequest, BatchIssueJwtResponse>(deps, async (call, requestId, signal) => {
+        const items = bounded(call.request.items)
+        const tokenOf = itemTokens(call, deps.limits().tokenBytes)
+        const outcomes = await settleAll(items, (item, n) => jwt(item, tokenOf(item), `${requestId}.${n}`, signal))
+        return { results: outcomes.map(wire.jwtResult) }
+      }),
+      subscribe: (stream: ServerDuplexStream<SubscribeRequest, SubscribeResponse>) => {
+        void serveSubscription(stream, deps)
+      },
+    },
+  }
+}
+
+type Call = Pick<ServerUnaryCall<unknown, unknown>, "metadata">
+
+/** One unary handler: request id, cancellation, and errors as statuses. */
+function unary<Request, Response>(
+  deps: IdentityServiceDeps,
+  handle: (call: ServerUnaryCall<Request, Response>, requestId: string, signal: AbortSignal) => Promise<Response>,
+) {
+  return (call: ServerUnaryCall<Request, Response>, reply: sendUnaryData<Response>): void => {
+    const requestId = deps.newRequestId()
+    handle(call, requestId, callSignal(call)).then(
+      (response) => reply(null, response),
+      (thrown: unknown) => reply(toStatus(thrown, {}, requestId)),
+    )
+  }
+}
+
+/** The own bundle, encoded once per epoch. */
+function makeBundleCache(deps: IdentityServiceDeps): () => Bundle {
+  let cached: { readonly snapshot: TrustSnapshot; readonly bundle: Bundle } | undefined
+  return () => {
+    const snapshot = deps.snapshot()
+    if (cached?.snapshot !== snapshot) cached = { snapshot, bundle: wire.encodeBundle(snapshot.own, deps.encodeJwks) }
+    return cached.bundle
+  }
+}
+
+/** The token of a batch item, else the one of the call, which then must be there. */
+function itemTokens(call: Call, maxBytes: number): (item: { readonly token: string }) => string {
+  let shared: string | undefined
+  return (item) => {
+    if (item.token.length > maxBytes)
+      throw new IdentityError("unauthenticated", `token is longer than ${maxBytes} bytes`)
+    if (item.token !== "") return item.token
+    shared ??= bearerToken(call.metadata, maxBytes)
+    return shared
+  }
+}
+
+function settleAll<Item, Result>(
+  items: readonly Item[],
+  issue: (item: Item, index: number) => Promise<Result>,
+): Promise<PromiseSettledResult<Result>[]> {
+  return Promise.allSettled(items.map(async (item, index) => issue(item, index)))
+}
+
+function bounded<Item>(items: readonly Item[]): readonly Item[] {
+  if (items.length === 0) throw new IdentityError("malformed", "batch has no items")
+  if (items.length > MAX_BATCH) throw new IdentityError("malformed", `batch has more than ${MAX_BATCH} items`)
+  return items
+}
+
+const MAX_BATCH = 64

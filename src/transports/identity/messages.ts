@@ -1,0 +1,122 @@
+import type { SubscriberUpdate } from "../../app/deliver/entitlements.ts"
+import type { JwtSvid, KeyEvidence, X509Svid } from "../../app/issue/requests.ts"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import type { TrustBundle } from "../../core/spiffe/bundle.ts"
+import { parseWorkloadId, type SpiffeId } from "../../core/spiffe/id.ts"
+import type {
+  BatchJwtResult,
+  BatchX509Result,
+  Bundle,
+  IssueJwtResponse,
+  IssueX509Request,
+  IssueX509Response,
+  Problem,
+  Snapshot,
+} from "../../gen/assay/v1/identity.ts"
+
+/** How a bundle's JWT authorities are written as a JWK Set. */
+export type EncodeJwks = (bundle: TrustBundle) => string
+
+/** The identity asked for; `undefined` for the default one. @throws IdentityError `malformed` */
+export function wantedId(text: string): SpiffeId | undefined {
+  return text === "" ? undefined : parseWorkloadId(text)
+}
+
+/** @throws IdentityError `malformed` when there is no key, or more of it than is allowed */
+export function keyEvidence(request: IssueX509Request, csrBytes: number): KeyEvidence {
+  const key = request.key
+  if (key === undefined) throw malformed("send a csr or a proven_key")
+  if (key.$case === "csr") {
+    if (key.value.length > csrBytes) throw malformed(`csr is longer than ${csrBytes} bytes`)
+    return { kind: "csr", der: key.value }
+  }
+  const { publicKey, proof } = key.value
+  if (publicKey.length > MAX_PUBLIC_KEY) throw malformed(`public_key is longer than ${MAX_PUBLIC_KEY} bytes`)
+  if (proof.length > MAX_PROOF) throw malformed(`proof is longer than ${MAX_PROOF} bytes`)
+  return { kind: "proven-key", publicKey, proof }
+}
+
+/** @throws IdentityError `malformed` @see JW-07 */
+export function audiences(list: readonly string[]): readonly string[] {
+  if (list.length === 0 || list.includes("")) throw malformed("audience is missing or empty")
+  if (list.length > MAX_AUDIENCES) throw malformed(`more than ${MAX_AUDIENCES} audiences`)
+  if (list.some((audience) => Buffer.byteLength(audience) > MAX_AUDIENCE)) {
+    throw malformed(`an audience is longer than ${MAX_AUDIENCE} bytes`)
+  }
+  return list
+}
+
+export function encodeX509(svid: X509Svid, bundle: Bundle | undefined): IssueX509Response {
+  return {
+    spiffeId: svid.spiffeId,
+    chain: svid.chain.map(asBuffer),
+    hint: svid.hint,
+    notAfter: svid.notAfter,
+    epoch: svid.epoch,
+    bundle,
+  }
+}
+
+export function encodeJwt(svid: JwtSvid): IssueJwtResponse {
+  return { spiffeId: svid.spiffeId, svid: svid.token, hint: svid.hint, expiresAt: svid.expiresAt }
+}
+
+export function x509Result(outcome: PromiseSettledResult<X509Svid>): BatchX509Result {
+  if (outcome.status === "rejected") return { result: { $case: "problem", value: problem(outcome.reason) } }
+  return { result: { $case: "issued", value: encodeX509(outcome.value, undefined) } }
+}
+
+export function jwtResult(outcome: PromiseSettledResult<JwtSvid>): BatchJwtResult {
+  if (outcome.status === "rejected") return { result: { $case: "problem", value: problem(outcome.reason) } }
+  return { result: { $case: "issued", value: encodeJwt(outcome.value) } }
+}
+
+export function encodeBundle(bundle: TrustBundle, jwks: EncodeJwks): Bundle {
+  return {
+    trustDomain: bundle.trustDomain,
+    x509Authorities: bundle.x509Authorities.map(asBuffer),
+    jwtAuthorities: Buffer.from(jwks(bundle)),
+    sequence: bundle.sequence,
+    refreshHintSeconds: bundle.refreshHint ?? 0,
+  }
+}
+
+export function encodeSnapshot(update: SubscriberUpdate, jwks: EncodeJwks): Snapshot {
+  const { snapshot, entitlements } = update
+  return {
+    epoch: snapshot.epoch,
+    incarnation: snapshot.incarnation,
+    bundle: encodeBundle(snapshot.own, jwks),
+    federated: snapshot.federated.map((bundle) => encodeBundle(bundle, jwks)),
+    identities: entitlements.map((entitlement) => ({
+      spiffeId: entitlement.spiffeId,
+      hint: entitlement.hint,
+      x509TtlSeconds: entitlement.x509Ttl,
+      jwtTtlSeconds: entitlement.jwtTtl,
+      federatesWith: [...entitlement.federatesWith],
+    })),
+  }
+}
+
+function problem(thrown: unknown): Problem {
+  const error = toIdentityError(thrown)
+  return {
+    code: error.code,
+    reason: error.reason ?? error.code,
+    message: error.message,
+    retryAfterSeconds: error.retryAfter ?? 0,
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function malformed(message: string): IdentityError {
+  return new IdentityError("malformed", message)
+}
+
+const MAX_PUBLIC_KEY = 2048
+const MAX_PROOF = 1024
+const MAX_AUDIENCES = 16
+const MAX_AUDIENCE = 1024

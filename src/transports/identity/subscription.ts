@@ -1,0 +1,102 @@
+import { once } from "node:events"
+import type { ServerDuplexStream } from "@grpc/grpc-js"
+import type { SubscriberEntry, Subscribers } from "../../app/deliver/consumers.ts"
+import type { WatchEntitlements } from "../../app/deliver/entitlements.ts"
+import { IdentityError } from "../../core/errors.ts"
+import {
+  type Consumer,
+  ConsumerKind,
+  type SubscribeRequest,
+  type SubscribeResponse,
+} from "../../gen/assay/v1/identity.ts"
+import type { ConsumerReport } from "../../ports/identity-authority.ts"
+import { bearerToken } from "../grpc/bearer.ts"
+import { callSignal } from "../grpc/signal.ts"
+import { toStatus } from "../grpc/status.ts"
+import { type EncodeJwks, encodeSnapshot } from "./messages.ts"
+
+export interface SubscriptionDeps {
+  readonly watchEntitlements: WatchEntitlements
+  readonly subscribers: Subscribers
+  readonly encodeJwks: EncodeJwks
+  readonly newRequestId: () => string
+  readonly limits: () => { readonly tokenBytes: number; readonly streamAge: number }
+}
+
+type Stream = ServerDuplexStream<SubscribeRequest, SubscribeResponse>
+
+/** Serve one Subscribe stream to its end. It ends well at its age limit and when its token expires. */
+export async function serveSubscription(stream: Stream, deps: SubscriptionDeps): Promise<void> {
+  const requestId = deps.newRequestId()
+  const { tokenBytes, streamAge } = deps.limits()
+  const stop = new AbortController()
+  const signal = AbortSignal.any([callSignal(stream), stop.signal, AbortSignal.timeout(streamAge * 1000)])
+  let entry: SubscriberEntry | undefined
+  stream.on("data", (request: SubscribeRequest) => {
+    try {
+      entry = receive(request, entry, deps.subscribers)
+    } catch (thrown) {
+      stop.abort(thrown)
+    }
+  })
+  stream.on("end", () => stop.abort())
+  stream.on("error", () => stop.abort())
+  try {
+    const token = bearerToken(stream.metadata, tokenBytes)
+    for await (const update of deps.watchEntitlements(token, signal)) {
+      const message = { $case: "snapshot", value: encodeSnapshot(update, deps.encodeJwks) } as const
+      if (!stream.write({ message })) await once(stream, "drain", { signal }).catch(() => undefined)
+    }
+    if (stop.signal.reason instanceof IdentityError) throw stop.signal.reason
+    stream.end()
+  } catch (thrown) {
+    stream.emit("error", toStatus(thrown, {}, requestId))
+  } finally {
+    entry?.[Symbol.dispose]()
+  }
+}
+
+/** @throws IdentityError `malformed` when the messages are out of order or too long */
+function receive(
+  request: SubscribeRequest,
+  entry: SubscriberEntry | undefined,
+  subscribers: Subscribers,
+): SubscriberEntry {
+  const message = request.message
+  if (message === undefined) throw new IdentityError("malformed", "empty message")
+  if (message.$case === "hello") {
+    if (entry !== undefined) throw new IdentityError("malformed", "hello was sent twice")
+    return subscribers.enter(clip(message.value.agent, MAX_NAME))
+  }
+  if (entry === undefined) throw new IdentityError("malformed", "the first message is not hello")
+  if (message.$case === "ack") {
+    const reason = message.value.nackReason
+    entry.acknowledged(message.value.epoch, reason === "" ? undefined : clip(reason, MAX_REASON))
+    return entry
+  }
+  if (message.value.consumers.length > MAX_CONSUMERS) throw new IdentityError("malformed", "too many consumers")
+  entry.reported(message.value.consumers.map(consumerReport))
+  return entry
+}
+
+function consumerReport(consumer: Consumer): ConsumerReport {
+  return {
+    name: clip(consumer.name, MAX_NAME),
+    kind: KINDS[consumer.kind] ?? "workload-api",
+    epoch: consumer.epoch,
+    nackReason: consumer.nackReason === "" ? undefined : clip(consumer.nackReason, MAX_REASON),
+  }
+}
+
+function clip(text: string, length: number): string {
+  return text.slice(0, length)
+}
+
+const KINDS: Readonly<Record<number, ConsumerReport["kind"]>> = {
+  [ConsumerKind.CONSUMER_KIND_SDS]: "sds",
+  [ConsumerKind.CONSUMER_KIND_WORKLOAD_API]: "workload-api",
+  [ConsumerKind.CONSUMER_KIND_FILE]: "file",
+}
+const MAX_NAME = 253
+const MAX_REASON = 1024
+const MAX_CONSUMERS = 256
