@@ -1,0 +1,41 @@
+import { createHash } from "node:crypto"
+import { once } from "node:events"
+import type { ServerWritableStream } from "@grpc/grpc-js"
+import type { IdentitySource, IdentityView } from "../../app/deliver/identity-source.ts"
+import { readyView } from "./call-terms.ts"
+
+/** One kind of stream: what a view looks like on it. */
+export interface StreamShape<Message> {
+  /** Always the full set. @see WA-05 */
+  readonly render: (view: IdentityView) => Message
+  readonly encode: (message: Message) => Uint8Array
+}
+
+/**
+ * Send the current message at once and a new one whenever its content changes, until `signal` aborts. A reader that is
+ * slower than the changes gets the newest only; at most one message waits for it. @throws IdentityError when there is nothing
+ * to send, or nothing any more @see WA-05 WA-06 WA-07
+ */
+export async function streamChanges<Message>(
+  call: ServerWritableStream<unknown, Message>,
+  source: IdentitySource,
+  shape: StreamShape<Message>,
+  signal: AbortSignal,
+): Promise<void> {
+  let sent: string | undefined
+  while (!signal.aborted) {
+    // Armed before reading, so that a change in between is not missed.
+    const changed = source.changed(signal)
+    const message = shape.render(readyView(source))
+    const digest = createHash("sha256").update(shape.encode(message)).digest("base64")
+    if (digest !== sent) {
+      sent = digest
+      if (!call.write(message)) await drained(call, signal)
+    }
+    await changed
+  }
+}
+
+async function drained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
+  await once(call, "drain", { signal }).catch(() => undefined)
+}

@@ -1,0 +1,128 @@
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js"
+import type { IdentitySource } from "../../app/deliver/identity-source.ts"
+import type { ValidateJwtSvid } from "../../app/deliver/validate-jwt-svid.ts"
+import { IdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
+import {
+  JWTBundlesResponse,
+  type SpiffeWorkloadAPIServer,
+  X509BundlesResponse,
+  X509SVIDResponse,
+} from "../../gen/spiffe/workload.ts"
+import type { Log } from "../../ports/telemetry.ts"
+import { callSignal } from "../grpc/signal.ts"
+import { toStatus } from "../grpc/status.ts"
+import { readyView, requireSecurityHeader, WORKLOAD_STATUS, type WorkloadCaller } from "./call-terms.ts"
+import { type StreamShape, streamChanges } from "./change-stream.ts"
+import { encodeJwtBundles, encodeJwtSvids, encodeValidated } from "./jwt-responses.ts"
+import { parseJwtSvidRequest, parseValidateRequest } from "./requests.ts"
+import { visibleBundles } from "./visible-bundles.ts"
+import { encodeX509Bundles, encodeX509Svids } from "./x509-responses.ts"
+
+export interface WorkloadServiceDeps {
+  /** Whose identities this caller gets. Throws IdentityError for a caller it does not know. */
+  readonly sourceFor: (caller: WorkloadCaller) => IdentitySource
+  readonly validateJwtSvid: ValidateJwtSvid
+  readonly log: Log
+  readonly limits: WorkloadLimits
+}
+
+export interface WorkloadLimits {
+  /** Open streams over all callers; one more is told to come back. */
+  readonly streams: number
+  /** Longest that a unary call may take when its caller sets no deadline. */
+  readonly unary: Millis
+}
+
+/** The SPIFFE Workload API, X.509 and JWT profiles. @see WE-04..WE-11 WA-01..WA-15 */
+export function makeWorkloadService(deps: WorkloadServiceDeps): SpiffeWorkloadAPIServer {
+  const streams = { open: 0, total: 0 }
+  const stream =
+    <Message>(shape: StreamShape<Message>) =>
+    (call: ServerWritableStream<unknown, Message>) =>
+      void serveStream(deps, streams, shape, call)
+  return {
+    fetchX509Svid: stream({ render: encodeX509Svids, encode: (message) => X509SVIDResponse.encode(message).finish() }),
+    fetchX509Bundles: stream({
+      render: encodeX509Bundles,
+      encode: (message) => X509BundlesResponse.encode(message).finish(),
+    }),
+    fetchJwtBundles: stream({
+      render: encodeJwtBundles,
+      encode: (message) => JWTBundlesResponse.encode(message).finish(),
+    }),
+    fetchJwtsvid: (call, reply) =>
+      void serveUnary(deps, call, reply, async (source, signal) => {
+        const { audience, spiffeId } = parseJwtSvidRequest(call.request)
+        readyView(source)
+        return encodeJwtSvids(await source.fetchJwt(audience, spiffeId, signal))
+      }),
+    validateJwtsvid: (call, reply) =>
+      void serveUnary(deps, call, reply, async (source) => {
+        const { audience, token } = parseValidateRequest(call.request)
+        const bundles = visibleBundles(readyView(source))
+        return encodeValidated(await deps.validateJwtSvid(token, audience, bundles))
+      }),
+    fetchWitsvid: refuseWit,
+    fetchWitBundles: refuseWit,
+  }
+}
+
+async function serveUnary<Request, Reply>(
+  deps: WorkloadServiceDeps,
+  call: ServerUnaryCall<Request, Reply>,
+  reply: sendUnaryData<Reply>,
+  answer: (source: IdentitySource, signal: AbortSignal) => Promise<Reply>,
+): Promise<void> {
+  try {
+    requireSecurityHeader(call.metadata)
+    reply(null, await answer(deps.sourceFor(call), unarySignal(call, deps.limits.unary)))
+  } catch (thrown) {
+    reply(statusOf(thrown, call, deps.log))
+  }
+}
+
+async function serveStream<Message>(
+  deps: WorkloadServiceDeps,
+  streams: { open: number; total: number },
+  shape: StreamShape<Message>,
+  call: ServerWritableStream<unknown, Message>,
+): Promise<void> {
+  const signal = callSignal(call)
+  streams.open++
+  const consumer = `workload-api/${++streams.total}`
+  try {
+    requireSecurityHeader(call.metadata)
+    if (streams.open > deps.limits.streams) throw new IdentityError("rate-limited", "too many open streams")
+    const source = deps.sourceFor(call)
+    source.observed(consumer, { name: consumer, kind: "workload-api", epoch: 0, nackReason: undefined })
+    try {
+      await streamChanges(call, source, shape, signal)
+    } finally {
+      source.observed(consumer, undefined)
+    }
+  } catch (thrown) {
+    call.emit("error", statusOf(thrown, call, deps.log))
+  } finally {
+    streams.open--
+  }
+}
+
+function unarySignal(call: ServerUnaryCall<unknown, unknown>, longest: Millis): AbortSignal {
+  return AbortSignal.any([callSignal(call), AbortSignal.timeout(longest)])
+}
+
+/** The WIT profile is not offered. @see WA-02 */
+function refuseWit(call: ServerWritableStream<unknown, never>): void {
+  call.emit("error", toStatus(new IdentityError("unsupported", "the WIT profile is not supported")))
+}
+
+function statusOf(thrown: unknown, call: { getPath(): string }, log: Log): ReturnType<typeof toStatus> {
+  const status = toStatus(thrown, WORKLOAD_STATUS)
+  const fields = { path: call.getPath(), status: status.code, err: thrown }
+  if (status.code === INTERNAL) log.error(fields, "workload call failed")
+  else log.debug(fields, "workload call refused")
+  return status
+}
+
+const INTERNAL = 13
