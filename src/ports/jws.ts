@@ -12,8 +12,8 @@ export interface VerificationKey {
 /** Verifies signatures. Knows nothing of claims. */
 export interface JwsVerifier {
   /**
-   * Resolves when one of `keys` verifies the signature. Candidates are the keys with the token's `alg` and, when the token
-   * has a `kid`, with that `kid`; at most 8 are tried. A key that the key policy refuses is no key.
+   * Resolves when one of `keys` verifies the signature. Candidates are the keys with the token's `alg` and, when both have
+   * one, its `kid`; at most 8 are tried. A key that the key policy refuses is no key.
    * @throws IdentityError `unauthenticated` with reason `key-unknown` when there is no candidate, `signature-invalid` when
    * none verifies @see JOS-01..JOS-05
    */

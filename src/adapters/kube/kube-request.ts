@@ -1,0 +1,91 @@
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http"
+import { Agent, request as httpsRequest } from "node:https"
+import { IdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
+import type { KubeEndpoint } from "./kube-endpoint.ts"
+
+export interface KubeRequest {
+  /** Added to the server's path; empty for that path itself. */
+  readonly path: string
+  /** JSON to POST; `undefined` for a GET. */
+  readonly body: string | undefined
+}
+
+export interface KubeReply {
+  readonly status: number
+  readonly body: string
+}
+
+/**
+ * One request, one reply of at most 512 KiB within 10 s. Redirects are not followed: a 3xx is a reply like any other.
+ * @throws IdentityError `attestor-down` @see INV-20
+ */
+export async function sendKubeRequest(
+  endpoint: KubeEndpoint,
+  order: KubeRequest,
+  signal: AbortSignal,
+): Promise<KubeReply> {
+  try {
+    const request = await open(endpoint, order, signal)
+    request.end(order.body)
+    const response = await responseOf(request)
+    return { status: response.statusCode ?? 0, body: await readBody(response) }
+  } catch (cause) {
+    if (signal.aborted) throw signal.reason
+    throw new IdentityError("attestor-down", "the cluster did not answer", { cause })
+  }
+}
+
+async function open(endpoint: KubeEndpoint, order: KubeRequest, signal: AbortSignal): Promise<ClientRequest> {
+  const { ca, authorization, cert, key, serverName } = await endpoint.credentials()
+  const options = {
+    method: order.body === undefined ? "GET" : "POST",
+    signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]),
+    maxHeaderSize: MAX_HEADERS,
+    headers: {
+      accept: "application/json, application/jwk-set+json",
+      ...(authorization === undefined ? {} : { authorization }),
+      ...(order.body === undefined
+        ? {}
+        : { "content-type": "application/json", "content-length": Buffer.byteLength(order.body) }),
+    },
+  }
+  const url = new URL(endpoint.server)
+  if (order.path !== "") url.pathname = `${endpoint.server.pathname.replace(/\/$/, "")}${order.path}`
+  if (url.protocol === "http:") return httpRequest(url, options)
+  return httpsRequest(url, {
+    ...options,
+    agent: AGENT,
+    rejectUnauthorized: true,
+    minVersion: "TLSv1.2",
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  })
+}
+
+function responseOf(request: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request.once("response", resolve)
+    request.on("error", reject)
+  })
+}
+
+async function readBody(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of response) {
+    const bytes = Buffer.from(chunk)
+    size += bytes.length
+    if (size > MAX_BODY) throw new RangeError("reply is longer than 512 KiB")
+    chunks.push(bytes)
+  }
+  return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks))
+}
+
+/** Connections are kept by host, CA and client key, so credentials never mix. No TLS session outlives its connection. */
+const AGENT = new Agent({ keepAlive: true, maxSockets: 64, maxFreeSockets: 8, maxCachedSessions: 0, timeout: 30_000 })
+const TIMEOUT: Millis = 10_000
+const MAX_BODY = 512 * 1024
+const MAX_HEADERS = 16 * 1024

@@ -1,0 +1,59 @@
+import { readFile } from "node:fs/promises"
+import type { RequestOptions } from "node:https"
+import { dirname } from "node:path"
+import { IdentityError } from "../../core/errors.ts"
+import { type KubeCredentials, type KubeEndpoint, parseServerUrl } from "./kube-endpoint.ts"
+
+/**
+ * The endpoint that a kubeconfig names. The file is read again for each request; its server is fixed at start.
+ * @param context `undefined`: the file's current context
+ * @throws IdentityError `malformed` for a file without that context or with one that gives up TLS verification
+ */
+export async function openKubeconfigEndpoint(file: string, context: string | undefined): Promise<KubeEndpoint> {
+  const load = async () => {
+    const text = await readFile(file, "utf8")
+    // 62 MB on disk and 0.9 s to import: only for those who configure it.
+    const { KubeConfig } = await import("@kubernetes/client-node")
+    const config = new KubeConfig()
+    config.loadFromString(text)
+    config.makePathsAbsolute(dirname(file))
+    if (context !== undefined) config.setCurrentContext(context)
+    return config
+  }
+  const cluster = (await load()).getCurrentCluster()
+  if (cluster === null) throw new IdentityError("malformed", "kubeconfig has no such context")
+  if (cluster.skipTLSVerify === true) {
+    throw new IdentityError("malformed", "kubeconfig has insecure-skip-tls-verify, which is not accepted")
+  }
+  return {
+    server: parseServerUrl(cluster.server),
+    credentials: async () => {
+      const options: RequestOptions = {}
+      await (await load()).applyToHTTPSOptions(options)
+      return readOptions(options)
+    },
+  }
+}
+
+function readOptions(options: RequestOptions): KubeCredentials {
+  const headers = new Map<string, unknown>(Object.entries(options.headers ?? {}))
+  const authorization = headers.get("Authorization") ?? headers.get("authorization")
+  return {
+    ca: asText(options.ca),
+    authorization: typeof authorization === "string" ? authorization : basic(options.auth),
+    cert: asText(options.cert),
+    key: asText(options.key),
+    serverName: options.servername,
+  }
+}
+
+function basic(auth: string | null | undefined): string | undefined {
+  return auth === null || auth === undefined ? undefined : `Basic ${Buffer.from(auth).toString("base64")}`
+}
+
+function asText(value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined
+  if (typeof value === "string") return value
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("utf8")
+  throw new IdentityError("malformed", "kubeconfig has a credential of a kind that is not supported")
+}
