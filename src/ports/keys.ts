@@ -37,3 +37,11 @@ export interface WorkloadKey extends Signer {
   /** PKCS#8, DER, not encrypted. */
   readonly pkcs8: Secret
 }
+
+/** Private keys as software has them: where a key store gets what it seals, and what it makes of it again. */
+export interface SoftwareKeys {
+  /** Make a long-lived key. PKCS#8, DER, not encrypted. */
+  generate(algorithm: KeyAlgorithm): Promise<Secret>
+  /** @throws IdentityError `malformed` when it is not a key of this algorithm */
+  load(pkcs8: Secret, algorithm: KeyAlgorithm): Signer
+}
