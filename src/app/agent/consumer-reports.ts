@@ -1,0 +1,45 @@
+import type { ConsumerReport, Subscription } from "../../ports/identity-authority.ts"
+import { sameList } from "./same-view.ts"
+
+/**
+ * What the consumers behind this agent hold, told upward as a whole, and only when it changed. When they are more than one
+ * report takes, those that are furthest behind are told, since a rotation waits for them. @see AGT-16
+ */
+export class ConsumerReports {
+  readonly #consumers = new Map<string, ConsumerReport>()
+  #told: readonly ConsumerReport[] = []
+  #subscription: Subscription | undefined
+
+  /** @returns false when there is no room for one more consumer */
+  observed(consumer: string, report: ConsumerReport | undefined): boolean {
+    if (report === undefined) return this.#consumers.delete(consumer) || true
+    if (!this.#consumers.has(consumer) && this.#consumers.size >= MAX_CONSUMERS) return false
+    this.#consumers.set(consumer, report)
+    return true
+  }
+
+  /** Report on `subscription` from now on; a new stream knows nothing of what the last was told. */
+  attach(subscription: Subscription | undefined): void {
+    this.#subscription = subscription
+    this.#told = []
+  }
+
+  flush(): void {
+    const report = [...this.#consumers.values()].sort(furthestBehindFirst).slice(0, MAX_REPORT)
+    if (this.#subscription === undefined || sameList(report, this.#told, sameReport)) return
+    this.#subscription.report(report)
+    this.#told = report
+  }
+}
+
+function furthestBehindFirst(a: ConsumerReport, b: ConsumerReport): number {
+  const refused = Number(b.nackReason !== undefined) - Number(a.nackReason !== undefined)
+  return refused !== 0 ? refused : a.epoch - b.epoch
+}
+
+function sameReport(a: ConsumerReport, b: ConsumerReport): boolean {
+  return a.name === b.name && a.kind === b.kind && a.epoch === b.epoch && a.nackReason === b.nackReason
+}
+
+const MAX_REPORT = 256
+const MAX_CONSUMERS = 4096

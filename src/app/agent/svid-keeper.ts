@@ -1,0 +1,232 @@
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import type { TrustSnapshot } from "../../core/spiffe/bundle.ts"
+import type { SpiffeId, TrustDomain } from "../../core/spiffe/id.ts"
+import type { Instant, Millis, Seconds } from "../../core/time.ts"
+import type { Entitlement } from "../../ports/identity-authority.ts"
+import type { Log } from "../../ports/telemetry.ts"
+import { describeState } from "./describe-state.ts"
+import { type Holding, Holdings } from "./holdings.ts"
+import { JumpWatch } from "./jump-watch.ts"
+import { nextOrders, untilNextOrder } from "./next-orders.ts"
+import { type OrderDeps, type Ordered, orderSvids } from "./order-svids.ts"
+import { refuseSnapshot } from "./refuse-snapshot.ts"
+import { hastenRenewal } from "./renewal-schedule.ts"
+import { RetryBook } from "./retry-book.ts"
+import { StateCell } from "./state-cell.ts"
+import type { VerifyIssued } from "./verify-issued.ts"
+
+export interface KeeperDeps extends OrderDeps {
+  readonly trustDomain: TrustDomain
+  readonly verifyIssued: VerifyIssued
+  readonly log: Log
+}
+
+/** Keeps an SVID for every entitlement, and shows the whole only when it is consistent. */
+export class SvidKeeper {
+  readonly #deps: KeeperDeps
+  readonly #holdings = new Holdings()
+  readonly #retries: RetryBook
+  readonly #cell: StateCell
+  #subscriptionError: IdentityError | undefined
+  #expiredAt: Instant | undefined
+  #ordering: Promise<void> | undefined
+  /** What is ordered belongs to one life; an eviction begins the next. */
+  #life = 0
+  #renewal = { count: 0, within: 0 }
+  #alarm = new AbortController()
+
+  constructor(deps: KeeperDeps) {
+    this.#deps = deps
+    this.#retries = new RetryBook(deps.clock, deps.random)
+    this.#cell = new StateCell(describeState(this.#holdings, this.#retries, NO_TROUBLE, deps.clock.now()))
+  }
+
+  get cell(): Pick<StateCell, "current" | "changed"> {
+    return this.#cell
+  }
+
+  get entitlements(): readonly Entitlement[] | undefined {
+    return this.#holdings.entitlements
+  }
+
+  /** @returns why the snapshot was refused, or `undefined` when it was adopted */
+  adopt(snapshot: TrustSnapshot, entitlements: readonly Entitlement[]): string | undefined {
+    const refusal = refuseSnapshot(snapshot, this.#holdings.snapshot, this.#deps.trustDomain)
+    if (refusal !== undefined) return refusal
+    this.#subscriptionError = undefined
+    this.#holdings.adopt(snapshot, entitlements)
+    this.#retries.retain((id) => this.#holdings.isEntitled(id))
+    this.#retries.forgive()
+    this.#renewWhatNobodyTrusts(snapshot)
+    this.#settle()
+    return undefined
+  }
+
+  /** Renew everything at moments drawn from the next `within` seconds. @see AGT-13 */
+  renew(within: Seconds): void {
+    this.#renewal = { count: this.#renewal.count + 1, within }
+    this.#holdings.reschedule(({ schedule }) => this.#hasten(schedule, within))
+    this.#alarm.abort()
+  }
+
+  /** @see AGT-14 */
+  evict(reason: string): void {
+    this.#life++
+    this.#holdings.evict()
+    this.#subscriptionError = new IdentityError("no-identity", `evicted by the server: ${reason}`)
+    this.#settle()
+  }
+
+  /** The subscription is down. When the server says that there is no identity, what is held goes too. @see AGT-04 */
+  lost(error: IdentityError, takesAway: boolean): void {
+    this.#subscriptionError = error
+    if (takesAway) this.#holdings.entitle([])
+    this.#settle()
+  }
+
+  /** Renew until `signal` aborts. Rejects on a bug only. */
+  async run(signal: AbortSignal): Promise<void> {
+    const jumps = new JumpWatch(this.#deps.clock)
+    const wake = (): void => this.#alarm.abort()
+    signal.addEventListener("abort", wake)
+    while (!signal.aborted) {
+      this.#noticeJump(jumps.jumped())
+      this.#publish()
+      this.#startOrders(signal)
+      await this.#rest()
+    }
+    signal.removeEventListener("abort", wake)
+    await this.#ordering
+  }
+
+  #startOrders(signal: AbortSignal): void {
+    if (this.#ordering !== undefined) return
+    const ids = nextOrders(this.#holdings, this.#retries, this.#deps.clock)
+    if (ids.length === 0) return
+    this.#ordering = this.#order(ids, signal).finally(() => {
+      this.#ordering = undefined
+      this.#alarm.abort()
+    })
+  }
+
+  async #order(ids: readonly SpiffeId[], signal: AbortSignal): Promise<void> {
+    const life = this.#life
+    const renewals = this.#renewal.count
+    let results: readonly Ordered[]
+    try {
+      results = await orderSvids(ids, this.#deps, signal)
+    } catch (thrown) {
+      if (!signal.aborted && life === this.#life) this.#failed(ids, toIdentityError(thrown))
+      return
+    }
+    for (const result of results) {
+      if (result.kind === "issued") this.#receive(result.holding, life, renewals)
+      else if (life === this.#life) this.#failed([result.spiffeId], result.error)
+    }
+    this.#settle()
+  }
+
+  #receive(holding: Holding, life: number, renewals: number): void {
+    const { issued, key } = holding
+    if (life !== this.#life || !this.#holdings.isEntitled(issued.spiffeId)) return key.pkcs8[Symbol.dispose]()
+    // Whoever asked for a renewal while this one was on its way may have meant what signed it.
+    const overtaken = renewals !== this.#renewal.count
+    const schedule = overtaken ? this.#hasten(holding.schedule, this.#renewal.within) : holding.schedule
+    this.#holdings.stage({ issued, key, schedule })
+    this.#retries.succeeded(issued.spiffeId)
+  }
+
+  /** Release what may be served, show the outcome, and look at once for what to order. @see AGT-01 AGT-12 */
+  #settle(): void {
+    for (const holding of this.#holdings.releasable()) {
+      const error = this.#verify(holding)
+      if (error === undefined) this.#holdings.release(holding)
+      else {
+        this.#holdings.discard(holding.issued.spiffeId)
+        this.#failed([holding.issued.spiffeId], error)
+      }
+    }
+    this.#publish()
+    this.#alarm.abort()
+  }
+
+  #verify({ issued, key }: Holding): IdentityError | undefined {
+    const own = this.#holdings.snapshot?.own
+    if (own === undefined) return new IdentityError("not-ready", "no bundle to verify the SVID with")
+    try {
+      this.#deps.verifyIssued(issued, key.publicKey, own, this.#deps.clock.now())
+      return undefined
+    } catch (cause) {
+      return new IdentityError("not-ready", `the SVID does not verify: ${toIdentityError(cause).message}`, { cause })
+    }
+  }
+
+  /** An SVID whose root left the bundle is served until its successor is here; no peer is harmed by it. @see AGT-12 */
+  #renewWhatNobodyTrusts(snapshot: TrustSnapshot): void {
+    this.#holdings.reschedule((holding) => {
+      const isServed = this.#holdings.held(holding.issued.spiffeId) === holding
+      if (!isServed || this.#verify(holding) === undefined) return holding.schedule
+      this.#deps.log.warn(
+        { spiffeId: holding.issued.spiffeId, epoch: snapshot.epoch },
+        "svid no longer verifies: renewing",
+      )
+      return this.#hasten(holding.schedule, 0)
+    })
+  }
+
+  #hasten(schedule: Holding["schedule"], within: Seconds): Holding["schedule"] {
+    return hastenRenewal(schedule, within, this.#deps.clock, this.#deps.random)
+  }
+
+  #failed(ids: readonly SpiffeId[], error: IdentityError): void {
+    const now = this.#deps.clock.now()
+    const lives = ids.flatMap((id) => this.#holdings.held(id)?.issued.notAfter ?? [])
+    const atMost = lives.length === 0 ? undefined : (Math.max(0, Math.min(...lives) - now) * 1000) / 4
+    const delay = this.#retries.failed(ids, error, atMost)
+    const fields = {
+      err: error,
+      code: error.code,
+      identities: ids.length,
+      spiffeId: ids[0],
+      retryMs: Math.round(delay),
+    }
+    this.#deps.log.warn(fields, "svid not renewed")
+    this.#publish()
+  }
+
+  #noticeJump(moved: Millis): void {
+    if (moved === 0) return
+    this.#deps.log.warn({ movedMs: Math.round(moved) }, "the wall clock jumped: checking every svid")
+    this.#retries.forgive()
+  }
+
+  #publish(): void {
+    const now = this.#deps.clock.now()
+    const expiries = this.#holdings.allHeld().map(({ issued }) => issued.notAfter)
+    this.#holdings.dropExpired(now)
+    if (this.#holdings.holdsAny) this.#expiredAt = undefined
+    else if (expiries.length > 0) this.#expiredAt = Math.max(...expiries)
+    const troubles = { subscription: this.#subscriptionError, expiredAt: this.#expiredAt }
+    const state = describeState(this.#holdings, this.#retries, troubles, now)
+    if (!this.#cell.set(state)) return
+    if (state.kind === "ready") {
+      const { snapshot, svids } = state.view
+      this.#deps.log.info({ epoch: snapshot.epoch, identities: svids.length }, "identities ready")
+    } else this.#deps.log.warn({ err: state.error, code: state.error.code }, `identities ${state.kind}`)
+  }
+
+  async #rest(): Promise<void> {
+    this.#alarm = this.#alarm.signal.aborted ? new AbortController() : this.#alarm
+    const { clock } = this.#deps
+    const expiries = this.#holdings.allHeld().map(({ issued }) => (issued.notAfter - clock.now()) * 1000)
+    const atMost = Math.max(0, Math.min(LONGEST_REST, ...expiries))
+    const idle = this.#ordering !== undefined ? atMost : untilNextOrder(this.#holdings, this.#retries, clock, atMost)
+    // A due moment counts in whole seconds of the wall clock, so a wait may end a little early; it must not spin then.
+    await clock.sleep(Math.max(idle, SHORTEST_REST), this.#alarm.signal)
+  }
+}
+
+const NO_TROUBLE = { subscription: undefined, expiredAt: undefined }
+/** A suspended machine stops its timers, so none is set for longer. */
+const LONGEST_REST: Millis = 5_000
+const SHORTEST_REST: Millis = 50
