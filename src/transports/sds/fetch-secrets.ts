@@ -1,0 +1,43 @@
+import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js"
+import { IdentityError } from "../../core/errors.ts"
+import type { DiscoveryRequest } from "../../gen/envoy/service/discovery/v3/discovery.ts"
+import { callSignal } from "../grpc/signal.ts"
+import { toStatus } from "../grpc/status.ts"
+import { encodeDiscoveryResponse } from "./discovery-wire.ts"
+import { parseNodeFacts, requireSecretType } from "./node-facts.ts"
+import type { SdsEvents } from "./sds-events.ts"
+import type { SdsDeps } from "./sds-service.ts"
+import type { SecretEncoder } from "./secret-encoder.ts"
+
+type FetchDeps = Pick<SdsDeps, "openSource" | "validator" | "limits"> & {
+  readonly encoder: SecretEncoder
+  readonly events: SdsEvents
+}
+
+/** `FetchSecrets`: those of the named secrets that exist now. */
+export function makeFetchSecrets(deps: FetchDeps) {
+  return (call: ServerUnaryCall<DiscoveryRequest, Buffer>, reply: sendUnaryData<Buffer>): void => {
+    fetchSecrets(deps, call).then(
+      (response) => reply(null, response),
+      (thrown: unknown) => {
+        deps.events.rejected("fetch", thrown)
+        reply(toStatus(thrown))
+      },
+    )
+  }
+}
+
+async function fetchSecrets(deps: FetchDeps, call: ServerUnaryCall<DiscoveryRequest, Buffer>): Promise<Buffer> {
+  const { node, typeUrl, resourceNames } = call.request
+  requireSecretType(typeUrl)
+  if (resourceNames.length > deps.limits.names) {
+    throw new IdentityError("malformed", `more than ${deps.limits.names} resource names in one request`)
+  }
+  await using lease = await deps.openSource(call, callSignal(call))
+  const state = lease.source.current()
+  if (state.kind !== "ready") throw state.error
+  const set = deps.encoder(state.view, parseNodeFacts(node, call.getPeer(), deps.validator).mode)
+  const secrets = [...new Set(resourceNames)].map((name) => set.find(name)).filter((secret) => secret !== undefined)
+  deps.events.pushed("fetch")
+  return encodeDiscoveryResponse({ nonce: "", secrets })
+}

@@ -1,0 +1,153 @@
+import { IdentityError } from "../../core/errors.ts"
+import type { EncodedSecret, SecretSet } from "./secret-set.ts"
+import type { SessionLimits, Standing } from "./session.ts"
+
+/** What one stream's peer asked for, was sent, and confirmed, and how that differs from what there is now. */
+export class Holdings {
+  readonly #limits: SessionLimits
+  /** In the order of subscription. */
+  #names: ReadonlySet<string> = NONE
+  /** Name to the version sent last on this stream, taken or refused: what is listed is not sent again. @see SDS-04 SDS-09 */
+  readonly #sent = new Map<string, string>()
+  #flights: readonly Flight[] = []
+  #refused: ReadonlySet<string> = NONE
+  #nackReason: string | undefined
+  #epoch = 0
+  #secrets: SecretSet | undefined
+
+  constructor(limits: SessionLimits) {
+    this.#limits = limits
+  }
+
+  /** Subscribe to exactly `names`. What the peer no longer asks for it forgets. @throws IdentityError `malformed` */
+  subscribe(names: Iterable<string>): void {
+    // A longer name cannot come to exist, so it is passed over as any unknown name is.
+    const wanted = new Set([...names].filter((name) => name.length <= MAX_NAME))
+    if (wanted.size > this.#limits.names) {
+      throw new IdentityError("malformed", `more than ${this.#limits.names} resource names on one stream`)
+    }
+    this.#names = wanted
+    for (const name of [...this.#sent.keys()]) if (!wanted.has(name)) this.forget(name)
+    this.#settle()
+  }
+
+  get names(): ReadonlySet<string> {
+    return this.#names
+  }
+
+  publish(secrets: SecretSet): void {
+    this.#secrets = secrets
+    this.#settle()
+  }
+
+  /** How many responses are waited for. */
+  get inFlight(): number {
+    return this.#flights.filter((flight) => !flight.overdue).length
+  }
+
+  /** Secrets that differ from what was sent last, without those that still wait for an answer. */
+  changed(holdCertificates: boolean): readonly EncodedSecret[] {
+    const found: EncodedSecret[] = []
+    for (const name of this.#names) {
+      const secret = this.#secrets?.find(name)
+      if (secret === undefined || this.#sent.get(name) === secret.version) continue
+      const held = this.#isInFlight(name) || (holdCertificates && secret.kind === "certificate")
+      if (!(held && this.#sent.has(name))) found.push(secret)
+    }
+    return found
+  }
+
+  /** Count `secrets` as sent under `nonce`. At most `kept` earlier responses can still be answered afterwards. */
+  send(nonce: string, secrets: readonly EncodedSecret[], kept: number): void {
+    for (const { name, version } of secrets) this.#sent.set(name, version)
+    const names = secrets.map(({ name }) => name)
+    const trust = secrets.some(({ kind }) => kind === "trust")
+    const earlier = kept === 0 ? [] : this.#flights.slice(-kept)
+    this.#flights = [...earlier, { nonce, names, trust, epoch: this.#secrets?.epoch ?? 0, overdue: false }]
+    this.#forgive(names)
+  }
+
+  /** @returns false when no response with this nonce waits for an answer */
+  acknowledge(nonce: string): boolean {
+    const flight = this.#land(nonce)
+    if (flight === undefined) return false
+    if (this.#refused.size === 0 && this.#flights.length === 0) this.#epoch = flight.epoch
+    this.#settle()
+    return true
+  }
+
+  /** @returns the names that were refused; `undefined` when no response with this nonce waits for an answer */
+  refuse(nonce: string, reason: string): readonly string[] | undefined {
+    const flight = this.#land(nonce)
+    if (flight === undefined) return undefined
+    this.#refused = new Set([...this.#refused, ...flight.names])
+    this.#nackReason = reason.slice(0, MAX_REASON)
+    return flight.names
+  }
+
+  /** Newer content may follow what was not answered; a late answer still counts. */
+  giveUpWaiting(): void {
+    this.#flights = this.#flights.map((flight) => ({ ...flight, overdue: true }))
+  }
+
+  /** Names whose secret was sent and is gone; they count as never sent from now on. */
+  takeRemoved(): readonly string[] {
+    const secrets = this.#secrets
+    if (secrets === undefined) return []
+    const removed = [...this.#sent.keys()].filter((name) => secrets.find(name) === undefined)
+    for (const name of removed) this.forget(name)
+    return removed
+  }
+
+  /** Count `name` as never sent. */
+  forget(name: string): void {
+    this.#sent.delete(name)
+    this.#forgive([name])
+  }
+
+  get trustPending(): boolean {
+    if (this.#flights.some((flight) => flight.trust && !flight.overdue)) return true
+    return this.changed(false).some(({ kind }) => kind === "trust")
+  }
+
+  get standing(): Standing | undefined {
+    return this.#sent.size === 0 ? undefined : { epoch: this.#epoch, nackReason: this.#nackReason }
+  }
+
+  #isInFlight(name: string): boolean {
+    return this.#flights.some((flight) => !flight.overdue && flight.names.includes(name))
+  }
+
+  #land(nonce: string): Flight | undefined {
+    const flight = this.#flights.find((candidate) => candidate.nonce === nonce)
+    if (flight !== undefined) this.#flights = this.#flights.filter((other) => other !== flight)
+    return flight
+  }
+
+  #forgive(names: readonly string[]): void {
+    if (this.#refused.size === 0) return
+    this.#refused = this.#refused.difference(new Set(names))
+    if (this.#refused.size === 0) this.#nackReason = undefined
+  }
+
+  /** A peer that confirmed all it was sent, and to whom the newest set brings nothing new, holds the newest epoch. */
+  #settle(): void {
+    if (this.#secrets === undefined || this.#flights.length > 0 || this.#refused.size > 0) return
+    if (this.#sent.size > 0 && this.changed(false).length === 0) this.#epoch = this.#secrets.epoch
+  }
+}
+
+/** A response that was not answered yet. */
+interface Flight {
+  readonly nonce: string
+  readonly names: readonly string[]
+  readonly trust: boolean
+  readonly epoch: number
+  readonly overdue: boolean
+}
+
+const NONE: ReadonlySet<string> = new Set()
+/** A SPIFFE ID has at most 2048 bytes. */
+const MAX_NAME = 2048
+/** What a log line and a report can carry. */
+const MAX_REASON = 512

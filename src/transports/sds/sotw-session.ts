@@ -1,0 +1,65 @@
+import type { DiscoveryRequest } from "../../gen/envoy/service/discovery/v3/discovery.ts"
+import { Holdings } from "./holdings.ts"
+import type { SecretSet } from "./secret-set.ts"
+import type { Receipt, Reply, Session, SessionLimits, Standing } from "./session.ts"
+
+/** The part of a request that matters after the stream was opened. */
+export type SotwRequest = Pick<DiscoveryRequest, "resourceNames" | "responseNonce" | "errorDetail">
+
+/** `StreamSecrets`: one response in flight, which carries every subscribed secret that changed. @see SDS-01..SDS-08 */
+export class SotwSession implements Session<SotwRequest> {
+  readonly #holdings: Holdings
+  #opened = false
+  #sent = 0
+
+  constructor(limits: SessionLimits) {
+    this.#holdings = new Holdings(limits)
+  }
+
+  receive(request: SotwRequest): Receipt {
+    // A nonce of an earlier stream means nothing on this one, and neither does the version that the peer took there: it
+    // names one response, not the set that the peer asks for now.
+    if (this.#opened && request.responseNonce !== this.#nonce) return { kind: "stale" }
+    this.#opened = true
+    const receipt = this.#answered(request)
+    this.#holdings.subscribe(request.resourceNames)
+    return receipt
+  }
+
+  publish(secrets: SecretSet): void {
+    this.#holdings.publish(secrets)
+  }
+
+  next(holdCertificates: boolean): Reply | undefined {
+    if (this.#holdings.inFlight > 0) return undefined
+    const secrets = this.#holdings.changed(holdCertificates)
+    if (secrets.length === 0) return undefined
+    this.#sent += 1
+    this.#holdings.send(this.#nonce, secrets, 0)
+    return { nonce: this.#nonce, secrets, removed: [] }
+  }
+
+  giveUpWaiting(): void {
+    this.#holdings.giveUpWaiting()
+  }
+
+  get trustPending(): boolean {
+    return this.#holdings.trustPending
+  }
+
+  get standing(): Standing | undefined {
+    return this.#holdings.standing
+  }
+
+  get #nonce(): string {
+    return this.#sent === 0 ? "" : String(this.#sent)
+  }
+
+  #answered({ responseNonce, errorDetail }: SotwRequest): Receipt {
+    if (errorDetail === undefined) {
+      return { kind: this.#holdings.acknowledge(responseNonce) ? "acknowledged" : "subscribed" }
+    }
+    const names = this.#holdings.refuse(responseNonce, errorDetail.message)
+    return names === undefined ? { kind: "stale" } : { kind: "refused", names, reason: errorDetail.message }
+  }
+}
