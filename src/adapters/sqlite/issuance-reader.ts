@@ -1,0 +1,77 @@
+import { once } from "node:events"
+import { extname } from "node:path"
+import { Worker } from "node:worker_threads"
+import { IdentityError } from "../../core/errors.ts"
+import type { IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
+import { parseIssuance } from "./intent-row.ts"
+import { type Failure, parseFailure } from "./operation.ts"
+import { demandLimit } from "./search-issuances.ts"
+import type { SqlRow } from "./sql-row.ts"
+
+export type ReaderReply =
+  | { readonly kind: "ready" }
+  | { readonly kind: "rows"; readonly rows: readonly SqlRow[] }
+  | { readonly kind: "failed"; readonly failure: Failure }
+
+/** Searches a store that another connection, perhaps of another process, writes. */
+export interface IssuanceReader extends AsyncDisposable {
+  /** @throws IdentityError `malformed` for a bad limit, `rate-limited` when 64 searches wait, `not-ready` */
+  search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]>
+}
+
+/** @throws IdentityError `not-found` when there is no store at `path` */
+export async function openIssuanceReader(options: { readonly path: string }): Promise<IssuanceReader> {
+  const url = new URL(`./reader-worker${extname(import.meta.filename)}`, import.meta.url)
+  const worker = new Worker(url, { workerData: options.path })
+  const [first]: ReaderReply[] = await once(worker, "message")
+  if (first?.kind === "ready") return new ReaderThread(worker)
+  await worker.terminate()
+  if (first?.kind === "failed") throw parseFailure(first.failure)
+  throw new TypeError("reader thread did not start")
+}
+
+class ReaderThread implements IssuanceReader {
+  readonly #worker: Worker
+  readonly #waiting: ((reply: ReaderReply | IdentityError) => void)[] = []
+  #failure: IdentityError | undefined
+
+  constructor(worker: Worker) {
+    this.#worker = worker
+    worker.on("message", (reply: ReaderReply) => this.#waiting.shift()?.(reply))
+    worker.on("error", (cause) => this.#die(cause))
+    worker.on("exit", () => this.#die(undefined))
+  }
+
+  async search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]> {
+    demandLimit(query.limit)
+    const reply = await this.#ask(query)
+    if (reply instanceof IdentityError) throw reply
+    if (reply.kind === "failed") throw parseFailure(reply.failure)
+    return reply.kind === "rows" ? reply.rows.map(parseIssuance) : []
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#failure !== undefined) return
+    const exited = once(this.#worker, "exit")
+    this.#worker.postMessage("close")
+    await exited
+  }
+
+  #ask(query: IssuanceQuery): Promise<ReaderReply | IdentityError> {
+    if (this.#failure !== undefined) return Promise.resolve(this.#failure)
+    if (this.#waiting.length >= MAX_WAITING) {
+      return Promise.resolve(new IdentityError("rate-limited", "too many searches are waiting", { retryAfter: 1 }))
+    }
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve)
+      this.#worker.postMessage(query)
+    })
+  }
+
+  #die(cause: unknown): void {
+    this.#failure ??= new IdentityError("not-ready", "store is closed", { cause, reason: "store-dead" })
+    for (const settle of this.#waiting.splice(0)) settle(this.#failure)
+  }
+}
+
+const MAX_WAITING = 64

@@ -1,0 +1,95 @@
+import { IdentityError } from "../../core/errors.ts"
+import type { Instant } from "../../core/time.ts"
+import type { AuditLog } from "../../ports/audit-log.ts"
+import type { AuthorityJournal } from "../../ports/authority-journal.ts"
+import type { IssuanceLog, IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
+import { encodeAudit } from "./audit-row.ts"
+import { CommitQueue } from "./commit-queue.ts"
+import { type IssuanceReader, openIssuanceReader } from "./issuance-reader.ts"
+import type { OpenMode } from "./open-database.ts"
+import { SqliteAuthorityJournal } from "./sqlite-authority-journal.ts"
+import { SqliteIssuanceLog } from "./sqlite-issuance-log.ts"
+import { StoreThread } from "./store-thread.ts"
+
+export interface SqliteStoreOptions {
+  readonly path: string
+  readonly mode: OpenMode
+}
+
+/**
+ * One SQLite file with everything a server must not forget. Trusting it means: whoever can write the file can make the log
+ * and the authorities say anything, but cannot sign.
+ */
+export interface SqliteStore extends AsyncDisposable {
+  readonly issuanceLog: IssuanceLog
+  readonly auditLog: AuditLog
+  readonly authorityJournal: AuthorityJournal
+  /** Why nothing will be written any more until the process starts anew; `undefined` while all is well. */
+  readonly failure: IdentityError | undefined
+  /** Forget up to `batch` (1 to 10,000) intents that expired before `before`, oldest first. Audit events stay. How many went. */
+  prune(before: Instant, batch: number): Promise<number>
+}
+
+/**
+ * `create` makes a new store and refuses one that is there; `open` refuses one that is not. Waiting writes are committed
+ * when it is disposed. @throws IdentityError `already-exists`; `not-found`; `not-ready` for a file that is not ours, is of a
+ * later version, or whose file system cannot promise durable commits @see STO-01..STO-05
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+  return new Store(options.path, await StoreThread.start({ path: options.path, mode: options.mode }))
+}
+
+class Store implements SqliteStore {
+  readonly issuanceLog: IssuanceLog
+  readonly auditLog: AuditLog
+  readonly authorityJournal: AuthorityJournal
+  readonly #path: string
+  readonly #thread: StoreThread
+  readonly #queue: CommitQueue
+  #reader: Promise<IssuanceReader> | undefined
+
+  constructor(path: string, thread: StoreThread) {
+    this.#path = path
+    this.#thread = thread
+    const queue = new CommitQueue((group) => thread.run(group))
+    this.#queue = queue
+    this.issuanceLog = new SqliteIssuanceLog({ queue, search: (query) => this.#search(query) })
+    this.auditLog = {
+      append: async (event) => {
+        await queue.submit({ kind: "audit", audit: encodeAudit(event) })
+      },
+    }
+    this.authorityJournal = new SqliteAuthorityJournal(queue)
+  }
+
+  get failure(): IdentityError | undefined {
+    return this.#thread.failure
+  }
+
+  async prune(before: Instant, batch: number): Promise<number> {
+    if (!Number.isInteger(batch) || batch < 1 || batch > MAX_PRUNE) throw new RangeError("batch is not 1 to 10000")
+    const result = await this.#queue.submit({ kind: "prune", before, batch })
+    return result.kind === "pruned" ? result.intents : 0
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#queue.flush().catch(() => {
+      // Everybody who waits for a write was told; an outcome that is lost here loses no issuance.
+    })
+    const reader = await this.#reader?.catch(() => undefined)
+    await reader?.[Symbol.asyncDispose]()
+    await this.#thread[Symbol.asyncDispose]()
+  }
+
+  async #search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]> {
+    this.#reader ??= openIssuanceReader({ path: this.#path })
+    try {
+      return await (await this.#reader).search(query)
+    } catch (error) {
+      if (error instanceof IdentityError && error.reason === "store-unusable") this.#reader = undefined
+      throw error
+    }
+  }
+}
+
+const MAX_PRUNE = 10_000

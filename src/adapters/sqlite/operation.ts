@@ -1,0 +1,59 @@
+import type { SQLInputValue } from "node:sqlite"
+import { type ErrorCode, IdentityError } from "../../core/errors.ts"
+import type { Instant } from "../../core/time.ts"
+import type { IntentRow } from "./intent-row.ts"
+import type { SqlRow } from "./sql-row.ts"
+
+/** What the main thread asks of the store's thread. One message is a group of these, and one commit. */
+export type Operation =
+  | {
+      readonly kind: "intent"
+      readonly intent: IntentRow
+      readonly idempotencyKey: Uint8Array | null
+      readonly reuseSince: Instant
+      readonly audit: AuditRow
+    }
+  | { readonly kind: "outcome"; readonly serial: string; readonly signature: Uint8Array }
+  | { readonly kind: "audit"; readonly audit: AuditRow }
+  | { readonly kind: "create-authority"; readonly revision: number; readonly record: string }
+  | { readonly kind: "replace-authority"; readonly revision: number; readonly record: string }
+  | { readonly kind: "adopt-issuing"; readonly row: readonly SQLInputValue[] }
+  | { readonly kind: "prune"; readonly before: Instant; readonly batch: number }
+  | { readonly kind: "read-authority" }
+  | { readonly kind: "read-issuing"; readonly authorityId: string }
+  /** Writes nothing: done when everything before it is. */
+  | { readonly kind: "barrier" }
+
+/** at, type, actor, request_id, data. */
+export type AuditRow = readonly SQLInputValue[]
+
+export type OperationResult =
+  | { readonly kind: "done" }
+  | { readonly kind: "row"; readonly row: SqlRow | undefined }
+  | { readonly kind: "pruned"; readonly intents: number }
+  | { readonly kind: "failed"; readonly failure: Failure }
+
+/** An IdentityError on its way between threads; `detail` is for the log. */
+export interface Failure {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly reason: string | undefined
+  readonly detail: string | undefined
+}
+
+export function encodeFailure(error: IdentityError): Failure {
+  const { code, message, reason, cause } = error
+  return { code, message, reason, detail: cause instanceof Error ? cause.message : undefined }
+}
+
+export function parseFailure({ code, message, reason, detail }: Failure): IdentityError {
+  return new IdentityError(code, message, {
+    ...(reason === undefined ? {} : { reason }),
+    ...(detail === undefined ? {} : { cause: new Error(detail) }),
+    ...(code === "not-ready" ? { retryAfter: 1 } : {}),
+  })
+}
+
+export function isWrite(operation: Operation): boolean {
+  return operation.kind !== "read-authority" && operation.kind !== "read-issuing" && operation.kind !== "barrier"
+}

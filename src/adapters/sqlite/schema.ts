@@ -1,0 +1,76 @@
+export interface Migration {
+  readonly version: number
+  readonly sql: string
+}
+
+/** "ASAY": tells our files from other SQLite databases. */
+export const APPLICATION_ID = 0x41534159
+
+/** Applied in order, never edited once released: the checksum of each is kept in the store and compared at every start. */
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    version: 1,
+    sql: `
+CREATE TABLE intent (
+  id INTEGER PRIMARY KEY,
+  serial TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL CHECK (kind IN ('x509', 'jwt')),
+  authority_id TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  spiffe_id TEXT NOT NULL,
+  hint TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  not_before INTEGER NOT NULL,
+  not_after INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  cluster TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  service_account TEXT NOT NULL,
+  pod TEXT NOT NULL,
+  pod_uid TEXT NOT NULL,
+  node TEXT NOT NULL,
+  evidence_digest BLOB NOT NULL,
+  idempotency_key BLOB,
+  tbs BLOB NOT NULL
+) STRICT;
+CREATE INDEX intent_spiffe_id ON intent (spiffe_id);
+CREATE INDEX intent_pod ON intent (cluster, namespace, pod);
+CREATE INDEX intent_idempotency_key ON intent (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX intent_created_at ON intent (created_at);
+CREATE INDEX intent_not_after ON intent (not_after);
+
+CREATE TABLE outcome (
+  intent_id INTEGER PRIMARY KEY,
+  signature BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE audit_event (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  at INTEGER NOT NULL,
+  type TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  data TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE authority (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  revision INTEGER NOT NULL,
+  record TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE issuing_authority (
+  authority_id TEXT PRIMARY KEY,
+  certificate BLOB NOT NULL,
+  root_key_id TEXT NOT NULL,
+  not_after INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE commit_mark (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  mark TEXT NOT NULL
+) STRICT;
+INSERT INTO commit_mark (id, mark) VALUES (1, '');
+`,
+  },
+]

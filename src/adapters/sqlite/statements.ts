@@ -1,0 +1,114 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { IdentityError } from "../../core/errors.ts"
+import { INTENT_COLUMNS } from "./intent-row.ts"
+import { encodeFailure, type Operation, type OperationResult } from "./operation.ts"
+
+/** Runs single operations inside a transaction that is somebody else's matter. */
+export class Statements {
+  readonly #insertIntent: StatementSync
+  readonly #findReusable: StatementSync
+  readonly #insertOutcome: StatementSync
+  readonly #insertAudit: StatementSync
+  readonly #createAuthority: StatementSync
+  readonly #replaceAuthority: StatementSync
+  readonly #readAuthority: StatementSync
+  readonly #adoptIssuing: StatementSync
+  readonly #readIssuing: StatementSync
+  readonly #pruneOutcomes: StatementSync
+  readonly #pruneIntents: StatementSync
+
+  constructor(db: DatabaseSync) {
+    this.#insertIntent = db.prepare(INSERT_INTENT)
+    this.#findReusable = db.prepare(FIND_REUSABLE)
+    this.#insertOutcome = db.prepare(INSERT_OUTCOME)
+    this.#insertAudit = db.prepare(INSERT_AUDIT)
+    this.#createAuthority = db.prepare(CREATE_AUTHORITY)
+    this.#replaceAuthority = db.prepare(REPLACE_AUTHORITY)
+    this.#readAuthority = db.prepare(READ_AUTHORITY)
+    this.#adoptIssuing = db.prepare(ADOPT_ISSUING)
+    this.#readIssuing = db.prepare(READ_ISSUING)
+    this.#pruneOutcomes = db.prepare(PRUNE_OUTCOMES)
+    this.#pruneIntents = db.prepare(PRUNE_INTENTS)
+  }
+
+  /** A refusal is a result; what is thrown is trouble with the store. */
+  run(operation: Operation): OperationResult {
+    switch (operation.kind) {
+      case "intent":
+        return this.#recordIntent(operation)
+      case "outcome":
+        this.#insertOutcome.run(operation.signature, operation.serial)
+        return DONE
+      case "audit":
+        this.#insertAudit.run(...operation.audit)
+        return DONE
+      case "create-authority":
+        return oneRow(this.#createAuthority.run(operation.revision, operation.record), INITIALISED)
+      case "replace-authority":
+        return oneRow(
+          this.#replaceAuthority.run(operation.revision, operation.record, operation.revision - 1),
+          CONFLICT,
+        )
+      case "adopt-issuing":
+        return oneRow(this.#adoptIssuing.run(...operation.row), ADOPTED)
+      case "prune":
+        return this.#prune(operation.before, operation.batch)
+      case "read-authority":
+        return { kind: "row", row: this.#readAuthority.get() }
+      case "read-issuing":
+        return { kind: "row", row: this.#readIssuing.get(operation.authorityId) }
+      case "barrier":
+        return DONE
+      default:
+        return operation satisfies never
+    }
+  }
+
+  #recordIntent(operation: Operation & { readonly kind: "intent" }): OperationResult {
+    if (operation.idempotencyKey !== null) {
+      const row = this.#findReusable.get(operation.idempotencyKey, operation.reuseSince)
+      if (row !== undefined) return { kind: "row", row }
+    }
+    const inserted = this.#insertIntent.run(...operation.intent)
+    if (inserted.changes === 0) return SERIAL_USED
+    this.#insertAudit.run(...operation.audit)
+    return DONE
+  }
+
+  #prune(before: number, batch: number): OperationResult {
+    this.#pruneOutcomes.run(before, batch)
+    return { kind: "pruned", intents: Number(this.#pruneIntents.run(before, batch).changes) }
+  }
+}
+
+function oneRow(result: { readonly changes: number | bigint }, otherwise: OperationResult): OperationResult {
+  return result.changes === 1 ? DONE : otherwise
+}
+
+function refusal(code: "already-exists" | "conflict", message: string): OperationResult {
+  return { kind: "failed", failure: encodeFailure(new IdentityError(code, message)) }
+}
+
+const DONE: OperationResult = { kind: "done" }
+const SERIAL_USED = refusal("already-exists", "serial was used before")
+const INITIALISED = refusal("already-exists", "trust domain was initialised before")
+const CONFLICT = refusal("conflict", "authority record was changed by another writer")
+const ADOPTED = refusal("already-exists", "issuing authority was adopted before")
+
+const INSERT_INTENT = `INSERT INTO intent (${INTENT_COLUMNS})
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`
+const FIND_REUSABLE = `SELECT ${INTENT_COLUMNS}, signature FROM intent JOIN outcome ON intent_id = intent.id
+WHERE idempotency_key = ? AND created_at >= ? ORDER BY intent.id DESC LIMIT 1`
+const INSERT_OUTCOME = `INSERT INTO outcome (intent_id, signature) SELECT id, ? FROM intent WHERE serial = ?
+ON CONFLICT (intent_id) DO NOTHING`
+const INSERT_AUDIT = "INSERT INTO audit_event (at, type, actor, request_id, data) VALUES (?, ?, ?, ?, ?)"
+const CREATE_AUTHORITY = `INSERT INTO authority (id, revision, record) VALUES (1, ?, ?) ON CONFLICT (id) DO NOTHING`
+const REPLACE_AUTHORITY = "UPDATE authority SET revision = ?, record = ? WHERE id = 1 AND revision = ?"
+const READ_AUTHORITY = "SELECT record FROM authority WHERE id = 1"
+const ADOPT_ISSUING = `INSERT INTO issuing_authority (authority_id, certificate, root_key_id, not_after)
+VALUES (?, ?, ?, ?) ON CONFLICT (authority_id) DO NOTHING`
+const READ_ISSUING =
+  "SELECT authority_id, certificate, root_key_id, not_after FROM issuing_authority WHERE authority_id = ?"
+const EXPIRED = "SELECT id FROM intent WHERE not_after < ? ORDER BY not_after, id LIMIT ?"
+const PRUNE_OUTCOMES = `DELETE FROM outcome WHERE intent_id IN (${EXPIRED})`
+const PRUNE_INTENTS = `DELETE FROM intent WHERE id IN (${EXPIRED})`
