@@ -1,0 +1,34 @@
+import { mkdtemp, rm } from "node:fs/promises"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+/** A private folder that is removed at the end. Its path is short, since Unix sockets may lie in it. */
+export async function scratchFolder(name: string): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), `assay-${name}-`))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}
+
+/**
+ * A loopback port that nothing listens at, for peers that cannot be told to take any. It lies below the range from which
+ * the kernel gives ports to others, so that it is not taken in between.
+ */
+export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const port = FIRST_PORT + Math.floor(Math.random() * PORTS)
+    if (await canListen(port)) return port
+  }
+  throw new Error(`no free port among ${ATTEMPTS} tried`)
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once("error", () => resolve(false))
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)))
+  })
+}
+
+const FIRST_PORT = 15_000
+const PORTS = 15_000
+const ATTEMPTS = 100
