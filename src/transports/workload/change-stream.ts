@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto"
-import { once } from "node:events"
 import type { ServerWritableStream } from "@grpc/grpc-js"
 import type { IdentitySource, IdentityView } from "../../app/deliver/identity-source.ts"
 import { readyView } from "./call-terms.ts"
@@ -30,12 +29,24 @@ export async function streamChanges<Message>(
     const digest = createHash("sha256").update(shape.encode(message)).digest("base64")
     if (digest !== sent) {
       sent = digest
-      if (!call.write(message)) await drained(call, signal)
+      await send(call, message, signal)
     }
     await changed
   }
 }
 
-async function drained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
-  await once(call, "drain", { signal }).catch(() => undefined)
+/** Resolves when the message has left for the transport, or on abort: the stream itself would queue sixteen. */
+function send<Message>(
+  call: ServerWritableStream<unknown, Message>,
+  message: Message,
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      signal.removeEventListener("abort", done)
+      resolve()
+    }
+    signal.addEventListener("abort", done)
+    call.write(message, done)
+  })
 }
