@@ -1,0 +1,114 @@
+import { TAG } from "./der.ts"
+import { DerReader } from "./der-reader.ts"
+import { KEY_USAGE_BIT } from "./extensions.ts"
+import { malformed } from "./refusal.ts"
+
+export interface Extension {
+  readonly oid: string
+  readonly critical: boolean
+  readonly value: Uint8Array
+}
+
+export type KeyUsage = (typeof KEY_USAGES)[number]
+
+/** Read Extensions: 1 to 32, each OID once. @throws IdentityError `malformed` @see DER-11 */
+export function readExtensions(list: DerReader): readonly Extension[] {
+  const extensions: Extension[] = []
+  while (!list.done) {
+    if (extensions.length === MAX_EXTENSIONS) throw malformed("extension", "more than 32 extensions")
+    const extension = readExtension(list.enter(TAG.sequence))
+    if (extensions.some(({ oid }) => oid === extension.oid)) throw malformed("extension", "an extension stands twice")
+    extensions.push(extension)
+  }
+  if (extensions.length === 0) throw malformed("extension", "the list of extensions is empty")
+  return extensions
+}
+
+/** Bits that are set. @throws IdentityError `malformed` */
+export function readKeyUsage(value: Uint8Array): ReadonlySet<KeyUsage> {
+  const reader = new DerReader(value)
+  const bits = reader.namedBits()
+  reader.end()
+  if (bits === 0) throw malformed("extension", "key usage has no bit set")
+  return new Set(KEY_USAGES.filter((_, i) => (bits & (KEY_USAGE_BIT.digitalSignature >> i)) !== 0))
+}
+
+/** Purposes in dotted form, 1 to 32. @throws IdentityError `malformed` */
+export function readExtKeyUsage(value: Uint8Array): readonly string[] {
+  const outer = new DerReader(value)
+  const reader = outer.enter(TAG.sequence)
+  outer.end()
+  const purposes: string[] = []
+  while (!reader.done && purposes.length < MAX_EXTENSIONS) purposes.push(reader.oid())
+  reader.end()
+  if (purposes.length === 0) throw malformed("extension", "extended key usage is empty")
+  return purposes
+}
+
+export interface BasicConstraints {
+  readonly isCa: boolean
+  readonly pathLength: number | undefined
+}
+
+/** @throws IdentityError `malformed` */
+export function readBasicConstraints(value: Uint8Array): BasicConstraints {
+  const outer = new DerReader(value)
+  const reader = outer.enter(TAG.sequence)
+  outer.end()
+  const isCa = reader.tag === TAG.boolean && reader.boolean()
+  // A cA that is FALSE is the default, which DER leaves out; real certificates write it, and it cannot mean anything else.
+  const pathLength = reader.tag === TAG.integer ? reader.smallInteger() : undefined
+  reader.end()
+  if (!isCa && pathLength !== undefined) throw malformed("extension", "path length without authority")
+  return { isCa, pathLength }
+}
+
+/** @throws IdentityError `malformed` */
+export function readSubjectKeyIdentifier(value: Uint8Array): Uint8Array {
+  const reader = new DerReader(value)
+  const keyId = reader.content(TAG.octetString)
+  reader.end()
+  return checkKeyId(keyId)
+}
+
+/** `undefined` when it names its issuer in another way only. @throws IdentityError `malformed` */
+export function readAuthorityKeyIdentifier(value: Uint8Array): Uint8Array | undefined {
+  const outer = new DerReader(value)
+  const reader = outer.enter(TAG.sequence)
+  outer.end()
+  const keyId = reader.tag === KEY_IDENTIFIER ? checkKeyId(reader.content(KEY_IDENTIFIER)) : undefined
+  while (!reader.done) reader.element()
+  return keyId
+}
+
+function checkKeyId(keyId: Uint8Array): Uint8Array {
+  if (keyId.length === 0 || keyId.length > MAX_KEY_ID)
+    throw malformed("extension", "key identifier is not of 1 to 64 octets")
+  return keyId
+}
+
+function readExtension(reader: DerReader): Extension {
+  const oid = reader.oid()
+  // As in basicConstraints: an explicit FALSE occurs and is harmless.
+  const critical = reader.tag === TAG.boolean && reader.boolean()
+  const value = reader.content(TAG.octetString)
+  reader.end()
+  return { oid, critical, value }
+}
+
+/** In the order of their bits. */
+const KEY_USAGES = [
+  "digitalSignature",
+  "contentCommitment",
+  "keyEncipherment",
+  "dataEncipherment",
+  "keyAgreement",
+  "keyCertSign",
+  "cRLSign",
+  "encipherOnly",
+  "decipherOnly",
+] as const
+
+const KEY_IDENTIFIER = 0x80
+const MAX_EXTENSIONS = 32
+const MAX_KEY_ID = 64

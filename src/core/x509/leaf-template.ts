@@ -1,0 +1,91 @@
+import type { SpiffeId } from "../spiffe/id.ts"
+import type { Instant } from "../time.ts"
+import type { CertificateView } from "./certificate.ts"
+import { encodeDer, encodeSequence, TAG } from "./der.ts"
+import { encodeTime } from "./der-time.ts"
+import {
+  encodeAuthorityKeyIdentifier,
+  encodeBasicConstraints,
+  encodeExtKeyUsage,
+  encodeLeafKeyUsage,
+  encodeSubjectAltName,
+  encodeSubjectKeyIdentifier,
+} from "./extensions.ts"
+import type { GeneralName } from "./general-names.ts"
+import { parsePublicKey, type SubjectPublicKey } from "./public-key.ts"
+import { encodeSerial, type Serial } from "./serial.ts"
+import { encodeSignatureAlgorithm, type SignatureAlgorithm, signatureAlgorithmFor } from "./signature-algorithm.ts"
+
+/** What differs from leaf to leaf. */
+export interface LeafRequest {
+  readonly serial: Serial
+  readonly spiffeId: SpiffeId
+  readonly dnsNames: readonly string[]
+  /** 4 or 16 octets each; for servers that are dialled by address. */
+  readonly ipAddresses?: readonly Uint8Array[]
+  readonly publicKey: SubjectPublicKey
+  readonly notBefore: Instant
+  readonly notAfter: Instant
+}
+
+/** Everything about a leaf that its issuing authority settles, encoded once. */
+export interface LeafTemplate {
+  readonly issuer: CertificateView
+  /** Hex of the issuer's subject key identifier. */
+  readonly authorityId: string
+  readonly signatureAlgorithm: SignatureAlgorithm
+  /** TBSCertificate. Checks nothing: {@link IssuancePermit} lints the bytes. */
+  encodeTbs(request: LeafRequest): Uint8Array
+}
+
+/**
+ * Prepare the leaves of one issuing authority. @throws TypeError when the certificate is not that of an authority with a
+ * key identifier @see X5-01..X5-12
+ */
+export function prepareLeafTemplate({ issuer }: { readonly issuer: CertificateView }): LeafTemplate {
+  const keyId = issuer.subjectKeyId
+  if (!issuer.isCa || keyId === undefined) throw new TypeError("issuer is no authority with a key identifier")
+  const signatureAlgorithm = signatureAlgorithmFor(parsePublicKey(issuer.spki).algorithm)
+  const algorithm = encodeSignatureAlgorithm(signatureAlgorithm)
+  const constant = Buffer.concat([encodeLeafKeyUsage(), encodeExtKeyUsage(), encodeBasicConstraints(undefined)])
+  const authority = encodeAuthorityKeyIdentifier(keyId)
+  return {
+    issuer,
+    authorityId: Buffer.from(keyId).toString("hex"),
+    signatureAlgorithm,
+    encodeTbs: (request) =>
+      encodeSequence(
+        VERSION_3,
+        encodeSerial(request.serial),
+        algorithm,
+        issuer.subject,
+        encodeSequence(encodeTime(request.notBefore), encodeTime(request.notAfter)),
+        EMPTY_NAME,
+        request.publicKey.spki,
+        encodeDer(
+          EXTENSIONS,
+          encodeSequence(
+            constant,
+            encodeSubjectKeyIdentifier(request.publicKey.keyId),
+            authority,
+            encodeSubjectAltName(leafNames(request), true),
+          ),
+        ),
+      ),
+  }
+}
+
+/**
+ * The alternative names of a leaf, in the order that is part of the contract: the SPIFFE ID first, since peers take the
+ * first URI, then DNS names, then addresses. @see X5-22 PIT-10
+ */
+export function leafNames(request: LeafRequest): readonly Exclude<GeneralName, { kind: "other" }>[] {
+  const names: Exclude<GeneralName, { kind: "other" }>[] = [{ kind: "uri", text: request.spiffeId }]
+  for (const text of request.dnsNames) names.push({ kind: "dns", text })
+  for (const octets of request.ipAddresses ?? []) names.push({ kind: "ip", octets })
+  return names
+}
+
+export const VERSION_3 = encodeDer(0xa0, encodeDer(TAG.integer, Uint8Array.of(2)))
+const EMPTY_NAME = encodeSequence()
+const EXTENSIONS = 0xa3

@@ -1,0 +1,158 @@
+import { type TrustDomain, trustDomainId, trustDomainOf } from "../spiffe/id.ts"
+import { type AuthorityRequest, ISSUING_PATH_LENGTH, ROOT_PATH_LENGTH } from "./authority-template.ts"
+import type { CertificateView } from "./certificate.ts"
+import { isDnsName } from "./dns-name.ts"
+import type { KeyUsage } from "./extension-reader.ts"
+import type { GeneralName } from "./general-names.ts"
+import { type LeafRequest, type LeafTemplate, leafNames } from "./leaf-template.ts"
+import { encodeName } from "./names.ts"
+import { OID } from "./oid.ts"
+import { parsePublicKey, type SubjectPublicKey } from "./public-key.ts"
+import { type SignatureAlgorithm, signatureAlgorithmFor } from "./signature-algorithm.ts"
+import { parseTbs, type TbsView } from "./tbs-certificate.ts"
+
+/** Bytes of ours broke the profile: a bug, and a reason to stop the authority. */
+export class ProfileViolation extends Error {
+  override readonly name = "ProfileViolation"
+  /** Id of the rule in spec/20-x509-profiles.md. */
+  readonly rule: string
+
+  constructor(rule: string, message: string) {
+    super(`${message} [${rule}]`)
+    this.rule = rule
+  }
+}
+
+/**
+ * Re-read the bytes of a leaf and check them against the profile and against what was authorised.
+ * @throws ProfileViolation @see INV-02 INV-05 X5-01..X5-10 X5-22
+ */
+export function lintLeafTbs(tbs: Uint8Array, request: LeafRequest, template: LeafTemplate): void {
+  const view = parseTbs(tbs)
+  const { issuer } = template
+  lintCommon(view, request, { view: issuer, keyId: issuer.subjectKeyId, algorithm: template.signatureAlgorithm })
+  check(view.subject.length === 2, "X5-04", "subject is not empty")
+  check(!view.isCa, "X5-06", "leaf is an authority")
+  checkKeyUsage(view, LEAF_KEY_USAGE, "X5-07")
+  check(equalLists(view.extKeyUsage ?? [], LEAF_PURPOSES), "X5-10", "extended key usage is not server and client")
+  checkExtensions(view, LEAF_EXTENSIONS)
+  check(trustDomainId(trustDomainOf(request.spiffeId)) !== request.spiffeId, "X5-05", "SPIFFE ID has no path")
+  check(issuer.uriNames[0] === trustDomainId(trustDomainOf(request.spiffeId)), "X5-14", "issuer is of another domain")
+  checkNames(view.names, leafNames(request))
+  check(request.dnsNames.every(isDnsName), "X5-03", "DNS name is not well formed")
+  check(new Set(request.dnsNames).size === request.dnsNames.length, "X5-03", "DNS name stands twice")
+}
+
+/** Re-read the bytes of a root. @throws ProfileViolation @see INV-02 X5-11..X5-14 X5-23 */
+export function lintRootTbs(tbs: Uint8Array, request: AuthorityRequest): void {
+  const view = parseTbs(tbs)
+  check(equal(view.issuer, view.subject), "X5-23", "root is not its own issuer")
+  lintAuthority(view, request, ROOT_PATH_LENGTH)
+  lintCommon(view, request, issuerOf(view, request.publicKey))
+}
+
+/** Re-read the bytes of an issuing authority. @throws ProfileViolation @see INV-02 INV-05 X5-11..X5-14 X5-23 */
+export function lintIssuingTbs(tbs: Uint8Array, request: AuthorityRequest, root: CertificateView): void {
+  const view = parseTbs(tbs)
+  check(!equal(view.issuer, view.subject), "RINV-09", "issuing authority has the name of its root")
+  check(isAuthorityOf(root, request.trustDomain), "X5-14", "root is no authority of this trust domain")
+  lintAuthority(view, request, ISSUING_PATH_LENGTH)
+  lintCommon(view, request, issuerOf(root, parsePublicKey(root.spki)))
+}
+
+interface Issuer {
+  readonly view: Pick<TbsView, "subject" | "notBefore" | "notAfter">
+  readonly keyId: Uint8Array | undefined
+  readonly algorithm: SignatureAlgorithm
+}
+
+interface Authorised {
+  readonly serial: string
+  readonly publicKey: SubjectPublicKey
+  readonly notBefore: number
+  readonly notAfter: number
+}
+
+function issuerOf(view: Issuer["view"], publicKey: SubjectPublicKey): Issuer {
+  return { view, keyId: publicKey.keyId, algorithm: signatureAlgorithmFor(publicKey.algorithm) }
+}
+
+/** What holds for every certificate of ours. */
+function lintCommon(view: TbsView, request: Authorised, issuer: Issuer): void {
+  check(view.serial === request.serial && request.serial.length === SERIAL_DIGITS, "INV-04", "serial is another one")
+  check(view.signatureAlgorithm === issuer.algorithm, "INV-02", "signature algorithm is not that of the issuer")
+  check(equal(view.issuer, issuer.view.subject), "INV-02", "issuer name is not that of the issuer")
+  check(equal(view.spki, request.publicKey.spki), "INV-02", "public key is another one")
+  check(equal(view.subjectKeyId, request.publicKey.keyId), "DER-13", "subject key identifier is another one")
+  check(equal(view.authorityKeyId, issuer.keyId), "DER-13", "authority key identifier is another one")
+  check(view.notBefore === request.notBefore && view.notAfter === request.notAfter, "INV-05", "validity is another one")
+  check(view.notBefore < view.notAfter, "INV-05", "validity is empty")
+  check(view.notBefore >= issuer.view.notBefore, "INV-05", "validity begins before that of the issuer")
+  check(view.notAfter <= issuer.view.notAfter, "INV-05", "validity ends after that of the issuer")
+}
+
+function lintAuthority(view: TbsView, request: AuthorityRequest, pathLength: number): void {
+  check(equal(view.subject, encodeName(request.subject)), "RINV-09", "subject is another one")
+  check(view.isCa, "X5-11", "authority is a leaf")
+  check(view.pathLength === pathLength, "X5-23", "path length is another one")
+  checkKeyUsage(view, AUTHORITY_KEY_USAGE, "X5-12")
+  checkExtensions(view, AUTHORITY_EXTENSIONS)
+  checkNames(view.names, [{ kind: "uri", text: trustDomainId(request.trustDomain) }])
+}
+
+function isAuthorityOf(view: TbsView, trustDomain: TrustDomain): boolean {
+  return view.isCa && view.uriNames.length === 1 && view.uriNames[0] === trustDomainId(trustDomain)
+}
+
+function checkKeyUsage(view: TbsView, wanted: readonly KeyUsage[], rule: string): void {
+  check(equalLists([...(view.keyUsage ?? [])], wanted), rule, "key usage is another one")
+}
+
+/** Exactly these extensions, in this order, with these marks. */
+function checkExtensions(view: TbsView, wanted: readonly string[]): void {
+  const found = view.extensions.map(({ oid, critical }) => (critical ? `${oid} critical` : oid))
+  check(equalLists(found, wanted), "DER-12", "extensions are other ones")
+}
+
+function checkNames(found: readonly GeneralName[], wanted: readonly GeneralName[]): void {
+  const same = found.length === wanted.length && found.every((name, i) => equalNames(name, wanted[i]))
+  check(same, "X5-22", "alternative names are other ones")
+}
+
+function equalNames(a: GeneralName, b: GeneralName | undefined): boolean {
+  if (a.kind === "other" || b === undefined || b.kind === "other") return false
+  if (a.kind === "ip") return b.kind === "ip" && equal(a.octets, b.octets)
+  return a.kind === b.kind && a.text === b.text
+}
+
+function equalLists(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, i) => text === b[i])
+}
+
+function equal(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a !== undefined && b !== undefined && Buffer.compare(a, b) === 0
+}
+
+function check(holds: boolean, rule: string, message: string): asserts holds {
+  if (!holds) throw new ProfileViolation(rule, message)
+}
+
+const SERIAL_DIGITS = 34
+const LEAF_KEY_USAGE: readonly KeyUsage[] = ["digitalSignature"]
+const AUTHORITY_KEY_USAGE: readonly KeyUsage[] = ["keyCertSign", "cRLSign"]
+const LEAF_PURPOSES = [OID.serverAuth, OID.clientAuth]
+const LEAF_EXTENSIONS = [
+  `${OID.keyUsage} critical`,
+  OID.extKeyUsage,
+  `${OID.basicConstraints} critical`,
+  OID.subjectKeyIdentifier,
+  OID.authorityKeyIdentifier,
+  `${OID.subjectAltName} critical`,
+]
+const AUTHORITY_EXTENSIONS = [
+  `${OID.keyUsage} critical`,
+  `${OID.basicConstraints} critical`,
+  OID.subjectKeyIdentifier,
+  OID.authorityKeyIdentifier,
+  OID.subjectAltName,
+]
