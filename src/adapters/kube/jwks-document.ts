@@ -6,7 +6,7 @@ import type { VerificationKey } from "../../ports/jws.ts"
 /**
  * Read a JWK Set: at most 64 keys. Keys that are not for signatures, or of a kind unknown here, are left out as RFC 7517
  * asks; a key without `alg` gets the one that its kind implies (RSA: RS256, as Kubernetes signs).
- * @throws IdentityError `malformed` also for two different keys under one `kid` @see ATT-12 JOS-05
+ * @throws IdentityError `malformed` also for two different keys under one `kid` @see ATT-18 JOS-05
  */
 export function parseJwksDocument(text: string): readonly VerificationKey[] {
   const { keys: list } = parseJsonObject(text)

@@ -23,7 +23,7 @@ export interface JwksKeysDeps {
   readonly onReadFailed: (error: unknown) => void
 }
 
-/** The keys of a cluster by its JWK Set. When it cannot be read, the last one serves for up to an hour. @see ATT-12 KC-07 */
+/** The keys of a cluster by its JWK Set. When it cannot be read, the last one serves for up to an hour. @see ATT-16 ATT-17 KC-07 */
 export function makeJwksKeys(deps: JwksKeysDeps): ClusterKeys {
   const keySet = new CachedKeySet(deps)
   return {

@@ -43,7 +43,7 @@ export function makeFileEndpoint({ url, caFile, tokenFile }: FileEndpointOptions
   }
 }
 
-/** https only, without credentials in it; http for a loopback address, where there is nobody in between. @see INV-20 */
+/** https only, without credentials in it; http for a loopback address, where there is nobody in between. @see ATT-15 INV-20 */
 export function parseServerUrl(text: string): URL {
   const url = URL.parse(text)
   if (url === null) throw new IdentityError("malformed", "cluster URL is not a URL")

@@ -18,7 +18,7 @@ export interface KubeReply {
 
 /**
  * One request, one reply of at most 512 KiB within 10 s. Redirects are not followed: a 3xx is a reply like any other.
- * @throws IdentityError `attestor-down` @see INV-20
+ * @throws IdentityError `attestor-down` @see ATT-15 INV-20
  */
 export async function sendKubeRequest(
   endpoint: KubeEndpoint,

@@ -18,7 +18,7 @@ export interface AttestDeps extends ReviewDeps {
 /**
  * Attest the holder of a Kubernetes service-account token. A token that was attested in the last 60 s costs one SHA-256.
  * @throws IdentityError `unauthenticated`, `attestation-denied` or `attestor-down` with an `AttestationReason`
- * @see ATT-01..ATT-12
+ * @see ATT-01..ATT-14 ATT-19
  */
 export type AttestToken = (token: string, signal: AbortSignal) => Promise<Attested>
 
@@ -101,7 +101,7 @@ function witness({ cluster, claims }: VerifiedToken, digest: string, outcome: Re
 }
 
 const NEVER = new AbortController().signal
-/** Counted from before the cluster was asked. @see ATT-11 */
+/** Counted from before the cluster was asked. @see ATT-13 */
 const LIFE: Millis = 60_000
 /** For what may change soon: a refusal by the cluster, and a renewal that passed without it. */
 const SHORT_LIFE: Millis = 5_000

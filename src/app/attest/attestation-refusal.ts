@@ -1,7 +1,7 @@
 import { type ErrorCode, IdentityError } from "../../core/errors.ts"
 import type { Seconds } from "../../core/time.ts"
 
-/** Why evidence was not accepted. Stable: clients, tests and dashboards know these. @see ATT-10 */
+/** Why evidence was not accepted. Stable: clients, tests and dashboards know these. @see ATT-19 */
 export type AttestationReason = keyof typeof REFUSALS
 
 /** The error for a reason. `cause` is for the log. */

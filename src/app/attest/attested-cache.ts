@@ -9,7 +9,7 @@ export type Finding =
   | { readonly kind: "attested"; readonly attested: Attested }
   | { readonly kind: "refused"; readonly error: IdentityError }
 
-/** Findings by token digest: bounded, least recently used out first, all dropped when the clusters change. @see ATT-11 */
+/** Findings by token digest: bounded, least recently used out first, all dropped when the clusters change. @see ATT-13 ATT-14 */
 export class AttestedCache {
   readonly #clock: Clock
   readonly #entries = new Map<string, Entry>()

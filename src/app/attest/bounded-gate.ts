@@ -1,6 +1,6 @@
 import { attestationRefusal } from "./attestation-refusal.ts"
 
-/** Lets at most `limit` tasks run at a time; others wait in order. @see INV-32 */
+/** Lets at most `limit` tasks run at a time; others wait in order. @see ATT-11 INV-32 */
 export interface BoundedGate {
   /** @throws IdentityError `attestor-down` when `maxWaiting` wait already; the reason of `signal` when it aborts first */
   run<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T>

@@ -26,6 +26,6 @@ export type ReviewPolicy =
       /** `bootstrap`: until the pod holds a live SVID. `always`: at each attestation, at most every 60 s for one token. */
       readonly mode: "bootstrap" | "always"
       readonly reviewer: TokenReviewer
-      /** How long after it stopped answering pods with a live SVID may still renew; 0 for not at all. @see INV-17 */
+      /** How long after it stopped answering pods with a live SVID may still renew; 0 for not at all. @see ATT-10 INV-17 */
       readonly degradedFor: Seconds
     }

@@ -22,7 +22,7 @@ export interface ReviewDeps {
 /** `degraded`: the cluster did not answer, and a renewal passed without. */
 export type ReviewOutcome = "confirmed" | "skipped" | "degraded"
 
-/** Ask the cluster about a verified token, as its policy says. @throws IdentityError @see ATT-08 ATT-09 INV-15 INV-17 */
+/** Ask the cluster about a verified token, as its policy says. @throws IdentityError @see ATT-08..ATT-11 INV-15 INV-17 */
 export type ReviewToken = (token: VerifiedToken, signal: AbortSignal) => Promise<ReviewOutcome>
 
 export function makeReviewToken(deps: ReviewDeps): ReviewToken {
@@ -82,7 +82,7 @@ async function ask(
   }, signal)
 }
 
-/** The degraded rule. The token's own `exp` bounds it as well: a cluster that is down makes no new ones. @see ATT-09 */
+/** The degraded rule. The token's own `exp` bounds it as well: a cluster that is down makes no new ones. @see ATT-10 */
 async function mayRenewUnreviewed(
   deps: ReviewDeps,
   line: ReviewLine,
