@@ -1,0 +1,53 @@
+import type { ASTNode } from "@marcbachmann/cel-js"
+import { IdentityError } from "../../core/errors.ts"
+
+/**
+ * Refuse what a condition does not need: regular expressions (a pod's name could make one run for minutes), comprehensions (they
+ * multiply), and conversions to untyped values. @throws IdentityError `malformed` @see RUL-06
+ */
+export function refuseUnbounded(node: ASTNode): void {
+  const { name, operands } = partsOf(node)
+  if (name !== undefined && !CALLS.has(name)) {
+    const message = `CEL at character ${node.range.start + 1}: ${name}() is not offered; offered are ${[...CALLS].join(", ")}`
+    throw new IdentityError("malformed", message, { reason: "invalid-condition" })
+  }
+  for (const operand of operands) refuseUnbounded(operand)
+}
+
+/** The function that a node calls, and the nodes below it. */
+function partsOf(node: ASTNode): { readonly name?: string; readonly operands: readonly ASTNode[] } {
+  switch (node.op) {
+    case "value":
+    case "id":
+      return { operands: [] }
+    case ".":
+    case ".?":
+      return { operands: [node.args[0]] }
+    case "call":
+      return { name: node.args[0], operands: node.args[1] }
+    case "rcall":
+      return { name: node.args[0], operands: [node.args[1], ...node.args[2]] }
+    case "map":
+      return { operands: node.args.flat() }
+    case "!_":
+    case "-_":
+      return { operands: [node.args] }
+    default:
+      return { operands: node.args }
+  }
+}
+
+const CALLS: ReadonlySet<string> = new Set([
+  "startsWith",
+  "endsWith",
+  "contains",
+  "size",
+  "has",
+  "lowerAscii",
+  "substring",
+  "indexOf",
+  "lastIndexOf",
+  "split",
+  "int",
+  "string",
+])

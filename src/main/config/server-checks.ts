@@ -1,0 +1,86 @@
+import type { RuleProblem } from "../../core/rules/rule.ts"
+import type { ServerDocument } from "./server-config.ts"
+
+/** What no single key can tell: keys that contradict each other. @see CFG-05 */
+export function checkServer(document: ServerDocument): readonly RuleProblem[] {
+  return [
+    ...lifetimes(document),
+    ...clusters(document),
+    ...ruleReferences(document),
+    ...federation(document),
+    ...limits(document),
+  ]
+}
+
+function* lifetimes({ x509, issuing, root, jwt, rules }: ServerDocument): Generator<RuleProblem> {
+  const half = Math.floor(issuing.ttl / 2)
+  const message = `must be at most half of issuing.ttl (${half}s), as no SVID outlives the authority that signed it`
+  if (x509.ttl > half) yield { path: ["x509", "ttl"], message }
+  for (const [i, rule] of rules.entries()) {
+    if ((rule.x509_ttl ?? 0) > half) yield { path: ["rules", i, "x509_ttl"], message }
+    if ((rule.jwt_ttl ?? 0) > jwt.key_ttl) yield { path: ["rules", i, "jwt_ttl"], message: JWT_MESSAGE }
+  }
+  if (issuing.ttl > root.ttl / 2) yield { path: ["issuing", "ttl"], message: "must be at most half of root.ttl" }
+  if (jwt.ttl > jwt.key_ttl) yield { path: ["jwt", "ttl"], message: JWT_MESSAGE }
+  if (jwt.publish_ahead >= jwt.key_ttl) {
+    yield { path: ["jwt", "publish_ahead"], message: "must be less than jwt.key_ttl, or the next key is never in time" }
+  }
+}
+
+function* clusters({ clusters: all }: ServerDocument): Generator<RuleProblem> {
+  for (const [i, cluster] of all.entries()) {
+    const earlier = all.slice(0, i)
+    if (earlier.some(({ name }) => name === cluster.name)) {
+      yield { path: ["clusters", i, "name"], message: `there is a cluster "${cluster.name}" already` }
+    }
+    const keys = JSON.stringify(cluster.keys)
+    const twin = earlier.find((other) => other.issuer === cluster.issuer && JSON.stringify(other.keys) === keys)
+    if (twin !== undefined) {
+      const message = `has the issuer and the keys of cluster "${twin.name}", so their tokens cannot be told apart`
+      yield { path: ["clusters", i, "issuer"], message }
+    }
+    if (cluster.degraded_for > 0 && cluster.token_review.mode === "off") {
+      yield { path: ["clusters", i, "degraded_for"], message: "has no meaning with token_review.mode off" }
+    }
+  }
+}
+
+function* ruleReferences({ rules, clusters: all, federation: domains }: ServerDocument): Generator<RuleProblem> {
+  const names = new Set(all.map(({ name }) => name))
+  const trusted = new Set<string>(domains.map(({ trust_domain }) => trust_domain))
+  for (const [i, rule] of rules.entries()) {
+    for (const name of rule.cluster ?? []) {
+      if (!names.has(name)) yield { path: ["rules", i, "cluster"], message: `no cluster "${name}" is configured` }
+    }
+    for (const domain of rule.federates_with) {
+      if (trusted.has(domain)) continue
+      yield { path: ["rules", i, "federates_with"], message: `"${domain}" is not configured under federation` }
+    }
+  }
+}
+
+function* federation({ federation: all, trust_domain: own }: ServerDocument): Generator<RuleProblem> {
+  for (const [i, { trust_domain }] of all.entries()) {
+    const path = ["federation", i, "trust_domain"]
+    if (trust_domain === own) yield { path, message: "is the own trust domain" }
+    if (all.findIndex((other) => other.trust_domain === trust_domain) < i) yield { path, message: "is there already" }
+  }
+}
+
+function* limits({ limits: bounds, listen }: ServerDocument): Generator<RuleProblem> {
+  if (bounds.token_size + HEADER_ROOM > bounds.header_size) {
+    yield { path: ["limits", "token_size"], message: "must leave 2KiB of limits.header_size for the other headers" }
+  }
+  if (bounds.csr_size >= bounds.message_size) {
+    yield { path: ["limits", "csr_size"], message: "must be less than limits.message_size" }
+  }
+  if (bounds.identity_burst > bounds.global_burst) {
+    yield { path: ["limits", "identity_burst"], message: "must be at most limits.global_burst" }
+  }
+  if (listen.grpc.port !== 0 && listen.grpc.port === listen.health.port) {
+    yield { path: ["listen", "health"], message: "must have another port than listen.grpc" }
+  }
+}
+
+const JWT_MESSAGE = "must be at most jwt.key_ttl"
+const HEADER_ROOM = 2048

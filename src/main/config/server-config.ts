@@ -1,0 +1,87 @@
+import { readFile } from "node:fs/promises"
+import type { z } from "zod"
+import { compileRules } from "../../core/rules/compile.ts"
+import type { CompileCondition } from "../../core/rules/condition.ts"
+import type { RuleSpec, RuleTableSpec } from "../../core/rules/rule.ts"
+import type { RuleTable } from "../../core/rules/rule-table.ts"
+import { type CamelKeys, camelKeys } from "./camel-keys.ts"
+import { ConfigError, type ConfigProblem } from "./problem.ts"
+import { readDocument } from "./read-document.ts"
+import { checkServer } from "./server-checks.ts"
+import { serverSchema } from "./server-schema.ts"
+
+export type ServerDocument = z.output<typeof serverSchema>
+
+/** Checked and frozen configuration of `assay server`, with its rules compiled. */
+export type ServerConfig = Omit<CamelKeys<ServerDocument>, "rules"> & {
+  readonly rules: RuleTable
+  /** What is allowed but likely to surprise; for the log and `assay validate`. */
+  readonly warnings: readonly ConfigProblem[]
+}
+export type ClusterConfig = ServerConfig["clusters"][number]
+
+/** @param file names the text in problems @throws ConfigError with everything that is wrong @see CFG-01 CFG-05 */
+export function parseServerConfig(text: string, file: string, compile: CompileCondition): ServerConfig {
+  const { value, source } = readDocument(serverSchema, "server", text, file)
+  const compiled = compileRules(ruleTableSpec(value), compile)
+  const problems = [...checkServer(value), ...(compiled.kind === "refused" ? compiled.problems : [])]
+  const located = problems.map(({ path, message }) => source.problem(path, message))
+  if (compiled.kind === "refused" || located.length > 0) throw new ConfigError(located)
+  const warnings = compiled.warnings.map(({ path, message }) => source.problem(path, message))
+  const { rules: _, ...rest } = value
+  return Object.freeze({ ...camelKeys(rest), rules: compiled.table, warnings: Object.freeze(warnings) })
+}
+
+/** @throws ConfigError; Node's own error when the file cannot be read */
+export async function loadServerConfig(file: string, compile: CompileCondition): Promise<ServerConfig> {
+  return parseServerConfig(await readFile(file, "utf8"), file, compile)
+}
+
+function ruleTableSpec(document: ServerDocument): RuleTableSpec {
+  return {
+    trustDomain: document.trust_domain,
+    clusters: document.clusters.map(({ name, bounds }) => ({
+      name,
+      namespaces: bounds.namespaces,
+      pathPrefix: bounds.path_prefix,
+      shared: bounds.shared,
+    })),
+    rules:
+      document.rules.length === 0 ? [defaultRule(document)] : document.rules.map((rule) => ruleSpec(rule, document)),
+  }
+}
+
+function ruleSpec(rule: ServerDocument["rules"][number], document: ServerDocument): RuleSpec {
+  return {
+    name: rule.name,
+    clusters: rule.cluster,
+    namespaces: rule.namespace,
+    serviceAccounts: rule.service_account,
+    when: rule.when,
+    spiffeId: rule.spiffe_id,
+    x509Ttl: rule.x509_ttl ?? document.x509.ttl,
+    jwtTtl: rule.jwt_ttl ?? document.jwt.ttl,
+    dnsNames: rule.dns_names,
+    audiences: rule.audiences,
+    federatesWith: rule.federates_with,
+    hint: rule.hint ?? "",
+  }
+}
+
+/** What every caller gets when no rule is written: the form that Istio demands. @see RUL-02 */
+function defaultRule(document: ServerDocument): RuleSpec {
+  return {
+    name: "default",
+    clusters: undefined,
+    namespaces: undefined,
+    serviceAccounts: undefined,
+    when: undefined,
+    spiffeId: "/ns/{{namespace}}/sa/{{service_account}}",
+    x509Ttl: document.x509.ttl,
+    jwtTtl: document.jwt.ttl,
+    dnsNames: [],
+    audiences: undefined,
+    federatesWith: document.federation.map(({ trust_domain }) => trust_domain),
+    hint: "",
+  }
+}
