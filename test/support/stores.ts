@@ -1,0 +1,29 @@
+import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
+import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
+import type { AuditLog } from "../../src/ports/audit-log.ts"
+import type { AuthorityJournal } from "../../src/ports/authority-journal.ts"
+import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
+import { makeScratch } from "./scratch.ts"
+
+export interface StoreUnderTest extends AsyncDisposable {
+  readonly issuanceLog: IssuanceLog
+  readonly auditLog: AuditLog
+  readonly authorityJournal: AuthorityJournal
+}
+
+/** Every adapter of the storage ports: a contract suite runs over all of them. */
+export const STORES: readonly { readonly name: string; readonly open: () => Promise<StoreUnderTest> }[] = [
+  { name: "memory", open: async () => openMemoryStore() },
+  { name: "sqlite", open: openScratchSqlite },
+]
+
+async function openScratchSqlite(): Promise<StoreUnderTest> {
+  const scratch = await makeScratch()
+  const store = await openSqliteStore({ path: scratch.path("store.db"), mode: "create" })
+  const { issuanceLog, auditLog, authorityJournal } = store
+  const close = async (): Promise<void> => {
+    await store[Symbol.asyncDispose]()
+    await scratch[Symbol.asyncDispose]()
+  }
+  return { issuanceLog, auditLog, authorityJournal, [Symbol.asyncDispose]: close }
+}
