@@ -26,13 +26,13 @@ export interface AuthorityRequest {
   readonly notAfter: Instant
 }
 
-/** TBSCertificate of a root: self-signed, with one level of authorities below it. @see X5-11..X5-14 X5-23 */
+/** TBSCertificate of a root: self-signed, with one level of authorities below it. @see X5-11..X5-14 PRF-02 */
 export function encodeRootTbs(request: AuthorityRequest): Uint8Array {
   const name = encodeName(request.subject)
   return encodeTbs(request, { name, publicKey: request.publicKey, pathLength: ROOT_PATH_LENGTH })
 }
 
-/** TBSCertificate of an issuing authority: leaves only below it. @see X5-11..X5-14 X5-23 */
+/** TBSCertificate of an issuing authority: leaves only below it. @see X5-11..X5-14 PRF-02 */
 export function encodeIssuingTbs(request: AuthorityRequest, root: CertificateView): Uint8Array {
   const publicKey = parsePublicKey(root.spki)
   return encodeTbs(request, { name: root.subject, publicKey, pathLength: ISSUING_PATH_LENGTH })

@@ -77,7 +77,7 @@ export function prepareLeafTemplate({ issuer }: { readonly issuer: CertificateVi
 
 /**
  * The alternative names of a leaf, in the order that is part of the contract: the SPIFFE ID first, since peers take the
- * first URI, then DNS names, then addresses. @see X5-22 PIT-10
+ * first URI, then DNS names, then addresses. @see PRF-01 PIT-10
  */
 export function leafNames(request: LeafRequest): readonly Exclude<GeneralName, { kind: "other" }>[] {
   const names: Exclude<GeneralName, { kind: "other" }>[] = [{ kind: "uri", text: request.spiffeId }]

@@ -25,7 +25,7 @@ export class ProfileViolation extends Error {
 
 /**
  * Re-read the bytes of a leaf and check them against the profile and against what was authorised.
- * @throws ProfileViolation @see INV-02 INV-05 X5-01..X5-10 X5-22
+ * @throws ProfileViolation @see INV-02 INV-05 X5-01..X5-10 PRF-01
  */
 export function lintLeafTbs(tbs: Uint8Array, request: LeafRequest, template: LeafTemplate): void {
   const view = parseTbs(tbs)
@@ -43,15 +43,15 @@ export function lintLeafTbs(tbs: Uint8Array, request: LeafRequest, template: Lea
   check(new Set(request.dnsNames).size === request.dnsNames.length, "X5-03", "DNS name stands twice")
 }
 
-/** Re-read the bytes of a root. @throws ProfileViolation @see INV-02 X5-11..X5-14 X5-23 */
+/** Re-read the bytes of a root. @throws ProfileViolation @see INV-02 X5-11..X5-14 PRF-02 */
 export function lintRootTbs(tbs: Uint8Array, request: AuthorityRequest): void {
   const view = parseTbs(tbs)
-  check(equal(view.issuer, view.subject), "X5-23", "root is not its own issuer")
+  check(equal(view.issuer, view.subject), "PRF-02", "root is not its own issuer")
   lintAuthority(view, request, ROOT_PATH_LENGTH)
   lintCommon(view, request, issuerOf(view, request.publicKey))
 }
 
-/** Re-read the bytes of an issuing authority. @throws ProfileViolation @see INV-02 INV-05 X5-11..X5-14 X5-23 */
+/** Re-read the bytes of an issuing authority. @throws ProfileViolation @see INV-02 INV-05 X5-11..X5-14 PRF-02 */
 export function lintIssuingTbs(tbs: Uint8Array, request: AuthorityRequest, root: CertificateView): void {
   const view = parseTbs(tbs)
   check(!equal(view.issuer, view.subject), "RINV-09", "issuing authority has the name of its root")
@@ -83,8 +83,8 @@ function lintCommon(view: TbsView, request: Authorised, issuer: Issuer): void {
   check(view.signatureAlgorithm === issuer.algorithm, "INV-02", "signature algorithm is not that of the issuer")
   check(equal(view.issuer, issuer.view.subject), "INV-02", "issuer name is not that of the issuer")
   check(equal(view.spki, request.publicKey.spki), "INV-02", "public key is another one")
-  check(equal(view.subjectKeyId, request.publicKey.keyId), "DER-13", "subject key identifier is another one")
-  check(equal(view.authorityKeyId, issuer.keyId), "DER-13", "authority key identifier is another one")
+  check(equal(view.subjectKeyId, request.publicKey.keyId), "PRF-04", "subject key identifier is another one")
+  check(equal(view.authorityKeyId, issuer.keyId), "PRF-04", "authority key identifier is another one")
   check(view.notBefore === request.notBefore && view.notAfter === request.notAfter, "INV-05", "validity is another one")
   check(view.notBefore < view.notAfter, "INV-05", "validity is empty")
   check(view.notBefore >= issuer.view.notBefore, "INV-05", "validity begins before that of the issuer")
@@ -94,7 +94,7 @@ function lintCommon(view: TbsView, request: Authorised, issuer: Issuer): void {
 function lintAuthority(view: TbsView, request: AuthorityRequest, pathLength: number): void {
   check(equal(view.subject, encodeName(request.subject)), "RINV-09", "subject is another one")
   check(view.isCa, "X5-11", "authority is a leaf")
-  check(view.pathLength === pathLength, "X5-23", "path length is another one")
+  check(view.pathLength === pathLength, "PRF-02", "path length is another one")
   checkKeyUsage(view, AUTHORITY_KEY_USAGE, "X5-12")
   checkExtensions(view, AUTHORITY_EXTENSIONS)
   checkNames(view.names, [{ kind: "uri", text: trustDomainId(request.trustDomain) }])
@@ -111,12 +111,12 @@ function checkKeyUsage(view: TbsView, wanted: readonly KeyUsage[], rule: string)
 /** Exactly these extensions, in this order, with these marks. */
 function checkExtensions(view: TbsView, wanted: readonly string[]): void {
   const found = view.extensions.map(({ oid, critical }) => (critical ? `${oid} critical` : oid))
-  check(equalLists(found, wanted), "DER-12", "extensions are other ones")
+  check(equalLists(found, wanted), "PRF-03", "extensions are other ones")
 }
 
 function checkNames(found: readonly GeneralName[], wanted: readonly GeneralName[]): void {
   const same = found.length === wanted.length && found.every((name, i) => equalNames(name, wanted[i]))
-  check(same, "X5-22", "alternative names are other ones")
+  check(same, "PRF-01", "alternative names are other ones")
 }
 
 function equalNames(a: GeneralName, b: GeneralName | undefined): boolean {

@@ -7,7 +7,7 @@ import type { Serial } from "./serial.ts"
 
 /**
  * Proof that these exact bytes passed the profile lint for one authority. Redeemable once. What the log needs can be read
- * before; the array it gets is the array that is signed, so nobody may write to it. @see INV-02 INV-03 ISS-01
+ * before; the array it gets is the array that is signed, so nobody may write to it. @see INV-02 INV-03 PRF-05
  */
 export class IssuancePermit {
   /** Hex of the key identifier of the authority that may sign. */

@@ -7,7 +7,7 @@ export type Serial = Brand<string, "Serial">
 
 /**
  * A fresh serial: one prefix octet that tells replicas apart, then 128 random bits; 17 octets, 18 in DER when the prefix
- * is above 127. @param prefix 1 to 255, so that no serial is shorter @throws RangeError for another prefix @see INV-04
+ * is above 127. @param prefix 1 to 255, so that no serial is shorter @throws RangeError for another prefix @see INV-04 PRF-06
  */
 export function makeSerial(random: (bytes: number) => Uint8Array, prefix: number): Serial {
   if (!Number.isInteger(prefix) || prefix < 1 || prefix > 255) throw new RangeError("serial prefix outside 1 to 255")
