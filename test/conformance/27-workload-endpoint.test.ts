@@ -1,11 +1,11 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { credentials, makeClientConstructor, Metadata } from "@grpc/grpc-js"
+import { credentials, Metadata, makeClientConstructor } from "@grpc/grpc-js"
 import { IdentityError } from "../../src/core/errors.ts"
 import { SpiffeWorkloadAPIService } from "../../src/gen/spiffe/workload.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeSvid, fakeView } from "../support/fake-view.ts"
-import { openWorkloadPeer, PEER_STREAMS, secured, StreamReader, unary } from "../support/workload-peer.ts"
+import { openWorkloadPeer, PEER_STREAMS, StreamReader, secured, unary } from "../support/workload-peer.ts"
 
 const WRONG_HEADERS: readonly (readonly [string, readonly string[]])[] = [
   ["no header", []],
@@ -128,7 +128,8 @@ test("[WE-11] the service has the methods of the specification and no other", ()
 
 test("[WE-13] a slow reader gets the newest state, not the history", async () => {
   const source = new FakeSource()
-  const big = (n: number) => fakeView({ svids: [fakeSvid(`spiffe://prod.example/n/${n}`, { chain: [Buffer.alloc(1 << 20, n)] })] })
+  const big = (n: number) =>
+    fakeView({ svids: [fakeSvid(`spiffe://prod.example/n/${n}`, { chain: [Buffer.alloc(1 << 20, n)] })] })
   source.ready(big(0))
   await using peer = await openWorkloadPeer(source)
   const stream = peer.client.fetchX509Svid({}, secured())
@@ -151,7 +152,10 @@ test("[WE-14] a consumer is reported while its stream is open, and not after", a
   await using peer = await openWorkloadPeer(source)
   const reader = new StreamReader(peer.client.fetchX509Svid({}, secured()))
   await reader.next()
-  assert.deepEqual([...source.reports.values()].map(({ kind, epoch }) => [kind, epoch]), [["workload-api", 0]])
+  assert.deepEqual(
+    [...source.reports.values()].map(({ kind, epoch }) => [kind, epoch]),
+    [["workload-api", 0]],
+  )
   reader[Symbol.dispose]()
   await until(() => source.reports.size === 0)
 })

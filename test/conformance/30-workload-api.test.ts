@@ -5,7 +5,7 @@ import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import type { JWTSVIDResponse } from "../../src/gen/spiffe/workload.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeBundle, fakeSvid, fakeView } from "../support/fake-view.ts"
-import { openWorkloadPeer, secured, StreamReader, unary } from "../support/workload-peer.ts"
+import { openWorkloadPeer, StreamReader, secured, unary } from "../support/workload-peer.ts"
 
 const CART = "spiffe://prod.example/ns/shop/sa/cart"
 const PAY = "spiffe://prod.example/ns/shop/sa/pay"
@@ -155,7 +155,9 @@ test("[WA-09] FetchJWTSVID passes audience and SPIFFE ID on as they are, and ref
   const source = new FakeSource()
   source.ready(twoIdentities())
   await using peer = await openWorkloadPeer(source)
-  const held = await unary<JWTSVIDResponse>((done) => peer.client.fetchJwtsvid({ audience: ["db"], spiffeId: PAY }, secured(), done))
+  const held = await unary<JWTSVIDResponse>((done) =>
+    peer.client.fetchJwtsvid({ audience: ["db"], spiffeId: PAY }, secured(), done),
+  )
   assert.deepEqual(
     held.svids.map(({ spiffeId, hint }) => [spiffeId, hint]),
     [[PAY, "external"]],

@@ -2,12 +2,12 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type ClientReadableStream, credentials, Metadata, type ServiceError } from "@grpc/grpc-js"
+import { makeJwsVerifier } from "../../src/adapters/jose/verify-jws.ts"
 import type { IdentitySource } from "../../src/app/deliver/identity-source.ts"
 import { makeValidateJwtSvid } from "../../src/app/deliver/validate-jwt-svid.ts"
 import { SpiffeWorkloadAPIClient, SpiffeWorkloadAPIService } from "../../src/gen/spiffe/workload.ts"
 import { listenGrpc } from "../../src/transports/grpc/listen.ts"
 import { makeWorkloadService } from "../../src/transports/workload/workload-service.ts"
-import { nodeVerifier } from "./node-verifier.ts"
 import { quietLog } from "./quiet-log.ts"
 
 /** A Workload API on a real unix socket, and a real client of it. */
@@ -25,7 +25,7 @@ export async function openWorkloadPeer(source: IdentitySource): Promise<Workload
   const directory = await mkdtemp(join(tmpdir(), "assay-workload-"))
   const implementation = makeWorkloadService({
     sourceFor: () => source,
-    validateJwtSvid: makeValidateJwtSvid({ verifier: nodeVerifier, now: () => PEER_NOW, skew: 0 }),
+    validateJwtSvid: makeValidateJwtSvid({ verifier: makeJwsVerifier(), now: () => PEER_NOW, skew: 0 }),
     log: quietLog,
     limits: { streams: PEER_STREAMS, unary: 10_000 },
   })

@@ -1,0 +1,125 @@
+import { type ClientReadableStream, credentials, Metadata, type ServiceError } from "@grpc/grpc-js"
+import { IdentityError } from "../../core/errors.ts"
+import { type JsonObject, parseJsonObject } from "../../core/json.ts"
+import { Secret } from "../../core/secret.ts"
+import type { WorkloadEndpoint } from "../../core/spiffe/endpoint.ts"
+import { parseSpiffeId, trustDomainId, trustDomainOf } from "../../core/spiffe/id.ts"
+import { splitConcatenatedDer } from "../../core/x509/concatenated.ts"
+import {
+  type JWTBundlesResponse,
+  type JWTSVIDResponse,
+  SpiffeWorkloadAPIClient,
+  type ValidateJWTSVIDResponse,
+  type X509SVIDResponse,
+} from "../../gen/spiffe/workload.ts"
+import type { WorkloadApi, X509Material } from "../../ports/workload-api.ts"
+import { workloadFailure } from "./failure.ts"
+
+export interface WorkloadClient extends WorkloadApi, Disposable {}
+
+/** A client of the Workload API at `endpoint`. Connects at the first call. */
+export function openWorkloadClient(endpoint: WorkloadEndpoint): WorkloadClient {
+  const address = addressOf(endpoint)
+  const client = new SpiffeWorkloadAPIClient(address, credentials.createInsecure())
+  const fail = (error: unknown) => workloadFailure(error, address)
+  return {
+    watchX509: (signal) => watch(client.fetchX509Svid({}, secured()), parseX509, fail, signal),
+    watchJwtBundles: (signal) => watch(client.fetchJwtBundles({}, secured()), parseJwtBundles, fail, signal),
+    fetchJwt: async (audience, spiffeId, signal) => {
+      const request = { audience: [...audience], spiffeId: spiffeId ?? "" }
+      const { svids } = await unary<JWTSVIDResponse>(
+        (done) => client.fetchJwtsvid(request, secured(), done),
+        fail,
+        signal,
+      )
+      return svids.map(({ spiffeId, svid, hint }) => ({ spiffeId: parseSpiffeId(spiffeId), token: svid, hint }))
+    },
+    validateJwt: async (audience, token, signal) => {
+      const request = { audience, svid: token }
+      const reply = await unary<ValidateJWTSVIDResponse>(
+        (done) => client.validateJwtsvid(request, secured(), done),
+        fail,
+        signal,
+      )
+      return { spiffeId: parseSpiffeId(reply.spiffeId), claims: claimsOf(reply) }
+    },
+    [Symbol.dispose]: () => client.close(),
+  }
+}
+
+/** At most one message waits here: the stream is read only when the consumer asks. */
+async function* watch<Message, Value>(
+  stream: ClientReadableStream<Message>,
+  parse: (message: Message) => Value,
+  fail: (error: unknown) => IdentityError,
+  signal: AbortSignal,
+): AsyncGenerator<Value, void, void> {
+  const cancel = () => stream.cancel()
+  stream.on("error", () => {}) // a cancelled stream reports once more, when nobody reads it any longer
+  signal.addEventListener("abort", cancel, { once: true })
+  if (signal.aborted) cancel()
+  try {
+    for await (const message of stream) yield parse(message)
+  } catch (error) {
+    if (!signal.aborted) throw error instanceof IdentityError ? error : fail(error)
+  } finally {
+    signal.removeEventListener("abort", cancel)
+    cancel()
+  }
+}
+
+function unary<Reply>(
+  invoke: (done: (error: ServiceError | null, reply: Reply) => void) => { cancel(): void },
+  fail: (error: unknown) => IdentityError,
+  signal: AbortSignal,
+): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const call = invoke((error, reply) => {
+      signal.removeEventListener("abort", cancel)
+      if (error === null) resolve(reply)
+      else reject(fail(error))
+    })
+    const cancel = () => call.cancel()
+    signal.addEventListener("abort", cancel, { once: true })
+    if (signal.aborted) cancel()
+  })
+}
+
+function parseX509(message: X509SVIDResponse): X509Material {
+  if (message.svids.length === 0) throw new IdentityError("no-identity", "the Workload API sent no SVID")
+  return {
+    svids: message.svids.map((svid) => ({
+      spiffeId: parseSpiffeId(svid.spiffeId),
+      hint: svid.hint,
+      chain: splitConcatenatedDer(svid.x509Svid),
+      key: new Secret(svid.x509SvidKey),
+      bundle: splitConcatenatedDer(svid.bundle),
+    })),
+    federated: new Map(
+      Object.entries(message.federatedBundles).map(([id, der]) => [canonical(id), splitConcatenatedDer(der)]),
+    ),
+  }
+}
+
+function parseJwtBundles(message: JWTBundlesResponse): ReadonlyMap<string, string> {
+  return new Map(Object.entries(message.bundles).map(([id, keys]) => [canonical(id), keys.toString("utf8")]))
+}
+
+function canonical(id: string): string {
+  return trustDomainId(trustDomainOf(parseSpiffeId(id)))
+}
+
+function claimsOf(reply: ValidateJWTSVIDResponse): JsonObject {
+  return parseJsonObject(JSON.stringify(reply.claims ?? {}))
+}
+
+function addressOf(endpoint: WorkloadEndpoint): string {
+  if (endpoint.kind === "unix") return `unix://${endpoint.path}`
+  return endpoint.host.includes(":") ? `[${endpoint.host}]:${endpoint.port}` : `${endpoint.host}:${endpoint.port}`
+}
+
+function secured(): Metadata {
+  const metadata = new Metadata()
+  metadata.set("workload.spiffe.io", "true")
+  return metadata
+}

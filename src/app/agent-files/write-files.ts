@@ -1,0 +1,61 @@
+import { toIdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { FileSet } from "../../ports/file-set.ts"
+import type { Log } from "../../ports/telemetry.ts"
+import type { WorkloadApi } from "../../ports/workload-api.ts"
+import { encodePemSet } from "./pem-set.ts"
+
+export interface WriteFilesDeps {
+  readonly api: Pick<WorkloadApi, "watchX509">
+  readonly files: FileSet
+  readonly clock: Pick<Clock, "sleep">
+  readonly log: Log
+  /** Told after each change of the files; a failure is logged and the files stay. */
+  readonly changed: (signal: AbortSignal) => Promise<void>
+}
+
+/** Keep the files current until `signal` aborts. While the agent is away the files stay as they are. */
+export async function keepFilesWritten(deps: WriteFilesDeps, signal: AbortSignal): Promise<void> {
+  let delay = FIRST_RETRY
+  while (!signal.aborted) {
+    try {
+      for await (const material of deps.api.watchX509(signal)) {
+        delay = FIRST_RETRY
+        await deps.files.publish(encodePemSet(material))
+        deps.log.info({ spiffeId: material.svids[0]?.spiffeId }, "files written")
+        await announce(deps, signal)
+      }
+    } catch (thrown) {
+      const { code } = toIdentityError(thrown)
+      if (PERMANENT.has(code)) throw thrown
+      if (!signal.aborted) deps.log.warn({ err: thrown, retryInMs: delay }, "the Workload API does not answer")
+    }
+    await deps.clock.sleep(delay, signal)
+    delay = Math.min(delay * 2, LAST_RETRY)
+  }
+}
+
+/** Write the files as they are now, and end. @throws IdentityError when there is nothing to write */
+export async function writeFilesOnce(deps: WriteFilesDeps, signal: AbortSignal): Promise<void> {
+  const done = new AbortController()
+  for await (const material of deps.api.watchX509(AbortSignal.any([signal, done.signal]))) {
+    await deps.files.publish(encodePemSet(material))
+    await announce(deps, signal)
+    break
+  }
+  done.abort()
+}
+
+async function announce(deps: WriteFilesDeps, signal: AbortSignal): Promise<void> {
+  try {
+    await deps.changed(signal)
+  } catch (thrown) {
+    deps.log.error({ err: thrown }, "files are written, but the process could not be told")
+  }
+}
+
+const FIRST_RETRY: Millis = 500
+const LAST_RETRY: Millis = 30_000
+/** No retry makes a directory ours, or our code right. */
+const PERMANENT: ReadonlySet<string> = new Set(["already-exists", "internal", "unsupported"])
