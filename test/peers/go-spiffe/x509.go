@@ -38,7 +38,7 @@ func watchX509(ctx context.Context, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
-	w := &watcher{left: *updates, done: cancel}
+	w := &watcher{ctx: ctx, left: *updates, done: cancel}
 	err := workloadapi.WatchX509Context(ctx, w)
 	switch {
 	case w.failed != nil:
@@ -51,6 +51,7 @@ func watchX509(ctx context.Context, args []string) error {
 }
 
 type watcher struct {
+	ctx    context.Context
 	left   int
 	done   context.CancelFunc
 	failed error
@@ -68,6 +69,9 @@ func (w *watcher) OnX509ContextUpdate(update *workloadapi.X509Context) {
 }
 
 func (w *watcher) OnX509ContextWatchError(err error) {
+	if w.ctx.Err() != nil {
+		return // our own end of the stream
+	}
 	emit("watch-error", fields{"message": err.Error()})
 }
 

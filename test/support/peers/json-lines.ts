@@ -102,6 +102,13 @@ export class JsonPeer implements AsyncDisposable {
   }
 }
 
+/** A field of an event that is text. @throws TypeError when it is not */
+export function textOf(event: JsonEvent | undefined, name: string): string {
+  const value = event?.[name]
+  if (typeof value !== "string") throw new TypeError(`no text ${name} in ${JSON.stringify(event)}`)
+  return value
+}
+
 /** What a command printed, when it ran to its end. */
 export interface Finished {
   readonly code: number
