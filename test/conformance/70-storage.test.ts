@@ -1,0 +1,100 @@
+import assert from "node:assert/strict"
+import { existsSync } from "node:fs"
+import { writeFile } from "node:fs/promises"
+import { DatabaseSync } from "node:sqlite"
+import { test } from "node:test"
+import { openIssuanceReader } from "../../src/adapters/sqlite/issuance-reader.ts"
+import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
+import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
+import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { refusal } from "../support/refusal.ts"
+import { makeScratch } from "../support/scratch.ts"
+
+test("[STO-01] refuses to create a store where one is, and leaves it as it was", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("s.db")
+  await using store = await openSqliteStore({ path, mode: "create" })
+  await record(store.issuanceLog, "a1")
+  await assert.rejects(openSqliteStore({ path, mode: "create" }), refusal("already-exists"))
+  assert.equal((await store.issuanceLog.search({ limit: 10 })).length, 1)
+})
+
+test("[STO-02] refuses to open a store that is not there and leaves no file behind", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("mistyped.db")
+  await assert.rejects(openSqliteStore({ path, mode: "open" }), refusal("not-found"))
+  assert.equal(existsSync(path), false)
+  await writeFile(path, "")
+  await assert.rejects(openSqliteStore({ path, mode: "open" }), refusal("not-found"))
+})
+
+test("[STO-03] refuses a foreign database, a later version, and a schema with another checksum", async () => {
+  await using scratch = await makeScratch()
+  const foreign = scratch.path("foreign.db")
+  alter(foreign, "CREATE TABLE theirs (x)")
+  for (const mode of ["create", "open"] as const) {
+    await assert.rejects(openSqliteStore({ path: foreign, mode }), refusal("not-ready", "store-foreign"))
+  }
+  for (const [name, sql] of [
+    ["later", "PRAGMA user_version = 99"],
+    ["row", "INSERT INTO migration (version, checksum) VALUES (99, 'x')"],
+    ["checksum", "UPDATE migration SET checksum = 'x'"],
+  ] as const) {
+    const path = scratch.path(`${name}.db`)
+    openDatabase(path, "create").close()
+    alter(path, sql)
+    await assert.rejects(openSqliteStore({ path, mode: "open" }), refusal("not-ready", "store-version"), name)
+  }
+  const text = scratch.path("text.db")
+  await writeFile(text, "this is no database at all, but long enough to be read as one".repeat(20))
+  await assert.rejects(openSqliteStore({ path: text, mode: "open" }), refusal("not-ready", "store-unusable"))
+})
+
+test("[STO-04] runs with WAL and synchronous=FULL, and refuses where there is no WAL", async () => {
+  await using scratch = await makeScratch()
+  using db = openDatabase(scratch.path("s.db"), "create")
+  assert.equal(db.prepare("PRAGMA journal_mode").get()?.["journal_mode"], "wal")
+  assert.equal(db.prepare("PRAGMA synchronous").get()?.["synchronous"], 2)
+  assert.throws(() => openDatabase(":memory:", "create"), refusal("not-ready", "store-durability"))
+})
+
+test("[STO-05] shows what was recorded to a reader while the store is written", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("s.db")
+  await assert.rejects(openIssuanceReader({ path }), refusal("not-found"))
+  await using store = await openSqliteStore({ path, mode: "create" })
+  await using reader = await openIssuanceReader({ path })
+  await record(store.issuanceLog, "a1")
+  assert.equal((await reader.search({ serial: "a1", limit: 1 })).length, 1)
+})
+
+test("[STO-18] prunes only what expired before the instant, oldest first, up to the batch", async () => {
+  await using scratch = await makeScratch()
+  await using store = await openSqliteStore({ path: scratch.path("s.db"), mode: "create" })
+  for (const [serial, notAfter] of [
+    ["c", 30],
+    ["a", 10],
+    ["b", 20],
+    ["d", 40],
+  ] as const) {
+    await store.issuanceLog.recordIntent(fixtureIntent(serial, { notAfter }), fixtureGrant(serial), FIXTURE_NOW)
+    store.issuanceLog.recordOutcome(serial, new Uint8Array(70))
+  }
+  const left = async () => (await store.issuanceLog.search({ limit: 10 })).map((one) => one.intent.serial).sort()
+  assert.equal(await store.prune(40, 2), 2)
+  assert.deepEqual(await left(), ["c", "d"])
+  assert.equal(await store.prune(40, 2), 1)
+  assert.equal(await store.prune(40, 2), 0)
+  assert.deepEqual(await left(), ["d"])
+  await assert.rejects(store.prune(40, 10_001), RangeError)
+})
+
+function record(log: IssuanceLog, serial: string) {
+  return log.recordIntent(fixtureIntent(serial), fixtureGrant(serial), FIXTURE_NOW)
+}
+
+function alter(path: string, sql: string): void {
+  using db = new DatabaseSync(path)
+  db.exec(sql)
+}

@@ -1,0 +1,127 @@
+import assert from "node:assert/strict"
+import { DatabaseSync } from "node:sqlite"
+import { test } from "node:test"
+import type { Worker } from "node:worker_threads"
+import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
+import { encodeAudit } from "../../src/adapters/sqlite/audit-row.ts"
+import { CommitEngine } from "../../src/adapters/sqlite/commit-engine.ts"
+import { CommitQueue } from "../../src/adapters/sqlite/commit-queue.ts"
+import { encodeIntent } from "../../src/adapters/sqlite/intent-row.ts"
+import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
+import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
+import type { Operation, OperationResult } from "../../src/adapters/sqlite/operation.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { refusal } from "../support/refusal.ts"
+import { makeScratch } from "../support/scratch.ts"
+
+test("[STO-10][STO-12] one intent whose audit record cannot be written fails alone and leaves nothing", async () => {
+  await using scratch = await makeScratch()
+  using db = openDatabase(scratch.path("s.db"), "create")
+  db.exec(`CREATE TRIGGER fail_one BEFORE INSERT ON audit_event WHEN NEW.request_id = 'request-bad'
+    BEGIN SELECT RAISE(ABORT, 'told to fail'); END`)
+  const results = new CommitEngine(db).run(["a", "bad", "b"].map(intentOperation))
+  assert.deepEqual(results.map(outcomeOf), ["done", "internal", "done"])
+  assert.deepEqual(serialsIn(db), ["a", "b"])
+})
+
+test("[STO-11] a full disk gives not-ready, nothing half-done, and reads go on", async () => {
+  await using scratch = await makeScratch()
+  using db = openDatabase(scratch.path("s.db"), "create")
+  const pages = Number(db.prepare("PRAGMA page_count").get()?.["page_count"])
+  db.exec(`PRAGMA max_page_count = ${pages + 4}`)
+  const engine = new CommitEngine(db)
+  const serials = Array.from({ length: 200 }, (_, i) => `s${i}`)
+  const outcomes = serials.map((serial) =>
+    engine
+      .run([intentOperation(serial)])
+      .map(outcomeOf)
+      .join(),
+  )
+  assert.equal(outcomes.at(-1), "not-ready")
+  const written = serials.filter((_, i) => outcomes[i] === "done").sort()
+  assert.deepEqual(serialsIn(db), written)
+  assert.equal(db.prepare("SELECT count(*) AS n FROM audit_event").get()?.["n"], written.length)
+  assert.deepEqual(engine.run([{ kind: "read-authority" }]).map(outcomeOf), ["row"])
+})
+
+for (const [fault, expected] of [
+  ["kept", "done"],
+  ["lost", "not-ready"],
+] as const) {
+  test(`[STO-13][STO-14] a COMMIT that fails although the group was ${fault} is answered with ${expected}`, async () => {
+    await using scratch = await makeScratch()
+    openDatabase(scratch.path("s.db"), "create").close()
+    using db = new FaultyDatabase(scratch.path("s.db"))
+    const engine = new CommitEngine(db)
+    db.fault = fault
+    assert.deepEqual(engine.run([intentOperation("a"), intentOperation("b")]).map(outcomeOf), [expected, expected])
+    db.fault = "none"
+    assert.deepEqual(serialsIn(db), expected === "done" ? ["a", "b"] : [])
+    assert.deepEqual(engine.run([intentOperation("c")]).map(outcomeOf), ["done"])
+  })
+}
+
+test("[STO-15] answers rate-limited with a retry hint when 8192 writes wait", async () => {
+  const queue = new CommitQueue(async (group) => group.map((): OperationResult => ({ kind: "done" })))
+  const waiting = Array.from({ length: 8192 }, () => queue.submit({ kind: "barrier" }))
+  await assert.rejects(queue.submit({ kind: "barrier" }), (thrown) => {
+    return refusal("rate-limited", "store-queue-full")(thrown) && thrown instanceof Error && "retryAfter" in thrown
+  })
+  await Promise.all(waiting)
+  await queue.submit({ kind: "barrier" })
+})
+
+test("[STO-17] answers not-ready to all who wait, and from then on, when the store's thread dies", async () => {
+  await using scratch = await makeScratch()
+  const started = new Promise<Worker>((resolve) => process.once("worker", resolve))
+  await using store = await openSqliteStore({ path: scratch.path("s.db"), mode: "create" })
+  assert.equal(store.failure, undefined)
+  const waiting = ["a", "b"].map((s) => store.issuanceLog.recordIntent(fixtureIntent(s), fixtureGrant(s), FIXTURE_NOW))
+  const [outcomes] = await Promise.all([Promise.allSettled(waiting), (await started).terminate()])
+  assert.ok(outcomes.every((o) => o.status === "rejected" && refusal("not-ready", "store-dead")(o.reason)))
+  assert.ok(refusal("not-ready", "store-dead")(store.failure))
+  await assert.rejects(store.auditLog.append(fixtureGrant("c")), refusal("not-ready", "store-dead"))
+})
+
+test("[ISS-08] a lost outcome loses no intent", async () => {
+  const store = openMemoryStore()
+  store.onWrite = (kind) => (kind === "outcome" ? "lost" : "none")
+  await store.issuanceLog.recordIntent(fixtureIntent("a"), fixtureGrant("a"), FIXTURE_NOW)
+  store.issuanceLog.recordOutcome("a", new Uint8Array(70))
+  await store.issuanceLog.flush()
+  const [found] = await store.issuanceLog.search({ serial: "a", limit: 1 })
+  assert.equal(found?.intent.serial, "a")
+  assert.equal(found?.signature, undefined)
+})
+
+/** "kept": COMMIT happens and then throws. "lost": the transaction is gone, and COMMIT throws. */
+class FaultyDatabase extends DatabaseSync {
+  fault: "none" | "lost" | "kept" = "none"
+
+  override exec(sql: string): void {
+    const failing = sql === "COMMIT" && this.fault !== "none"
+    super.exec(failing && this.fault === "lost" ? "ROLLBACK" : sql)
+    if (failing) throw Object.assign(new Error("disk I/O error"), { errcode: 1034 })
+  }
+}
+
+function intentOperation(serial: string): Operation {
+  return {
+    kind: "intent",
+    intent: encodeIntent(fixtureIntent(serial)),
+    idempotencyKey: null,
+    reuseSince: FIXTURE_NOW,
+    audit: encodeAudit(fixtureGrant(serial)),
+  }
+}
+
+function outcomeOf(result: OperationResult): string {
+  return result.kind === "failed" ? result.failure.code : result.kind
+}
+
+function serialsIn(db: DatabaseSync): readonly unknown[] {
+  return db
+    .prepare("SELECT serial FROM intent ORDER BY serial")
+    .all()
+    .map((row) => row["serial"])
+}

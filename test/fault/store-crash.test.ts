@@ -1,0 +1,50 @@
+import assert from "node:assert/strict"
+import { type ChildProcess, spawn } from "node:child_process"
+import { randomInt } from "node:crypto"
+import { once } from "node:events"
+import { createInterface } from "node:readline"
+import { DatabaseSync } from "node:sqlite"
+import { test } from "node:test"
+import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
+import { makeScratch } from "../support/scratch.ts"
+
+const ROUNDS = 6
+
+test("[STO-16][ISS-04] keeps every acknowledged intent and its audit record through SIGKILL at random moments", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("store.db")
+  await (await openSqliteStore({ path, mode: "create" }))[Symbol.asyncDispose]()
+  const acknowledged: string[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    acknowledged.push(...(await writeUntilKilled(path, round, randomInt(1, 400))))
+    using db = new DatabaseSync(path)
+    assert.deepEqual({ ...db.prepare("PRAGMA integrity_check").get() }, { integrity_check: "ok" })
+    const recorded = db.prepare("SELECT serial FROM intent").all()
+    const audited = db.prepare("SELECT data FROM audit_event").all()
+    const serials = new Set(recorded.map((row) => row["serial"]))
+    assert.deepEqual(
+      acknowledged.filter((serial) => !serials.has(serial)),
+      [],
+    )
+    assert.deepEqual(new Set(audited.map((row) => JSON.parse(String(row["data"])).serial)), serials)
+  }
+  assert.ok(acknowledged.length >= ROUNDS)
+})
+
+/** The serials that a child reported before it was killed, `count` of them or a few more. */
+async function writeUntilKilled(path: string, round: number, count: number): Promise<readonly string[]> {
+  const script = new URL("./store-writer.ts", import.meta.url).pathname
+  const child: ChildProcess = spawn(process.execPath, [script, path, String(round)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  })
+  assert.ok(child.stdout)
+  const exited = once(child, "exit")
+  const serials: string[] = []
+  for await (const line of createInterface({ input: child.stdout })) {
+    serials.push(line)
+    if (serials.length === count) child.kill("SIGKILL")
+  }
+  await exited
+  assert.ok(serials.length >= count, "the writer ended before it was killed")
+  return serials.filter((serial) => /^\d+-\d+-\d+$/.test(serial))
+}
