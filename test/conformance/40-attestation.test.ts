@@ -164,7 +164,7 @@ for (const claims of [
   { iss: "kubernetes/serviceaccount" },
   { "kubernetes.io/serviceaccount/secret.name": "cart-token-x" },
 ]) {
-  test(`[KC-02] refuses a legacy token with ${Object.keys(claims)}`, async () => {
+  test(`[KC-02] refuses a legacy token with ${JSON.stringify(claims)}`, async () => {
     const { attest, token } = makeAttestFixture()
     equal(
       await refusalOf(attest(token({ ...claims, exp: undefined, aud: undefined }), NEVER)),

@@ -45,7 +45,7 @@ export interface AttestFixture {
   verified: number
   livePods: ReadonlySet<string>
   clusters: readonly ClusterTrust[]
-  token(claims?: Readonly<Record<string, unknown>>): string
+  readonly token: (claims?: Readonly<Record<string, unknown>>) => string
 }
 
 export function makeAttestFixture(change: Partial<ClusterTrust> = {}): AttestFixture {

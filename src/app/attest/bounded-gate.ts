@@ -17,14 +17,16 @@ export function makeBoundedGate(limit: number, maxWaiting: number): BoundedGate 
     }
     if (waiting.size >= maxWaiting) throw attestationRefusal("attestation-busy")
     const turn = Promise.withResolvers<void>()
-    const leave = () => turn.reject(signal.reason)
+    const giveUp = () => {
+      waiting.delete(turn.resolve) // at once, so that nobody hands it a place it would not use
+      turn.reject(signal.reason)
+    }
     waiting.add(turn.resolve)
-    signal.addEventListener("abort", leave, { once: true })
+    signal.addEventListener("abort", giveUp, { once: true })
     try {
       await turn.promise // the one who leaves hands its place over, so `running` stays as it is
     } finally {
-      waiting.delete(turn.resolve)
-      signal.removeEventListener("abort", leave)
+      signal.removeEventListener("abort", giveUp)
     }
   }
   const leave = (): void => {

@@ -1,0 +1,252 @@
+import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict"
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { test } from "node:test"
+import { makeJwsVerifier } from "../../src/adapters/jose/verify-jws.ts"
+import { parseJwksDocument } from "../../src/adapters/kube/jwks-document.ts"
+import { makeJwksKeys } from "../../src/adapters/kube/jwks-keys.ts"
+import { makeClusterJwksSource, makeFileJwksSource, makeUrlJwksSource } from "../../src/adapters/kube/jwks-source.ts"
+import { makeFileEndpoint } from "../../src/adapters/kube/kube-endpoint.ts"
+import { type CompactJws, parseCompactJws } from "../../src/core/jose/compact.ts"
+import { SERVICE_ACCOUNT_JWS } from "../../src/core/kube/service-account-claims.ts"
+import { LocalCluster } from "../../src/main/demo/local-cluster.ts"
+import type { ClusterKeys } from "../../src/ports/kube.ts"
+import { NEVER, ORDER, START } from "../support/attest-fixture.ts"
+import { FakeClock } from "../support/fake-clock.ts"
+import { listenHttps } from "../support/https-endpoint.ts"
+
+const down = { code: "attestor-down" }
+
+interface Fixture {
+  readonly clock: FakeClock
+  readonly cluster: LocalCluster
+  readonly keys: ClusterKeys
+  reads: number
+  failures: number
+  read: () => Promise<string>
+  readonly sign: () => CompactJws
+}
+
+function makeFixture(): Fixture {
+  const clock = new FakeClock(START)
+  const cluster = new LocalCluster("https://issuer.test", () => clock.now())
+  const pod = cluster.createPod("shop", "cart", "cart-0")
+  const fixture: Fixture = {
+    clock,
+    cluster,
+    reads: 0,
+    failures: 0,
+    read: async () => cluster.jwks(),
+    sign: () => parseCompactJws(cluster.issueToken(pod, ORDER), SERVICE_ACCOUNT_JWS),
+    keys: makeJwksKeys({
+      clock,
+      verifier: makeJwsVerifier(),
+      source: {
+        lifetime: 300,
+        cooldown: 30,
+        read: () => {
+          fixture.reads++
+          return fixture.read()
+        },
+      },
+      onReadFailed: () => {
+        fixture.failures++
+      },
+    }),
+  }
+  return fixture
+}
+
+test("[ATT-16] one set serves for 300 s, and one read serves all who wait", async () => {
+  const fixture = makeFixture()
+  const { keys, sign, clock } = fixture
+  await Promise.all([keys.verify(sign(), NEVER), keys.verify(sign(), NEVER), keys.verify(sign(), NEVER)])
+  await clock.advance(299)
+  await keys.verify(sign(), NEVER)
+  equal(fixture.reads, 1)
+  await clock.advance(1)
+  await keys.verify(sign(), NEVER)
+  equal(fixture.reads, 2)
+})
+
+test("[ATT-16] a flood of unknown kids leads to one read in 30 s, a wrong signature to none", async () => {
+  const fixture = makeFixture()
+  const { keys, sign, clock } = fixture
+  const stranger = new LocalCluster("https://issuer.test", () => START)
+  const foreign = parseCompactJws(stranger.issueToken(stranger.createPod("a", "b", "c"), ORDER), SERVICE_ACCOUNT_JWS)
+  await keys.verify(sign(), NEVER)
+  for (let i = 0; i < 100; i++) await rejects(keys.verify(foreign, NEVER), { reason: "key-unknown" })
+  equal(fixture.reads, 1)
+  await clock.advance(30)
+  for (let i = 0; i < 100; i++) await rejects(keys.verify(foreign, NEVER), { reason: "key-unknown" })
+  equal(fixture.reads, 2)
+  const good = sign()
+  await clock.advance(30)
+  await rejects(keys.verify({ ...good, signature: foreign.signature }, NEVER), { reason: "signature-invalid" })
+  equal(fixture.reads, 2)
+})
+
+test("[ATT-17] an unreadable set leaves the last one in use for an hour, then nothing verifies until it comes back", async () => {
+  const fixture = makeFixture()
+  const { keys, sign, clock, cluster } = fixture
+  await keys.verify(sign(), NEVER)
+  fixture.read = async () => "<html>"
+  await clock.advance(3599)
+  await keys.verify(sign(), NEVER)
+  equal(fixture.failures, 1)
+  await clock.advance(1)
+  await rejects(keys.verify(sign(), NEVER), down)
+  fixture.read = async () => cluster.jwks()
+  await rejects(keys.verify(sign(), NEVER), down)
+  await clock.advance(30)
+  await keys.verify(sign(), NEVER)
+})
+
+test("[ATT-17] without any set the answer is attestor-down, and the source is tried once in 30 s", async () => {
+  const fixture = makeFixture()
+  const { keys, sign } = fixture
+  fixture.read = async () => {
+    throw new Error("no route")
+  }
+  for (let i = 0; i < 10; i++) await rejects(keys.verify(sign(), NEVER), down)
+  deepEqual([fixture.reads, fixture.failures], [1, 1])
+})
+
+test("[ATT-18][JOS-05] two different keys under one kid are refused, the same key twice is one", () => {
+  const [a, b] = [new LocalCluster("a", () => 0), new LocalCluster("b", () => 0)].map(
+    (cluster) => JSON.parse(cluster.jwks()).keys[0],
+  )
+  throws(() => parseJwksDocument(JSON.stringify({ keys: [a, { ...b, kid: a.kid }] })), { code: "malformed" })
+  equal(parseJwksDocument(JSON.stringify({ keys: [a, a] })).length, 1)
+})
+
+test("[ATT-18] keys for encryption, of other kinds or with unknown algorithms are left out, their private members too", () => {
+  const [key] = JSON.parse(new LocalCluster("a", () => 0).jwks()).keys
+  const others = [
+    { ...key, use: "enc" },
+    { kty: "oct", k: "AAAA" },
+    { ...key, alg: "HS256" },
+    { kty: "OKP", crv: "Ed25519" },
+  ]
+  const [only, ...rest] = parseJwksDocument(JSON.stringify({ keys: [...others, { ...key, d: "secret", x5u: "u" }] }))
+  equal(rest.length, 0)
+  deepEqual(Object.keys(only?.jwk ?? {}).sort(), ["crv", "kty", "x", "y"])
+})
+
+for (const text of [
+  "",
+  "[]",
+  "{}",
+  '{"keys":{}}',
+  '{"keys":[]}',
+  '{"keys":[1]}',
+  '{"keys":[],"keys":[]}',
+  '{"keys":[{"kty":"RSA"}]}',
+]) {
+  test(`[ATT-18] refuses the JWK set ${JSON.stringify(text)}`, () => {
+    throws(() => parseJwksDocument(text), { code: "malformed" })
+  })
+}
+
+test("[ATT-18] refuses more than 64 keys", () => {
+  const [key] = JSON.parse(new LocalCluster("a", () => 0).jwks()).keys
+  const keys = Array.from({ length: 65 }, (_, i) => ({ ...key, kid: `${i}` }))
+  equal(parseJwksDocument(JSON.stringify({ keys: keys.slice(1) })).length, 64)
+  throws(() => parseJwksDocument(JSON.stringify({ keys })), { code: "malformed" })
+})
+
+test("[ATT-15] a set is read over https with CA and token from files that may change in between", async () => {
+  await using server = await listenHttps((_, response) => response.end("{}"))
+  const endpoint = makeFileEndpoint({ url: server.url, caFile: server.caFile, tokenFile: server.tokenFile })
+  equal(await makeClusterJwksSource(endpoint).read(NEVER), "{}")
+  await writeFile(server.tokenFile, "next-token")
+  equal(await makeClusterJwksSource(endpoint).read(NEVER), "{}")
+  deepEqual(
+    server.requests.map(({ method, path, headers }) => [method, path, headers.authorization]),
+    [
+      ["GET", "/openid/v1/jwks", "Bearer reviewer-token"],
+      ["GET", "/openid/v1/jwks", "Bearer next-token"],
+    ],
+  )
+})
+
+test("[KC-06][ATT-15] a server whose certificate the configured CA did not issue is no source of keys", async () => {
+  await using server = await listenHttps((_, response) => response.end("{}"))
+  await server.distrust()
+  const endpoint = makeFileEndpoint({ url: server.url, caFile: server.caFile, tokenFile: server.tokenFile })
+  await rejects(makeClusterJwksSource(endpoint).read(NEVER), down)
+  equal(server.requests.length, 0)
+})
+
+test("[ATT-15] redirects are not followed, and no token goes where they lead", async () => {
+  await using target = await listenHttps((_, response) => response.end("{}"))
+  await using server = await listenHttps((_, response) =>
+    response.writeHead(302, { location: `${target.url}/keys` }).end(),
+  )
+  const endpoint = makeFileEndpoint({
+    url: `${server.url}/keys?v=1`,
+    caFile: server.caFile,
+    tokenFile: server.tokenFile,
+  })
+  await rejects(makeUrlJwksSource(endpoint).read(NEVER), down)
+  equal(server.requests[0]?.path, "/keys?v=1")
+  equal(target.requests.length, 0)
+})
+
+test("[ATT-15] a reply longer than 512 KiB is given up", async () => {
+  await using server = await listenHttps((_, response) => response.end(Buffer.alloc(512 * 1024 + 1, " ")))
+  const endpoint = makeFileEndpoint({ url: server.url, caFile: server.caFile, tokenFile: undefined })
+  await rejects(makeUrlJwksSource(endpoint).read(NEVER), down)
+})
+
+test("[ATT-15] a request that is aborted ends with the reason of its signal", async () => {
+  const arrived = Promise.withResolvers<void>()
+  await using server = await listenHttps(() => arrived.resolve())
+  const endpoint = makeFileEndpoint({ url: server.url, caFile: server.caFile, tokenFile: undefined })
+  const controller = new AbortController()
+  const read = makeUrlJwksSource(endpoint).read(controller.signal)
+  await arrived.promise
+  controller.abort()
+  await rejects(read, { name: "AbortError" })
+})
+
+for (const url of [
+  "http://issuer.test/",
+  "http://10.0.0.1/",
+  "ftp://127.0.0.1/",
+  "https://u:p@issuer.test/",
+  "http://127.0.0.1.evil.test/",
+  "issuer.test",
+  "http://localhost.evil.test/",
+]) {
+  test(`[ATT-15] refuses the URL ${url}`, () => {
+    throws(() => makeFileEndpoint({ url, caFile: undefined, tokenFile: undefined }), { code: "malformed" })
+  })
+}
+
+test("[ATT-15] http is for loopback addresses alone", () => {
+  for (const url of ["http://127.0.0.1:8080/", "http://[::1]:8080/", "http://localhost:8080/"]) {
+    ok(makeFileEndpoint({ url, caFile: undefined, tokenFile: undefined }).server)
+  }
+})
+
+test("[ATT-16] a JWKS file that changed is read for the first token with a new key", async () => {
+  await using server = await listenHttps((_, response) => response.end())
+  const { clock, cluster, sign } = makeFixture()
+  const path = join(server.folder, "jwks.json")
+  await writeFile(path, cluster.jwks())
+  const keys = makeJwksKeys({
+    clock,
+    verifier: makeJwsVerifier(),
+    source: makeFileJwksSource(path),
+    onReadFailed: () => {},
+  })
+  await keys.verify(sign(), NEVER)
+  cluster.rotateKey()
+  await writeFile(path, cluster.jwks())
+  await rejects(keys.verify(sign(), NEVER), { reason: "key-unknown" })
+  await clock.advance(1)
+  await keys.verify(sign(), NEVER)
+  await writeFile(path, " ".repeat(512 * 1024 + 1))
+  await rejects(makeFileJwksSource(path).read(NEVER), { code: "malformed" })
+})
