@@ -68,7 +68,13 @@ export class AgentUnderTest implements AsyncDisposable {
 
   /** Which SVIDs are served, each as the text of its dummy leaf up to the key. */
   get serials(): readonly string[] {
-    return this.view.svids.map(({ chain }) => Buffer.from(chain[0] ?? []).toString("latin1").split(" ").slice(0, 2).join(" "))
+    return this.view.svids.map(({ chain }) =>
+      Buffer.from(chain[0] ?? [])
+        .toString("latin1")
+        .split(" ")
+        .slice(0, 2)
+        .join(" "),
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -104,7 +104,8 @@ class AgentIdentities implements OpenIdentitySource {
 
   #adopt({ snapshot, entitlements }: AuthorityUpdate & { readonly kind: "snapshot" }): string | undefined {
     const refusal = this.#keeper.adopt(snapshot, entitlements)
-    if (refusal === undefined) this.#jwts.retain((jwt) => this.#isEntitled(jwt.spiffeId) && isVerifiable(jwt, snapshot.own))
+    if (refusal === undefined)
+      this.#jwts.retain((jwt) => this.#isEntitled(jwt.spiffeId) && isVerifiable(jwt, snapshot.own))
     return refusal
   }
 

@@ -58,7 +58,10 @@ test("more entitlements than one call takes are ordered in calls of 64", async (
   const many = Array.from({ length: 100 }, (_, i) => entitled(`/ns/shop/sa/s${i}`))
   agent.authority.stream.snapshot(1, many)
   await agent.settle()
-  assert.deepEqual(agent.authority.x509Calls.map((orders) => orders.length), [64, 36])
+  assert.deepEqual(
+    agent.authority.x509Calls.map((orders) => orders.length),
+    [64, 36],
+  )
   assert.equal(agent.view.svids.length, 100)
 })
 

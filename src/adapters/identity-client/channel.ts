@@ -1,0 +1,145 @@
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
+import { IdentityClient } from "../../gen/assay/v1/identity.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { Log } from "../../ports/telemetry.ts"
+import { type Bootstrap, loadRoots } from "./bootstrap.ts"
+import {
+  addressOf,
+  channelCredentials,
+  channelOptions,
+  type ServerEndpoint,
+  type TlsTerms,
+  tlsTerms,
+} from "./channel-trust.ts"
+import { probeTrust } from "./trust-probe.ts"
+
+export interface ChannelDeps {
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** A client in use. Its channel stays until it is released, even when the roots change meanwhile. */
+export interface Lease extends Disposable {
+  readonly client: IdentityClient
+}
+
+interface Line {
+  readonly client: IdentityClient
+  readonly terms: TlsTerms
+  leases: number
+}
+
+/**
+ * One channel to the server, verified by the newest roots: those of the bootstrap, then those of each bundle that was
+ * adopted. When the server is not trusted any more, the bootstrap is read anew at the next use, backed off. @see AGT-36 AGT-37
+ */
+export class Channel implements Disposable {
+  readonly #endpoint: ServerEndpoint
+  readonly #bootstrap: Bootstrap
+  readonly #deps: ChannelDeps
+  readonly #stop = new AbortController()
+  #line: Line | undefined
+  #loading: Promise<Line> | undefined
+  #probing: Promise<IdentityError | undefined> | undefined
+  /** Since the server was last trusted. */
+  #distrusts = 0
+  #noReloadBefore: Millis = 0
+
+  constructor(endpoint: ServerEndpoint, bootstrap: Bootstrap, deps: ChannelDeps) {
+    this.#endpoint = endpoint
+    this.#bootstrap = bootstrap
+    this.#deps = deps
+  }
+
+  /** @throws IdentityError `not-ready` when there are no roots */
+  async lease(): Promise<Lease> {
+    const line = this.#line ?? (await this.#load())
+    line.leases++
+    return { client: line.client, [Symbol.dispose]: () => this.#release(line) }
+  }
+
+  /** Verify new connections by `roots` from now on. Roots from files of their own are not changed by a bundle. */
+  trust(roots: readonly Uint8Array[]): void {
+    if (this.#endpoint.knownBy === "spiffe-id" && this.#line !== undefined) this.#replace(this.#open(roots))
+  }
+
+  /** The server was reached and is who it should be. */
+  confirmed(): void {
+    this.#distrusts = 0
+  }
+
+  /** Look why the server could not be reached. `undefined` when trust is not why. */
+  explain(): Promise<IdentityError | undefined> {
+    this.#probing ??= this.#probe().finally(() => (this.#probing = undefined))
+    return this.#probing
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort()
+    this.#line?.client.close()
+  }
+
+  async #probe(): Promise<IdentityError | undefined> {
+    const line = this.#line
+    if (line === undefined) return undefined
+    const result = await probeTrust(this.#endpoint, line.terms)
+    if (result.kind !== "untrusted") return undefined
+    this.#distrust(line, result.reason)
+    return new IdentityError("not-ready", `the server is not trusted: ${result.reason}`)
+  }
+
+  #distrust(line: Line, reason: string): void {
+    const now = this.#deps.clock.monotonic()
+    if (this.#line !== line || now < this.#noReloadBefore) return
+    this.#noReloadBefore = now + Math.min(FIRST_RELOAD * 2 ** this.#distrusts, LAST_RELOAD)
+    this.#distrusts++
+    this.#deps.log.warn({ reason, bootstrap: this.#bootstrap.kind }, "the server is not trusted: bootstrapping again")
+    this.#replace(undefined)
+  }
+
+  #load(): Promise<Line> {
+    this.#loading ??= this.#loadOnce().finally(() => (this.#loading = undefined))
+    return this.#loading
+  }
+
+  async #loadOnce(): Promise<Line> {
+    if (this.#bootstrap.kind === "insecure") {
+      this.#deps.log.warn(
+        { insecure: true },
+        "INSECURE bootstrap: whatever server answers is trusted. For development only",
+      )
+    }
+    const line = this.#open(await loadRoots(this.#bootstrap, this.#endpoint, this.#stop.signal))
+    this.#replace(line)
+    return line
+  }
+
+  #open(roots: readonly Uint8Array[]): Line {
+    try {
+      const terms = tlsTerms(this.#endpoint, roots)
+      const client = new IdentityClient(
+        addressOf(this.#endpoint),
+        channelCredentials(terms),
+        channelOptions(this.#endpoint),
+      )
+      return { client, terms, leases: 0 }
+    } catch (cause) {
+      throw new IdentityError("not-ready", `no channel to the server: ${toIdentityError(cause).message}`, { cause })
+    }
+  }
+
+  #replace(line: Line | undefined): void {
+    const old = this.#line
+    this.#line = line
+    if (old?.leases === 0) old.client.close()
+  }
+
+  #release(line: Line): void {
+    line.leases--
+    if (line.leases === 0 && line !== this.#line) line.client.close()
+  }
+}
+
+const FIRST_RELOAD: Millis = 1_000
+const LAST_RELOAD: Millis = 60_000

@@ -1,0 +1,78 @@
+import type { ClientDuplexStream, Metadata } from "@grpc/grpc-js"
+import type { IdentityError } from "../../core/errors.ts"
+import type { Hello, SubscribeRequest, SubscribeResponse } from "../../gen/assay/v1/identity.ts"
+import type { AuthorityUpdate, ConsumerReport, Subscription } from "../../ports/identity-authority.ts"
+import type { Lease } from "./channel.ts"
+import { clip, encodeConsumer, MAX_REASON, parseUpdate } from "./messages.ts"
+
+export interface StreamTerms {
+  readonly lease: () => Promise<Lease>
+  /** Call credentials, read anew for each stream. */
+  readonly authorization: () => Promise<Metadata>
+  /** The roots of a bundle that was adopted. */
+  readonly adopted: (roots: readonly Uint8Array[]) => void
+  readonly reached: () => void
+  readonly explain: (thrown: unknown) => Promise<IdentityError>
+  readonly hello: Hello
+}
+
+/** One Subscribe stream. It opens when its updates are read, and is over when they are. */
+export class StreamSubscription implements Subscription {
+  readonly #terms: StreamTerms
+  readonly #signal: AbortSignal
+  #stream: ClientDuplexStream<SubscribeRequest, SubscribeResponse> | undefined
+  #newest: (AuthorityUpdate & { readonly kind: "snapshot" }) | undefined
+
+  constructor(terms: StreamTerms, signal: AbortSignal) {
+    this.#terms = terms
+    this.#signal = signal
+  }
+
+  get updates(): AsyncIterable<AuthorityUpdate> {
+    return this.#read()
+  }
+
+  acknowledge(epoch: number, nackReason: string | undefined): void {
+    const value = { epoch, nackReason: clip(nackReason ?? "", MAX_REASON) }
+    this.#send({ message: { $case: "ack", value } })
+    const newest = this.#newest?.snapshot
+    if (nackReason === undefined && newest?.epoch === epoch) this.#terms.adopted(newest.own.x509Authorities)
+  }
+
+  report(consumers: readonly ConsumerReport[]): void {
+    this.#send({ message: { $case: "report", value: { consumers: consumers.map(encodeConsumer) } } })
+  }
+
+  async *#read(): AsyncGenerator<AuthorityUpdate, void, void> {
+    const metadata = await this.#terms.authorization()
+    using lease = await this.#terms.lease()
+    if (this.#signal.aborted) return
+    const stream = lease.client.subscribe(metadata)
+    const cancel = (): void => stream.cancel()
+    this.#signal.addEventListener("abort", cancel)
+    try {
+      this.#stream = stream
+      this.#send({ message: { $case: "hello", value: this.#terms.hello } })
+      for await (const response of stream) {
+        this.#terms.reached()
+        const update = parseUpdate(response as SubscribeResponse) // the generated client decodes nothing else
+        if (update === undefined) continue
+        if (update.kind === "snapshot") this.#newest = update
+        yield update
+      }
+    } catch (thrown) {
+      if (!this.#signal.aborted) throw await this.#terms.explain(thrown)
+    } finally {
+      this.#stream = undefined
+      this.#signal.removeEventListener("abort", cancel)
+      // The stream may fail once more while it is torn down, and then nobody listens.
+      stream.on("error", () => undefined)
+      stream.cancel()
+    }
+  }
+
+  /** What cannot be written any more is of no use to a server that has gone. */
+  #send(request: SubscribeRequest): void {
+    if (this.#stream?.writable === true) this.#stream.write(request)
+  }
+}

@@ -1,0 +1,48 @@
+import { chmod, lstat, mkdir, unlink } from "node:fs/promises"
+import { connect } from "node:net"
+import { dirname, resolve } from "node:path"
+import { IdentityError } from "../core/errors.ts"
+
+/**
+ * Make way for a socket at `path`: its folder exists, and a socket that nobody listens on any more is removed. Nothing
+ * else is. @returns the absolute path
+ * @throws IdentityError `malformed` for a path that no socket can have, `already-exists` when something is in the way @see AGT-40
+ */
+export async function prepareSocketPath(path: string): Promise<string> {
+  const absolute = resolve(path)
+  if (Buffer.byteLength(absolute) > MAX_SOCKET_PATH) {
+    throw new IdentityError("malformed", `socket path is longer than ${MAX_SOCKET_PATH} bytes: ${absolute}`)
+  }
+  await mkdir(dirname(absolute), { recursive: true, mode: 0o755 })
+  const found = await lstat(absolute).catch(ignoreMissing)
+  if (found === undefined) return absolute
+  if (!found.isSocket()) throw new IdentityError("already-exists", `${absolute} exists and is not a socket`)
+  if (await isListening(absolute)) throw new IdentityError("already-exists", `another process listens on ${absolute}`)
+  await unlink(absolute).catch(ignoreMissing)
+  return absolute
+}
+
+/** Let those connect that the operator wants to. Until this, nobody but our own user can. @param mode permission bits */
+export async function openSocketTo(path: string, mode: number): Promise<void> {
+  await chmod(path, mode)
+}
+
+function isListening(path: string): Promise<boolean> {
+  const { promise, resolve: settle } = Promise.withResolvers<boolean>()
+  const socket = connect(path)
+  socket.once("connect", () => {
+    settle(true)
+    socket.destroy()
+  })
+  // Refused means that its owner is gone. Whatever else is wrong with it, it is not ours to remove.
+  socket.once("error", (error) => settle(!("code" in error && error.code === "ECONNREFUSED")))
+  return promise
+}
+
+function ignoreMissing(thrown: unknown): undefined {
+  if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return undefined
+  throw thrown
+}
+
+/** What a unix socket's address can hold, on Linux, without its final zero byte. */
+const MAX_SOCKET_PATH = 107
