@@ -22,7 +22,7 @@ func runSDS(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	f := &fleet{o: o}
+	f := &fleet{ctx: ctx, o: o}
 	first := f.begin("", o.streams)
 	contexts := callContexts(ctx, o.tokens)
 	var wait sync.WaitGroup
@@ -32,11 +32,10 @@ func runSDS(ctx context.Context, o options) error {
 		wait.Go(func() { f.follow(contexts[i%len(contexts)], conns[i%len(conns)], i, func() { <-openers }) })
 	}
 	f.report("ready", first)
-	commands := bufio.NewScanner(os.Stdin)
-	for commands.Scan() {
-		words := strings.Fields(commands.Text())
+	for command := range commands(ctx) {
+		words := strings.Fields(command)
 		if len(words) == 0 || words[0] != "mark" {
-			return fmt.Errorf("unknown command %q", commands.Text())
+			return fmt.Errorf("unknown command %q", command)
 		}
 		want := ""
 		if len(words) > 1 {
@@ -51,11 +50,40 @@ func runSDS(ctx context.Context, o options) error {
 	return nil
 }
 
+// commands are the lines of standard input, up to its end or the end of ctx, which a blocked read does not see.
+func commands(ctx context.Context) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		scanner := bufio.NewScanner(os.Stdin)
+		for scanner.Scan() {
+			lines <- scanner.Text()
+		}
+	}()
+	answer := make(chan string)
+	go func() {
+		defer close(answer)
+		for {
+			select {
+			case line, more := <-lines:
+				if !more {
+					return
+				}
+				answer <- line
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return answer
+}
+
 // openAtOnce bounds how many streams wait for their first response at the same time.
 const openAtOnce = 256
 
 // fleet is all streams of one program.
 type fleet struct {
+	ctx       context.Context
 	o         options
 	mark      atomic.Pointer[mark]
 	ended     atomic.Int64
@@ -82,6 +110,8 @@ func (f *fleet) begin(want string, pending int) *mark {
 func (f *fleet) report(event string, m *mark) {
 	select {
 	case <-m.done:
+	case <-f.ctx.Done():
+		event = "interrupted"
 	case <-time.After(f.o.timeout):
 		event = "timeout"
 	}
