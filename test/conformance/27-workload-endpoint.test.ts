@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { credentials, Metadata, makeClientConstructor } from "@grpc/grpc-js"
 import { IdentityError } from "../../src/core/errors.ts"
+import { parseWorkloadEndpoint } from "../../src/core/spiffe/endpoint.ts"
 import { SpiffeWorkloadAPIService } from "../../src/gen/spiffe/workload.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeSvid, fakeView } from "../support/fake-view.ts"
@@ -166,4 +167,43 @@ async function until(condition: () => boolean): Promise<void> {
     if (Date.now() > deadline) throw new Error("condition not met in time")
     await new Promise((resolve) => setImmediate(resolve))
   }
+}
+
+test("[WE-06] the security header is all that a caller has to send", async () => {
+  const source = new FakeSource()
+  source.ready(fakeView())
+  await using peer = await openWorkloadPeer(source)
+  assert.deepEqual(Object.keys(secured().getMap()), ["workload.spiffe.io"])
+  const reply = unary((done) => peer.client.fetchJwtsvid({ audience: ["db"], spiffeId: "" }, secured(), done))
+  await assert.doesNotReject(reply)
+})
+
+test("[WE-10] an endpoint is unix:///absolute/path or tcp://IP:port", () => {
+  assert.deepEqual(parseWorkloadEndpoint("unix:///run/api.sock"), { kind: "unix", path: "/run/api.sock" })
+  assert.deepEqual(parseWorkloadEndpoint("tcp://127.0.0.1:8000"), { kind: "tcp", host: "127.0.0.1", port: 8000 })
+  assert.deepEqual(parseWorkloadEndpoint("tcp://[::1]:8000"), { kind: "tcp", host: "::1", port: 8000 })
+})
+
+const WRONG_ENDPOINTS = [
+  "",
+  "/run/api.sock",
+  "unix:/run/api.sock",
+  "unix://run/api.sock",
+  "unix:///",
+  "unix:///run/api.sock?x=1",
+  "unix:///run/api.sock#x",
+  "tcp://localhost:8000",
+  "tcp://127.0.0.1",
+  "tcp://127.0.0.1:0",
+  "tcp://127.0.0.1:65536",
+  "tcp://127.0.0.256:80",
+  "tcp://127.0.0.1:80/path",
+  "tcp://[localhost]:80",
+  "npipe:///x",
+]
+
+for (const text of WRONG_ENDPOINTS) {
+  test(`[WE-10] refuses the endpoint "${text}"`, () => {
+    assert.throws(() => parseWorkloadEndpoint(text), { code: "malformed" })
+  })
 }

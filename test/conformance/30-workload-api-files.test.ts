@@ -1,0 +1,128 @@
+import assert from "node:assert/strict"
+import { mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { test } from "node:test"
+import { makeVersionName } from "../../src/adapters/pem-files/version-name.ts"
+import { openVersionedDirectory } from "../../src/adapters/pem-files/versioned-directory.ts"
+import { openWorkloadClient } from "../../src/adapters/workload-client/workload-client.ts"
+import { keepFilesWritten } from "../../src/app/agent-files/write-files.ts"
+import { parseWorkloadEndpoint } from "../../src/core/spiffe/endpoint.ts"
+import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import type { FileContent } from "../../src/ports/file-set.ts"
+import { FakeClock } from "../support/fake-clock.ts"
+import { FakeSource } from "../support/fake-source.ts"
+import { fakeBundle, fakeSvid, fakeView } from "../support/fake-view.ts"
+import { quietLog } from "../support/quiet-log.ts"
+import { openWorkloadPeer } from "../support/workload-peer.ts"
+
+async function openScratch(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "assay-files-"))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}
+
+function pair(n: number): ReadonlyMap<string, FileContent> {
+  return new Map([
+    ["svid.pem", { content: `certificate ${n}`, secret: false }],
+    ["svid_key.pem", { content: `key ${n}`, secret: true }],
+  ])
+}
+
+test("[CLI-04] a reader that resolves the version once never sees a mixed pair, through 50 changes", async () => {
+  await using scratch = await openScratch()
+  const files = openVersionedDirectory(scratch.path, makeVersionName)
+  await files.publish(pair(0))
+  let writing = true
+  const reading = (async () => {
+    let pairs = 0
+    while (writing) {
+      const version = join(scratch.path, await readlink(join(scratch.path, "..data")))
+      const contents = await Promise.all(
+        ["svid.pem", "svid_key.pem"].map((name) => readFile(join(version, name), "utf8").catch(() => undefined)),
+      )
+      const [certificate, key] = contents
+      if (certificate === undefined || key === undefined) continue // this version was replaced meanwhile: resolve again
+      assert.equal(certificate.split(" ")[1], key.split(" ")[1])
+      pairs++
+    }
+    return pairs
+  })()
+  for (let n = 1; n <= 50; n++) await files.publish(pair(n))
+  writing = false
+  assert.ok((await reading) > 0)
+  assert.equal(await readFile(join(scratch.path, "svid.pem"), "utf8"), "certificate 50")
+})
+
+test("[CLI-04] old versions and names that the set no longer has are removed", async () => {
+  await using scratch = await openScratch()
+  const files = openVersionedDirectory(scratch.path, makeVersionName)
+  await files.publish(new Map([...pair(0), ["bundle.partner.example.pem", { content: "x", secret: false }]]))
+  await files.publish(pair(1))
+  const names = await readdir(scratch.path)
+  assert.equal(names.length, 4)
+  assert.deepEqual(names.filter((name) => !/^\.\.\d{4}_/.test(name)).sort(), ["..data", "svid.pem", "svid_key.pem"])
+})
+
+test("[CLI-05] a key is for its owner only, and a file of somebody else is not replaced", async () => {
+  await using scratch = await openScratch()
+  const files = openVersionedDirectory(scratch.path, makeVersionName)
+  await files.publish(pair(0))
+  assert.equal((await stat(join(scratch.path, "svid_key.pem"))).mode & 0o777, 0o600)
+  await using other = await openScratch()
+  await writeFile(join(other.path, "svid.pem"), "mine")
+  await assert.rejects(openVersionedDirectory(other.path, makeVersionName).publish(pair(1)), { code: "already-exists" })
+  assert.equal(await readFile(join(other.path, "svid.pem"), "utf8"), "mine")
+})
+
+test("[CLI-04] files follow the Workload API, each change is announced once, and an outage leaves them", async () => {
+  await using scratch = await openScratch()
+  const source = new FakeSource()
+  source.ready(viewOfGeneration(1))
+  await using peer = await openWorkloadPeer(source)
+  using api = openWorkloadClient(parseWorkloadEndpoint(peer.address))
+  const stop = new AbortController()
+  const announced: string[] = []
+  const clock = new FakeClock(0)
+  const running = keepFilesWritten(
+    {
+      api,
+      files: openVersionedDirectory(scratch.path, makeVersionName),
+      clock,
+      log: quietLog,
+      changed: async () => {
+        announced.push(await readFile(join(scratch.path, "svid.pem"), "utf8"))
+      },
+    },
+    stop.signal,
+  )
+  await until(() => announced.length === 1)
+  source.ready(viewOfGeneration(2))
+  await until(() => announced.length === 2)
+  assert.match(announced[1] ?? "", /^-----BEGIN CERTIFICATE-----\nMAEC\n-----END CERTIFICATE-----\n$/)
+  assert.match(await readFile(join(scratch.path, "bundle.partner.example.pem"), "utf8"), /BEGIN CERTIFICATE/)
+  assert.match(await readFile(join(scratch.path, "svid_key.pem"), "utf8"), /BEGIN PRIVATE KEY/)
+  source.wait()
+  await until(() => source.reports.size === 0)
+  assert.equal(await readFile(join(scratch.path, "svid.pem"), "utf8"), announced[1])
+  stop.abort()
+  await running
+})
+
+/** The smallest DER sequences there are stand in for certificates. */
+function viewOfGeneration(n: number) {
+  const der = Buffer.from([0x30, 1, n])
+  const federatesWith = [parseTrustDomain("partner.example")]
+  return fakeView({
+    svids: [fakeSvid("spiffe://prod.example/a", { chain: [der], federatesWith })],
+    own: fakeBundle("prod.example", { x509Authorities: [der] }),
+    federated: [fakeBundle("partner.example", { x509Authorities: [der] })],
+  })
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 5000
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error("condition not met in time")
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
