@@ -51,8 +51,12 @@ export interface IssuanceQuery {
   readonly cluster?: string
   readonly namespace?: string
   readonly pod?: string
+  readonly podUid?: string
   readonly kind?: "x509" | "jwt"
+  /** Created then or later. */
   readonly since?: Instant
+  /** Not expired then. */
+  readonly unexpiredAt?: Instant
   /** 1 to 1000, newest first. */
   readonly limit: number
 }

@@ -69,6 +69,8 @@ function matches(intent: Intent, query: IssuanceQuery): boolean {
     equals(query.cluster, intent.requester.cluster) &&
     equals(query.namespace, intent.requester.namespace) &&
     equals(query.pod, intent.requester.pod) &&
+    equals(query.podUid, intent.requester.podUid) &&
+    intent.notAfter > (query.unexpiredAt ?? 0) &&
     intent.createdAt >= (query.since ?? 0)
   )
 }

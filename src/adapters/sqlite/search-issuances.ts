@@ -36,8 +36,10 @@ const CONDITIONS = [
   ["cluster", "cluster = ?"],
   ["namespace", "namespace = ?"],
   ["pod", "pod = ?"],
+  ["podUid", "pod_uid = ?"],
   ["kind", "kind = ?"],
   ["since", "created_at >= ?"],
+  ["unexpiredAt", "not_after > ?"],
 ] as const
 const SELECT = `SELECT ${INTENT_COLUMNS}, signature FROM intent LEFT JOIN outcome ON intent_id = intent.id`
 const MAX_RESULTS = 1000

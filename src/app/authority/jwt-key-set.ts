@@ -1,6 +1,7 @@
 import { activateJwtKey, type JwtKeySchedule, nextJwtKeyCheck, nextJwtKeyStep } from "../../core/authority/jwt-keys.ts"
 import { IdentityError } from "../../core/errors.ts"
 import { publicJwk, thumbprint } from "../../core/jose/jwk.ts"
+import { encodeJwtSvidHeader, type JwtSvidHeader } from "../../core/jose/jwt-svid.ts"
 import type { Instant } from "../../core/time.ts"
 import type { JwtKeyRecord } from "../../ports/authority-journal.ts"
 import type { Clock } from "../../ports/clock.ts"
@@ -12,7 +13,7 @@ import type { TrustState } from "./trust-state.ts"
 /** The key that signs JWT-SVIDs right now. */
 export interface ActiveJwtKey {
   readonly kid: string
-  readonly algorithm: "ES256" | "RS256"
+  readonly header: JwtSvidHeader
   readonly signer: Signer
 }
 
@@ -41,7 +42,8 @@ export async function openJwtKeySet(deps: JwtKeySetDeps): Promise<JwtKeySet> {
   const load = async () => {
     const record = deps.trust.record().jwtKeys.find((key) => key.state === "active")
     if (record === undefined || record.kid === active?.kid) return
-    active = { kid: record.kid, algorithm: record.algorithm, signer: await deps.keys.open(record.keyId) }
+    const header = encodeJwtSvidHeader(record.kid, record.algorithm)
+    active = { kid: record.kid, header, signer: await deps.keys.open(record.keyId) }
   }
   const advance = async () => {
     for (let taken = 0; taken < MAX_STEPS; taken++) {

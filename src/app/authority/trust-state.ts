@@ -1,3 +1,4 @@
+import { makeChangeSignal } from "../../core/change-signal.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { TrustBundle, TrustSnapshot } from "../../core/spiffe/bundle.ts"
 import type { AuthorityJournal, AuthorityRecord } from "../../ports/authority-journal.ts"
@@ -22,13 +23,11 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
   let record = await readRecord(journal)
   let federated: readonly TrustBundle[] = []
   let snapshot = snapshotOf(record, federated)
-  let waiters: (() => void)[] = []
+  const changes = makeChangeSignal()
 
   const publish = () => {
     snapshot = snapshotOf(record, federated)
-    const woken = waiters
-    waiters = []
-    for (const wake of woken) wake()
+    changes.fire()
   }
   const update = async (change: (record: AuthorityRecord) => AuthorityRecord) => {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -44,17 +43,7 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
   return {
     record: () => record,
     snapshot: () => snapshot,
-    changed: (signal) =>
-      new Promise((resolve) => {
-        if (signal.aborted) return resolve()
-        const wake = () => {
-          signal.removeEventListener("abort", wake)
-          waiters = waiters.filter((waiter) => waiter !== wake)
-          resolve()
-        }
-        waiters.push(wake)
-        signal.addEventListener("abort", wake)
-      }),
+    changed: changes.changed,
     update,
     setFederated: async (bundles) => {
       if (sameContent(federated, bundles)) return

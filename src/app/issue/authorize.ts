@@ -14,6 +14,8 @@ export type Authorize = (
   request: CredentialRequest,
   kind: "x509" | "jwt",
   signal: AbortSignal,
+  /** Throws when the grant does not cover the rest of the request. */
+  covers?: (grant: Grant) => void,
 ) => Promise<{ readonly attested: Attested; readonly grant: Grant }>
 
 export interface AuthorizeDeps {
@@ -27,12 +29,13 @@ export interface AuthorizeDeps {
 
 /** A refusal is in the audit log before the caller hears of it. @see INV-11 */
 export function makeAuthorize(deps: AuthorizeDeps): Authorize {
-  return async (request, kind, signal) => {
+  return async (request, kind, signal, covers) => {
     let actor = "unknown"
     try {
       const attested = await deps.attest(request.token, signal)
       actor = actorOf(attested)
       const grant = chooseGrant(deps.decide(attested), request)
+      covers?.(grant)
       deps.rateLimit(grant.id, 1)
       return { attested, grant }
     } catch (thrown) {

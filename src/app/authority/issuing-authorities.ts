@@ -1,0 +1,151 @@
+import { IdentityError } from "../../core/errors.ts"
+import type { Instant, Seconds } from "../../core/time.ts"
+import { type CertificateView, parseCertificate } from "../../core/x509/certificate.ts"
+import { type LeafTemplate, prepareLeafTemplate } from "../../core/x509/leaf-template.ts"
+import { verifyIssuingAuthority } from "../../core/x509/path.ts"
+import { parsePublicKey } from "../../core/x509/public-key.ts"
+import { makeSerial } from "../../core/x509/serial.ts"
+import type { AuthorityJournal, RootRecord } from "../../ports/authority-journal.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { EphemeralKeys, KeyAlgorithm, KeyStore, Signer } from "../../ports/keys.ts"
+import type { Random } from "../../ports/random.ts"
+import { signIssuing } from "../issue/sign-authority.ts"
+import { authorityName, type TrustDomainPlan } from "./create-trust-domain.ts"
+import type { AuthorityEvents } from "./events.ts"
+import type { TrustState } from "./trust-state.ts"
+
+/** What signs leaves in this process. Its key is made here and never leaves. */
+export interface IssuingAuthority {
+  /** Hex of its subject key identifier. */
+  readonly authorityId: string
+  /** DER. */
+  readonly certificate: Uint8Array
+  readonly template: LeafTemplate
+  readonly signer: Signer
+  readonly notBefore: Instant
+  readonly notAfter: Instant
+  /** The least epoch of a bundle that verifies its chain. */
+  readonly epoch: number
+}
+
+export interface IssuingAuthorities {
+  /** @throws IdentityError `not-ready` when it is out of date */
+  current(): IssuingAuthority
+  /** Key identifiers of authorities, in hex: keys that must never be a workload's. @see INV-09 */
+  authorityKeyIds(): ReadonlySet<string>
+  /** Make a new one and sign with it from now on. Chains change, bundles do not. */
+  rotate(): Promise<void>
+  /** {@link rotate} at half the life, until `signal` aborts. A failure is tried again, ever more slowly. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+export interface IssuingDeps {
+  readonly trust: TrustState
+  readonly keys: KeyStore
+  readonly ephemeral: EphemeralKeys
+  readonly journal: AuthorityJournal
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: AuthorityEvents
+  readonly plan: IssuingPlan
+}
+
+export interface IssuingPlan {
+  readonly algorithm: KeyAlgorithm
+  readonly ttl: Seconds
+  readonly backdate: Seconds
+  readonly subject: TrustDomainPlan["subject"]
+  readonly serialPrefix: number
+}
+
+/** Open the issuing authority of this process: a new one at each start. */
+export async function openIssuingAuthorities(deps: IssuingDeps): Promise<IssuingAuthorities> {
+  let current = await makeIssuing(deps)
+  let blocked = keyIds(deps, current)
+  const rotate = async () => {
+    current = await makeIssuing(deps)
+    blocked = keyIds(deps, current)
+    deps.events.issuingAdopted(current.authorityId, current.notAfter)
+  }
+  deps.events.issuingAdopted(current.authorityId, current.notAfter)
+  return {
+    current: () => {
+      if (deps.clock.now() >= current.notAfter) {
+        throw new IdentityError("not-ready", "the issuing authority is out of date", { retryAfter: 5 })
+      }
+      return current
+    },
+    authorityKeyIds: () => blocked,
+    rotate,
+    run: async (signal) => {
+      let retry = FIRST_RETRY
+      while (!signal.aborted) {
+        const due = current.notBefore + (current.notAfter - current.notBefore) / 2
+        const wait = due - deps.clock.now()
+        if (wait > 0) {
+          await deps.clock.sleep(Math.min(wait, MAX_SLEEP) * 1000, signal)
+          continue
+        }
+        try {
+          await rotate()
+          retry = FIRST_RETRY
+        } catch (thrown) {
+          deps.events.stepFailed("issuing-authority", thrown)
+          await deps.clock.sleep(retry * 1000, signal)
+          retry = Math.min(retry * 2, MAX_RETRY)
+        }
+      }
+    },
+  }
+}
+
+async function makeIssuing(deps: IssuingDeps): Promise<IssuingAuthority> {
+  const { plan, clock, random } = deps
+  const rootRecord = activeRoot(deps)
+  const root = parseCertificate(rootRecord.certificate)
+  const signer = await deps.ephemeral.makeSigner(plan.algorithm)
+  const now = clock.now()
+  const life = validity(now, plan, root)
+  const publicKey = parsePublicKey(signer.publicKey)
+  const certificate = await signIssuing(
+    {
+      serial: makeSerial(random, plan.serialPrefix),
+      trustDomain: deps.trust.record().trustDomain,
+      subject: authorityName(plan.subject, Buffer.from(random(8)).toString("hex")),
+      publicKey,
+      ...life,
+    },
+    root,
+    await deps.keys.open(rootRecord.keyId),
+  )
+  const issuer = verifyIssuingAuthority(certificate, deps.trust.snapshot().own, now)
+  const authorityId = publicKey.keyIdHex
+  await deps.journal.adoptIssuing({ authorityId, certificate, rootKeyId: rootRecord.keyId, notAfter: life.notAfter })
+  const template = prepareLeafTemplate({ issuer })
+  return { authorityId, certificate, template, signer, ...life, epoch: deps.trust.snapshot().epoch }
+}
+
+function activeRoot(deps: IssuingDeps): RootRecord {
+  const root = deps.trust.record().roots.find(({ state }) => state === "active")
+  if (root === undefined) throw new IdentityError("not-ready", "no root authority is active")
+  return root
+}
+
+/** Dated back well beyond the leaves', whose start it must not cut off. @throws IdentityError `not-ready` */
+function validity(now: Instant, plan: IssuingPlan, root: CertificateView): { notBefore: Instant; notAfter: Instant } {
+  const notAfter = Math.min(now + plan.ttl, root.notAfter)
+  if (notAfter <= now) {
+    throw new IdentityError("not-ready", "the root certificate has expired", { reason: "root-expired" })
+  }
+  return { notBefore: Math.max(now - plan.backdate, root.notBefore), notAfter }
+}
+
+function keyIds(deps: IssuingDeps, current: IssuingAuthority): ReadonlySet<string> {
+  const roots = deps.trust.record().roots.map((root) => parseCertificate(root.certificate).subjectKeyId)
+  return new Set([current.authorityId, ...roots.map((id) => Buffer.from(id ?? []).toString("hex"))])
+}
+
+const FIRST_RETRY: Seconds = 1
+const MAX_RETRY: Seconds = 60
+/** Looks at the clock at least this often, in case it jumped. */
+const MAX_SLEEP: Seconds = 60

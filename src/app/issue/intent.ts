@@ -1,0 +1,51 @@
+import { createHash } from "node:crypto"
+import type { AuditEvent } from "../../core/audit/event.ts"
+import type { Attested } from "../../core/policy/attested.ts"
+import type { Grant } from "../../core/policy/grant.ts"
+import type { Instant } from "../../core/time.ts"
+import type { Requester } from "../../ports/issuance-log.ts"
+import { actorOf } from "./authorize.ts"
+
+/** The part of an intent that says for whom. */
+export function requesterOf(attested: Attested): Requester {
+  const { cluster, namespace, serviceAccount, pod, node, evidenceDigest } = attested.claims
+  return {
+    cluster,
+    namespace,
+    serviceAccount,
+    pod: pod?.name ?? "",
+    podUid: pod?.uid ?? "",
+    node: node?.name ?? "",
+    evidenceDigest,
+  }
+}
+
+/** The audit record of a permit; it is committed together with the intent. */
+export function grantedEvent(
+  kind: "x509" | "jwt",
+  attested: Attested,
+  grant: Grant,
+  serial: string,
+  requestId: string,
+  at: Instant,
+): AuditEvent {
+  return {
+    type: "svid.granted",
+    kind,
+    at,
+    actor: actorOf(attested),
+    requestId,
+    spiffeId: grant.id,
+    serial,
+    rule: grant.rule,
+    revision: grant.revision,
+    degraded: attested.claims.degraded,
+  }
+}
+
+/** Two requests with the same digest are the same request, tried again. @see INV-13 */
+export function idempotencyKey(parts: readonly (Uint8Array | string)[]): Buffer {
+  const digest = createHash("sha256")
+  for (const part of parts) digest.update(`${part.length}:`).update(part)
+  return digest.digest()
+}

@@ -1,0 +1,88 @@
+import { createHash } from "node:crypto"
+import { IdentityError } from "../../core/errors.ts"
+import { encodeJwtSvidInput, sealJwtSvid } from "../../core/jose/jwt-svid.ts"
+import type { Grant } from "../../core/policy/grant.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { IssuanceLog } from "../../ports/issuance-log.ts"
+import type { Random } from "../../ports/random.ts"
+import type { JwtKeySet } from "../authority/jwt-key-set.ts"
+import type { Authorize } from "./authorize.ts"
+import type { IssueEvents } from "./events.ts"
+import { grantedEvent, requesterOf } from "./intent.ts"
+import { chooseLifetime } from "./lifetime.ts"
+import type { IssueJwt } from "./requests.ts"
+
+export interface IssueJwtDeps {
+  readonly authorize: Authorize
+  readonly keys: JwtKeySet
+  readonly log: IssuanceLog
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: IssueEvents
+  /** `iss` of every token; `undefined` to leave it out. @see JW-10 */
+  readonly issuer: string | undefined
+  readonly epoch: () => number
+}
+
+/** The issuance cycle for JWT-SVIDs. The log keeps what was signed and a digest of the token, never the token. */
+export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
+  return async (request, signal) => {
+    const covers = (grant: Grant) => refuseAudience(grant, request.audience)
+    const { attested, grant } = await deps.authorize(request, "jwt", signal, covers)
+    const now = deps.clock.now()
+    const life = chooseLifetime({
+      now,
+      wanted: request.ttl,
+      granted: grant.jwtTtl,
+      issuerNotBefore: 0,
+      issuerNotAfter: Number.POSITIVE_INFINITY,
+      evidenceExpiresAt: attested.claims.expiresAt,
+      jitter: 0,
+      fraction: 0,
+      backdate: 0,
+    })
+    if (life === undefined)
+      throw new IdentityError("unauthenticated", "the token has expired", { reason: "token-expired" })
+    const key = deps.keys.active()
+    const jti = Buffer.from(deps.random(16)).toString("hex")
+    const input = encodeJwtSvidInput(key.header, {
+      sub: grant.id,
+      aud: request.audience,
+      iat: now,
+      exp: life.notAfter,
+      jti,
+      iss: deps.issuer,
+    })
+    const tbs = Buffer.from(input)
+    const intent = {
+      serial: jti,
+      kind: "jwt" as const,
+      authorityId: key.kid,
+      epoch: deps.epoch(),
+      spiffeId: grant.id,
+      hint: grant.hint,
+      tbs,
+      notBefore: now,
+      notAfter: life.notAfter,
+      createdAt: now,
+      requester: requesterOf(attested),
+      rule: grant.rule,
+      idempotencyKey: undefined,
+    }
+    const decision = grantedEvent("jwt", attested, grant, jti, request.requestId, now)
+    await deps.log.recordIntent(intent, decision, now)
+    const signature = await key.signer.sign(tbs, "p1363")
+    const token = sealJwtSvid(input, signature)
+    deps.log.recordOutcome(jti, createHash("sha256").update(token).digest())
+    deps.events.jwtIssued(request.requestId)
+    return { spiffeId: grant.id, hint: grant.hint, token, expiresAt: life.notAfter }
+  }
+}
+
+function refuseAudience(grant: Grant, audience: readonly string[]): void {
+  const allowed = grant.audiences
+  if (allowed === undefined || audience.every((one) => allowed.includes(one))) return
+  throw new IdentityError("audience-denied", "the rules do not allow this identity a token for that audience", {
+    reason: "audience-not-granted",
+  })
+}

@@ -1,0 +1,123 @@
+import { once } from "node:events"
+import { makeServerMetrics, type ServerMetrics } from "../adapters/metrics/registry.ts"
+import { systemClock } from "../adapters/system/clock.ts"
+import { makeSystemRandom } from "../adapters/system/random.ts"
+import { makeChangeSignal } from "../core/change-signal.ts"
+import type { Secret } from "../core/secret.ts"
+import type { Log } from "../ports/telemetry.ts"
+import { listenHealth } from "../transports/health/health-http.ts"
+import { openClusterTrust } from "./cluster-trust.ts"
+import type { ServerConfig } from "./config/server-config.ts"
+import { keepFederated } from "./server/federation.ts"
+import { listenServer, type ServerListeners } from "./server/listeners.ts"
+import { type LiveConfig, openPipeline, type Pipeline } from "./server/pipeline.ts"
+import { pruneExpired } from "./server/prune.ts"
+import { openServingTls } from "./server/serving-certificate.ts"
+import { openServerState, type ServerState } from "./server/state.ts"
+import { makeServerEvents } from "./server-events.ts"
+
+export interface ServerOptions {
+  readonly config: ServerConfig
+  readonly sealingKey: Secret
+  readonly log: Log
+  /** Calls `adopt` with each good new configuration, until `signal` aborts. */
+  readonly watch: (adopt: (config: ServerConfig) => void, signal: AbortSignal) => Promise<void>
+  /** Called once everything listens, with the ports that were bound. */
+  readonly listening?: (ports: { readonly grpc: number; readonly health: number }) => void
+}
+
+/**
+ * Run a server until `signal` aborts: open what `assay init` made, serve, keep authorities, certificates and bundles current.
+ * @throws IdentityError when it cannot start; anything else is a bug
+ */
+export async function runServer(options: ServerOptions, signal: AbortSignal): Promise<void> {
+  const { config, log } = options
+  const random = makeSystemRandom()
+  const metrics = makeServerMetrics()
+  await using stack = new AsyncDisposableStack()
+  const state = await openServerState(config, options.sealingKey)
+  stack.use(state.store)
+  let live = await makeLive(config, log)
+  const events = makeServerEvents(log, metrics)
+  const pipeline = await openPipeline({ state, live: () => live, clock: systemClock, random, events })
+  const serving = await openServingTls(config.serving, servingDeps(pipeline, state, config, random), log)
+  const readiness = storeReadiness(state)
+  const listeners = await listenServer({
+    pipeline,
+    live: () => live,
+    tls: serving.tls,
+    readiness,
+    clock: systemClock,
+    random,
+    log,
+    metrics,
+  })
+  stack.use(listeners)
+  const health = stack.use(
+    await listenHealth(config.listen.health.host, config.listen.health.port, {
+      ready: readiness.ready,
+      metrics: () => scrape(metrics, pipeline, listeners),
+    }),
+  )
+  const stop = new AbortController()
+  const until = AbortSignal.any([signal, stop.signal])
+  const adopt = async (next: ServerConfig) => {
+    live = await makeLive(next, log)
+    pipeline.rulesChanged()
+  }
+  const tasks = [
+    pipeline.issuing.run(until),
+    pipeline.jwtKeys.run(until),
+    serving.run(until),
+    keepFederated(
+      { files: () => live.config.federation, publish: pipeline.trust.setFederated, clock: systemClock, log },
+      until,
+    ),
+    pruneExpired({ store: state.store, clock: systemClock, log }, until),
+    options.watch(
+      (next) => void adopt(next).catch((err: unknown) => log.error({ err }, "clusters cannot be opened")),
+      until,
+    ),
+  ]
+  log.info({ trustDomain: config.trustDomain, grpc: listeners.grpcPort, health: health.port }, "server listens")
+  options.listening?.({ grpc: listeners.grpcPort, health: health.port })
+  try {
+    await Promise.race([signal.aborted ? undefined : once(signal, "abort"), ...tasks])
+  } finally {
+    stop.abort()
+    await Promise.allSettled(tasks)
+  }
+  log.info({}, "server stops")
+}
+
+/** A configuration with its clusters opened. Remembered attestations go with the old ones. */
+async function makeLive(config: ServerConfig, log: Log): Promise<LiveConfig> {
+  const onReadFailed = (cluster: string, err: unknown) => log.warn({ cluster, err }, "token keys cannot be read")
+  const deps = { clock: systemClock, onReadFailed }
+  return { config, clusters: await Promise.all(config.clusters.map((cluster) => openClusterTrust(cluster, deps))) }
+}
+
+function servingDeps(
+  pipeline: Pipeline,
+  state: ServerState,
+  config: ServerConfig,
+  random: ReturnType<typeof makeSystemRandom>,
+) {
+  const { trust, issuing, ephemeral, serialPrefix } = pipeline
+  const plan = { ttl: Math.min(SERVING_TTL, config.issuing.ttl), backdate: config.x509.backdate, serialPrefix }
+  return { trust, issuing, ephemeral, log: state.store.issuanceLog, clock: systemClock, random, plan }
+}
+
+/** Ready as long as the store takes writes. A store that failed stays failed until the process starts anew. */
+function storeReadiness(state: ServerState) {
+  return { ready: () => state.store.failure === undefined, changed: makeChangeSignal().changed }
+}
+
+async function scrape(metrics: ServerMetrics, pipeline: Pipeline, listeners: ServerListeners): Promise<string> {
+  metrics.epoch.set(pipeline.trust.snapshot().epoch)
+  metrics.subscribers.set(listeners.subscribers.size)
+  return metrics.registry.metrics()
+}
+
+/** Of the server's own SVID; agents meet it at each connection. */
+const SERVING_TTL = 24 * 3600

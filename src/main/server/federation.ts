@@ -1,0 +1,56 @@
+import { open } from "node:fs/promises"
+import { IdentityError } from "../../core/errors.ts"
+import type { TrustBundle } from "../../core/spiffe/bundle.ts"
+import { parseBundle } from "../../core/spiffe/bundle-document.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { Log } from "../../ports/telemetry.ts"
+import type { ServerConfig } from "../config/server-config.ts"
+
+export interface FederationDeps {
+  readonly files: () => ServerConfig["federation"]
+  readonly publish: (bundles: readonly TrustBundle[]) => Promise<void>
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/**
+ * Keep the bundles of other trust domains as their files say. A file that cannot be read, or is not a bundle, leaves the last
+ * good one in place; a trust domain that left the configuration goes at once.
+ */
+export async function keepFederated(deps: FederationDeps, signal: AbortSignal): Promise<void> {
+  const good = new Map<string, TrustBundle>()
+  while (!signal.aborted) {
+    await refreshFederated(deps, good)
+    await deps.clock.sleep(INTERVAL, signal)
+  }
+}
+
+async function refreshFederated(deps: FederationDeps, good: Map<string, TrustBundle>): Promise<void> {
+  const wanted = deps.files()
+  for (const { trustDomain, bundleFile } of wanted) {
+    try {
+      good.set(trustDomain, parseBundle(await readBounded(bundleFile), trustDomain))
+    } catch (err) {
+      deps.log.warn(
+        { trustDomain, file: bundleFile, err },
+        "a federated bundle cannot be read; the last good one stays",
+      )
+    }
+  }
+  const bundles = wanted.flatMap(({ trustDomain }) => good.get(trustDomain) ?? [])
+  try {
+    await deps.publish(bundles)
+  } catch (err) {
+    deps.log.error({ err }, "federated bundles cannot be published; trying again")
+  }
+}
+
+async function readBounded(path: string): Promise<string> {
+  await using file = await open(path)
+  const { size } = await file.stat()
+  if (size > MAX_BUNDLE) throw new IdentityError("malformed", "bundle file is longer than 1 MiB")
+  return await file.readFile("utf8")
+}
+
+const INTERVAL = 5000
+const MAX_BUNDLE = 1024 * 1024

@@ -1,0 +1,163 @@
+import { createHash } from "node:crypto"
+import { processKeys } from "../../adapters/process-keys/process-keys.ts"
+import { type AttestToken, makeAttestToken } from "../../app/attest/attest-token.ts"
+import type { ClusterTrust } from "../../app/attest/cluster-trust.ts"
+import { type IssuingAuthorities, openIssuingAuthorities } from "../../app/authority/issuing-authorities.ts"
+import { type JwtKeySet, openJwtKeySet } from "../../app/authority/jwt-key-set.ts"
+import { openTrustState, type TrustState } from "../../app/authority/trust-state.ts"
+import { makeWatchEntitlements, type WatchEntitlements } from "../../app/deliver/entitlements.ts"
+import { makeAuthorize } from "../../app/issue/authorize.ts"
+import { makeIssueJwt } from "../../app/issue/issue-jwt.ts"
+import { makeIssueX509 } from "../../app/issue/issue-x509.ts"
+import { makeRateLimit } from "../../app/issue/rate-limit.ts"
+import type { IssueJwt, IssueX509 } from "../../app/issue/requests.ts"
+import { makeChangeSignal } from "../../core/change-signal.ts"
+import type { Attested } from "../../core/policy/attested.ts"
+import { decideIdentities } from "../../core/policy/decide.ts"
+import type { Decision } from "../../core/policy/grant.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { EphemeralKeys } from "../../ports/keys.ts"
+import type { Random } from "../../ports/random.ts"
+import type { ServerConfig } from "../config/server-config.ts"
+import type { ServerEvents } from "../server-events.ts"
+import type { ServerState } from "./state.ts"
+
+/** The parts of a configuration that can change while the server runs. */
+export interface LiveConfig {
+  readonly config: ServerConfig
+  readonly clusters: readonly ClusterTrust[]
+}
+
+export interface PipelineDeps {
+  readonly state: ServerState
+  readonly live: () => LiveConfig
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: ServerEvents
+}
+
+/** What doors can ask for. */
+export interface Pipeline {
+  readonly attest: AttestToken
+  readonly decide: (attested: Attested) => Decision
+  readonly issueX509: IssueX509
+  readonly issueJwt: IssueJwt
+  readonly watchEntitlements: WatchEntitlements
+  readonly trust: TrustState
+  readonly issuing: IssuingAuthorities
+  readonly jwtKeys: JwtKeySet
+  readonly ephemeral: EphemeralKeys
+  readonly serialPrefix: number
+  /** To be called when {@link PipelineDeps.live} yields something new. */
+  rulesChanged(): void
+}
+
+/** Put the pipeline together over the state of a trust domain. */
+export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
+  const { state, live, clock, random, events } = deps
+  const { config } = live()
+  const { store } = state
+  const trust = await openTrustState(store.authorityJournal)
+  const serialPrefix = SERIAL_PREFIX
+  const jwtKeys = await openJwtKeySet({
+    trust,
+    keys: state.keys,
+    algorithm: config.keys.jwtAlgorithm,
+    schedule: {
+      keyTtl: config.jwt.keyTtl,
+      publishAhead: config.jwt.publishAhead,
+      retiredGrace: config.jwt.ttl + CLOCK_SKEW,
+    },
+    clock,
+    random,
+    events: events.authority,
+  })
+  const issuing = await openIssuingAuthorities({
+    trust,
+    keys: state.keys,
+    ephemeral: processKeys,
+    journal: store.authorityJournal,
+    clock,
+    random,
+    events: events.authority,
+    plan: {
+      algorithm: "ec-p256",
+      ttl: config.issuing.ttl,
+      backdate: config.x509.backdate,
+      subject: { commonName: "Assay issuing authority", organization: config.root.organization },
+      serialPrefix,
+    },
+  })
+  const attest = makeAttestToken({
+    clusters: () => live().clusters,
+    clock,
+    telemetry: events.attest,
+    liveSvid: async (cluster, podUid, now) => {
+      const found = await store.issuanceLog.search({ cluster, podUid, kind: "x509", unexpiredAt: now, limit: 1 })
+      return found.length > 0
+    },
+  })
+  const decide = (attested: Attested) => decideIdentities(attested, live().config.rules)
+  const rateLimit = makeRateLimit(() => ratesOf(live().config), clock.monotonic)
+  const authorize = makeAuthorize({ attest, decide, rateLimit, audit: store.auditLog, clock, events: events.issue })
+  const common = { authorize, log: store.issuanceLog, clock, random, events: events.issue }
+  const rules = makeChangeSignal()
+  return {
+    attest,
+    decide,
+    trust,
+    issuing,
+    jwtKeys,
+    serialPrefix,
+    ephemeral: processKeys,
+    issueX509: makeIssueX509({
+      ...common,
+      issuing,
+      journal: store.authorityJournal,
+      profile: {
+        jitter: config.x509.ttlJitter,
+        backdate: config.x509.backdate,
+        csrBytes: config.limits.csrSize,
+        serialPrefix,
+      },
+    }),
+    issueJwt: makeIssueJwt({
+      ...common,
+      keys: jwtKeys,
+      issuer: config.jwt.issuer,
+      epoch: () => trust.snapshot().epoch,
+    }),
+    watchEntitlements: makeWatchEntitlements({
+      attest,
+      decide,
+      snapshot: trust.snapshot,
+      changed: async (signal) => {
+        const settled = new AbortController()
+        const either = AbortSignal.any([signal, settled.signal])
+        await Promise.race([trust.changed(either), rules.changed(either)])
+        settled.abort()
+      },
+      now: clock.now,
+    }),
+    rulesChanged: rules.fire,
+  }
+}
+
+/** Names a request in log, audit and replies: unique in this process, and hard to take for another process's. */
+export function makeRequestIds(random: Random): () => string {
+  const process = createHash("sha256").update(random(16)).digest("base64url").slice(0, 8)
+  let count = 0
+  return () => `${process}-${(++count).toString(36)}`
+}
+
+function ratesOf({ limits }: ServerConfig) {
+  return {
+    perIdentity: { perSecond: limits.identityRate, burst: limits.identityBurst },
+    global: { perSecond: limits.globalRate, burst: limits.globalBurst },
+  }
+}
+
+/** One replica today; each of several would have its own. */
+const SERIAL_PREFIX = 1
+/** By how much the clocks of verifiers may be behind. */
+const CLOCK_SKEW = 60
