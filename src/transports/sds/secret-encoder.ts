@@ -2,10 +2,10 @@ import { createHash } from "node:crypto"
 import type { HeldSvid, IdentityView } from "../../app/deliver/identity-source.ts"
 import type { TrustBundle } from "../../core/spiffe/bundle.ts"
 import type { TrustDomain } from "../../core/spiffe/id.ts"
+import { encodePem } from "../../core/x509/pem.ts"
 import { Secret, type Secret as SecretMessage } from "../../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts"
 import { SPIFFECertValidatorConfig } from "../../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts"
 import { Any } from "../../gen/google/protobuf/any.ts"
-import { pem } from "./pem.ts"
 import { decideRequest, type SecretWords } from "./secret-names.ts"
 import type { EncodedSecret, SecretKind, SecretSet } from "./secret-set.ts"
 
@@ -128,6 +128,10 @@ function encoded(name: string, kind: SecretKind, version: string, secret: Secret
 
 function versionOf(name: string, content: Uint8Array): string {
   return createHash("sha256").update(name).update("\0").update(content).digest("hex").slice(0, VERSION_DIGITS)
+}
+
+function pem(label: "CERTIFICATE" | "PRIVATE KEY", blocks: readonly Uint8Array[]): Buffer {
+  return Buffer.concat(blocks.map((der) => Buffer.from(encodePem(label, der))))
 }
 
 function inline(value: Buffer) {
