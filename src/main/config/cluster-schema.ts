@@ -1,6 +1,6 @@
 import { z } from "zod"
 import { duration } from "./units.ts"
-import { httpsUrl, label, path, setOf, text } from "./values.ts"
+import { clusterUrl, label, path, setOf, text } from "./values.ts"
 
 /** Where the public keys of a cluster come from. */
 export type ClusterKeySource =
@@ -26,7 +26,7 @@ export type ReviewSource =
 const keys = z
   .strictObject({
     jwks_file: path().optional().describe("File with a JWK set; read again when it changes."),
-    jwks_url: httpsUrl().optional().describe("https URL of the JWK set, usually <API server>/openid/v1/jwks."),
+    jwks_url: clusterUrl().optional().describe("https URL of the JWK set, usually <API server>/openid/v1/jwks."),
     ca_file: path().optional().describe("PEM roots that the server at jwks_url is verified by. Default: the system's."),
     token_file: path().optional().describe("Bearer token for jwks_url, read again for each request. Default: none."),
     kubeconfig: path()
@@ -58,7 +58,7 @@ const review = z
       .describe(
         "Whether the cluster is asked about a token that verifies: off (a deleted pod keeps its identity until the token expires), bootstrap (until the pod holds a live SVID) or always. Default bootstrap.",
       ),
-    url: httpsUrl().optional().describe("https URL of the API server, without path. Excludes kubeconfig."),
+    url: clusterUrl().optional().describe("https URL of the API server, without path. Excludes kubeconfig."),
     ca_file: path().optional().describe("PEM roots that the server at url is verified by. Default: the system's."),
     token_file: path().optional().describe("Bearer token that may create TokenReviews, read again for each request."),
     kubeconfig: path().optional().describe("kubeconfig with which TokenReviews are made. Default: that of keys."),

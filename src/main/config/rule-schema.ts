@@ -23,7 +23,7 @@ export const ruleSchema = z.strictObject({
     .describe("Life of X.509-SVIDs of this rule. Default: x509.ttl."),
   jwt_ttl: duration({ min: "10s", max: "24h" })
     .optional()
-    .describe("Life of JWT-SVIDs of this rule. Default: jwt.ttl."),
+    .describe("Life of JWT-SVIDs of this rule, at most jwt.ttl. Default: jwt.ttl."),
   dns_names: z
     .array(text(512))
     .max(32)

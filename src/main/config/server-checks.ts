@@ -18,7 +18,7 @@ function* lifetimes({ x509, issuing, root, jwt, rules }: ServerDocument): Genera
   if (x509.ttl > half) yield { path: ["x509", "ttl"], message }
   for (const [i, rule] of rules.entries()) {
     if ((rule.x509_ttl ?? 0) > half) yield { path: ["rules", i, "x509_ttl"], message }
-    if ((rule.jwt_ttl ?? 0) > jwt.key_ttl) yield { path: ["rules", i, "jwt_ttl"], message: JWT_MESSAGE }
+    if ((rule.jwt_ttl ?? 0) > jwt.ttl) yield { path: ["rules", i, "jwt_ttl"], message: RULE_JWT_MESSAGE }
   }
   if (issuing.ttl > root.ttl / 2) yield { path: ["issuing", "ttl"], message: "must be at most half of root.ttl" }
   if (jwt.ttl > jwt.key_ttl) yield { path: ["jwt", "ttl"], message: JWT_MESSAGE }
@@ -83,4 +83,6 @@ function* limits({ limits: bounds, listen }: ServerDocument): Generator<RuleProb
 }
 
 const JWT_MESSAGE = "must be at most jwt.key_ttl"
+const RULE_JWT_MESSAGE =
+  "must be at most jwt.ttl, for which retired JWT keys stay published: raise jwt.ttl and lower that of the other rules"
 const HEADER_ROOM = 2048

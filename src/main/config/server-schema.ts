@@ -85,6 +85,12 @@ const keys = z
       .enum(["ec-p256", "ec-p384", "rsa-4096"])
       .default("ec-p256")
       .describe("Algorithm of a new root key. Default ec-p256."),
+    crypto_provider: z
+      .enum(["native", "peculiar"])
+      .default("native")
+      .describe(
+        "What generates long-lived keys: native (Node's OpenSSL) or peculiar (@peculiar/webcrypto). Default native.",
+      ),
     jwt_algorithm: z
       .enum(["ec-p256", "rsa-2048"])
       .default("ec-p256")
@@ -128,7 +134,9 @@ const x509 = z
 
 const jwt = z
   .strictObject({
-    ttl: duration({ min: "10s", max: "24h" }).prefault("5m").describe("Life of JWT-SVIDs. Default 5m."),
+    ttl: duration({ min: "10s", max: "24h" })
+      .prefault("5m")
+      .describe("Life of JWT-SVIDs, and the longest that a rule can give. Default 5m."),
     key_ttl: duration({ min: "1m", max: "365d" })
       .prefault("24h")
       .describe("How long a JWT key signs. Longer than publish_ahead. Default 24h."),

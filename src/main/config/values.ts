@@ -51,6 +51,21 @@ export function httpsUrl() {
   }, "must be an https URL without user, query or fragment")
 }
 
+/** The URL of an API server: https, or plain http on a loopback address. */
+export function clusterUrl() {
+  return text(2048).refine((value) => {
+    const url = URL.parse(value)
+    const plain = url?.protocol === "http:" && /^(?:127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/.test(url.hostname)
+    return (
+      url !== null &&
+      (url.protocol === "https:" || plain) &&
+      url.username === "" &&
+      url.password === "" &&
+      url.hash === ""
+    )
+  }, "must be an https URL (http only on a loopback address) without user, password or fragment")
+}
+
 export function dnsName() {
   return text(253).regex(DNS_NAME, "must be a DNS name in lower case, without wildcard or final dot")
 }

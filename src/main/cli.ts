@@ -1,0 +1,102 @@
+#!/usr/bin/env node
+import { realpathSync } from "node:fs"
+import { Command } from "commander"
+import { describeFailure, UsageError } from "./command-failure.ts"
+import { nearestName } from "./config/suggest.ts"
+
+/**
+ * The command line. A command `<name>` lives in `commands/<name>.ts` (or the module that {@link COMMANDS} says) and exports
+ * `register<Module>(program: Command): void`, which adds exactly one sub-command. Only the module of the command that is
+ * asked for is loaded. What an action throws is printed in one line and becomes the exit code; see `command-failure.ts`.
+ */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  const form = { json: asksForJson(argv), verbose: argv.includes("--verbose") }
+  try {
+    const program = await buildProgram(argv)
+    await program.parseAsync(
+      argv.filter((argument, i) => argument !== "--verbose" || isAfterDashes(argv, i)),
+      { from: "user" },
+    )
+    return typeof process.exitCode === "number" ? process.exitCode : 0
+  } catch (thrown) {
+    const { text, exitCode } = describeFailure(thrown, form)
+    process.stderr.write(text)
+    return exitCode
+  }
+}
+
+/** The program with the command that `argv` names; the others are only listed. @see CFG-11 */
+export async function buildProgram(argv: readonly string[]): Promise<Command> {
+  const program = new Command("assay")
+    .description("Workload identity and certificate authority: a platform token in, a rotating SPIFFE SVID out.")
+    .usage("<command> [options]")
+    .option("--verbose", "print where an error comes from")
+    .helpCommand(false)
+    .exitOverride()
+    .allowExcessArguments()
+    // What is wrong is printed by describeFailure, once and in the form that was asked for.
+    .configureOutput({ outputError: () => {} })
+    .addHelpText("after", EXAMPLES)
+  const wanted = argv.find((argument) => !argument.startsWith("-"))
+  for (const [name, { summary, module }] of COMMANDS) {
+    if (name === wanted) await register(program, module)
+    else program.command(name).description(summary)
+  }
+  program.action(() => {
+    if (wanted === undefined || wanted === "help") return program.help()
+    const meant = nearestName(wanted, [...COMMANDS.keys()])
+    throw new UsageError(`there is no command "${wanted}"${meant === undefined ? "" : `; did you mean "${meant}"?`}`)
+  })
+  return program
+}
+
+async function register(program: Command, module: string): Promise<void> {
+  const name = `register${module.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase())}`
+  const loaded: unknown = await import(`./commands/${module}.ts`)
+  const member = Object.entries(loaded ?? {}).find(([key]) => key === name)?.[1]
+  if (typeof member !== "function") throw new TypeError(`commands/${module}.ts does not export ${name}`)
+  member(program)
+}
+
+function asksForJson(argv: readonly string[]): boolean {
+  return argv.some((argument, i) => {
+    if (isAfterDashes(argv, i)) return false
+    const flag = argument === "-o" || argument === "--output"
+    return (flag && argv[i + 1] === "json") || argument === "-ojson" || argument === "--output=json"
+  })
+}
+
+/** What follows `--` belongs to another program. */
+function isAfterDashes(argv: readonly string[], index: number): boolean {
+  const dashes = argv.indexOf("--")
+  return dashes !== -1 && index > dashes
+}
+
+/** True when Node runs this very file, also through a link in `node_modules/.bin`. */
+function isMain(): boolean {
+  const script = process.argv[1]
+  return script !== undefined && realpathSync(script) === import.meta.filename
+}
+
+const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly module: string }> = new Map([
+  ["init", { summary: "make a new trust domain: its store, root authority and JWT key", module: "init" }],
+  ["server", { summary: "run the server", module: "server" }],
+  ["agent", { summary: "run the agent: Workload API and SDS on a unix socket", module: "agent" }],
+  ["validate", { summary: "check a configuration file and exit", module: "validate" }],
+  ["explain", { summary: "show which identities a token gets, and why", module: "explain" }],
+  ["config", { summary: "print the JSON Schema of a configuration file", module: "config-schema" }],
+  ["log", { summary: "search the issuance log", module: "log" }],
+  ["api", { summary: "ask the Workload API as a workload would", module: "api" }],
+  ["write", { summary: "keep PEM files current for programs that read files", module: "write" }],
+  ["exec", { summary: "run a command with the files of its identity", module: "exec" }],
+])
+const EXAMPLES = `
+Examples:
+  assay validate --config assay.yaml           check a file before a server reads it
+  assay init --config assay.yaml               make the trust domain, once
+  assay server --config assay.yaml             serve identities
+  assay explain --config assay.yaml --token -  why does this token get no identity?
+  assay api fetch x509                         what does this workload hold?
+  assay <command> --help                       more about one command`
+
+if (isMain()) process.exitCode = await runCli(process.argv.slice(2))

@@ -1,0 +1,68 @@
+import { CommanderError } from "commander"
+import { type IdentityError, toIdentityError } from "../core/errors.ts"
+
+/** A command line that cannot be meant so. Exits 64. */
+export class UsageError extends Error {
+  override readonly name = "UsageError"
+}
+
+export interface FailureForm {
+  readonly json: boolean
+  readonly verbose: boolean
+}
+
+/** What a command that failed prints, and its exit code. @see CFG-12 CFG-13 */
+export function describeFailure(
+  thrown: unknown,
+  form: FailureForm,
+): { readonly text: string; readonly exitCode: number } {
+  // Help and version come as errors, too.
+  if (thrown instanceof CommanderError && thrown.exitCode === 0) return { text: "", exitCode: 0 }
+  if (thrown instanceof CommanderError) {
+    const message = thrown.message.replace(/^error: /, "").replaceAll("\n", " ")
+    return { text: line("usage", message, "assay <command> --help", form), exitCode: EXIT_USAGE }
+  }
+  if (thrown instanceof UsageError)
+    return { text: line("usage", thrown.message, "assay --help", form), exitCode: EXIT_USAGE }
+  const error = isFileError(thrown) ? undefined : toIdentityError(thrown)
+  const code = error?.reason ?? error?.code ?? "file-unreadable"
+  const message = error?.message ?? (thrown instanceof Error ? thrown.message : "file cannot be read")
+  const next = NEXT_STEPS.get(code) ?? (error === undefined ? undefined : NEXT_STEPS.get(error.code))
+  return {
+    text: line(code, message, next, form) + (form.verbose ? trace(error?.cause ?? thrown) : ""),
+    exitCode: exitCodeOf(error),
+  }
+}
+
+function line(code: string, message: string, next: string | undefined, { json }: FailureForm): string {
+  if (json) return `${JSON.stringify({ error: { code, message, ...(next === undefined ? {} : { next }) } })}\n`
+  return `assay: ${code}: ${message}${next === undefined ? "" : ` (next: ${next})`}\n`
+}
+
+function trace(thrown: unknown): string {
+  return thrown instanceof Error && thrown.stack !== undefined ? `${thrown.stack}\n` : ""
+}
+
+function isFileError(thrown: unknown): boolean {
+  return thrown instanceof Error && "syscall" in thrown
+}
+
+function exitCodeOf(error: IdentityError | undefined): number {
+  return error?.code === "internal" ? EXIT_BUG : 1
+}
+
+const EXIT_USAGE = 64
+const EXIT_BUG = 70
+const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
+  ["file-unreadable", "check the path and its permissions"],
+  ["invalid-configuration", "fix the keys named above, then run assay validate"],
+  ["not-found", "run assay init first, or start with --init"],
+  ["already-exists", "nothing was changed; choose another path, or use what is there"],
+  ["attestor-down", "check that the cluster's keys and API server can be reached from here"],
+  ["attestation-denied", "compare issuer, audience and binding of the token with the clusters of the configuration"],
+  ["no-identity", "run assay explain with the caller's token"],
+  ["policy-denied", "run assay explain with the caller's token"],
+  ["socket-unreachable", "check that assay agent runs, and that its socket is the one of SPIFFE_ENDPOINT_SOCKET"],
+  ["not-ready", "try again; if it stays, look at the server's log"],
+  ["internal", "run again with --verbose, and report what it prints"],
+])

@@ -1,0 +1,73 @@
+import { open } from "node:fs/promises"
+import { text } from "node:stream/consumers"
+import { type Command, Option } from "commander"
+import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
+import { systemClock } from "../../adapters/system/clock.ts"
+import { makeAttestToken } from "../../app/attest/attest-token.ts"
+import { makeExplainToken } from "../../app/rules/explain.ts"
+import { openClusterTrust } from "../cluster-trust.ts"
+import { UsageError } from "../command-failure.ts"
+import { loadServerConfig } from "../config/server-config.ts"
+import { explanationJson, explanationTable } from "./explain-output.ts"
+import { stderrLog } from "./stderr-log.ts"
+
+interface ExplainOptions {
+  readonly config: string
+  readonly token: string
+  readonly output: "json" | "table"
+}
+
+/** `assay explain`: which identities a token gets, and why; exits 0 granted, 1 refused, 2 not attested. @see RUL-13 */
+export function registerExplain(program: Command): void {
+  program
+    .command("explain")
+    .description("show which identities a token gets by this configuration, and why; nothing is issued")
+    .requiredOption("-c, --config <file>", "configuration of the server")
+    .requiredOption("-t, --token <file>", "file with the service-account token, or - for standard input")
+    .addOption(new Option("-o, --output <form>", "form of the output").choices(["table", "json"]).default("table"))
+    .addHelpText("after", HELP)
+    .action(explain)
+}
+
+async function explain(options: ExplainOptions): Promise<void> {
+  const { compile } = makeCelConditions()
+  const config = await loadServerConfig(options.config, compile)
+  const token = await readToken(options.token)
+  const onReadFailed = (cluster: string, err: unknown) =>
+    stderrLog.warn({ err }, `keys of cluster ${cluster} cannot be read`)
+  const trust = { clock: systemClock, onReadFailed }
+  const clusters = await Promise.all(config.clusters.map((cluster) => openClusterTrust(cluster, trust)))
+  const attest = makeAttestToken({
+    clock: systemClock,
+    clusters: () => clusters,
+    telemetry: { attested: () => {}, refused: () => {}, reviewed: () => {} },
+    // What the log says of earlier SVIDs is the server's to know; here each token counts as a new identity.
+    liveSvid: () => Promise.resolve(false),
+  })
+  const explanation = await makeExplainToken({ attest, rules: () => config.rules })(token, AbortSignal.timeout(TIMEOUT))
+  process.stdout.write(options.output === "json" ? explanationJson(explanation) : explanationTable(explanation))
+  process.exitCode = explanation.kind === "not-attested" ? 2 : explanation.decision.kind === "granted" ? 0 : 1
+}
+
+async function readToken(file: string): Promise<string> {
+  const token = (file === "-" ? await text(process.stdin) : await readBounded(file)).trim()
+  if (token === "") throw new UsageError("the token is empty")
+  return token
+}
+
+async function readBounded(file: string): Promise<string> {
+  await using handle = await open(file)
+  const { size } = await handle.stat()
+  if (size > MAX_FILE) throw new UsageError(`${file} is longer than any token`)
+  return await handle.readFile("utf8")
+}
+
+const TIMEOUT = 30_000
+const MAX_FILE = 64 * 1024
+const HELP = `
+Exit code: 0 an identity is granted, 1 refused, 2 the token could not be attested, 64 usage.
+
+Examples:
+  kubectl create token web -n shop --audience assay --bound-object-kind Pod --bound-object-name web-0 |
+    assay explain --config assay.yaml --token -
+  assay explain --config assay.yaml --token /var/run/secrets/tokens/assay -o json`

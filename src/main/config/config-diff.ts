@@ -1,0 +1,38 @@
+import type { ServerConfig } from "./server-config.ts"
+
+/** What a new configuration changes in a running server. */
+export interface ConfigDiff {
+  /** Keys that can be changed while the server runs, and did change. */
+  readonly reloadable: readonly string[]
+  /** Keys, e.g. `listen.grpc`, that only a restart can change, and did change. */
+  readonly needsRestart: readonly string[]
+}
+
+/** @see CFG-15 */
+export function diffConfigs(current: ServerConfig, next: ServerConfig): ConfigDiff {
+  const before = contentOf(current)
+  const after = contentOf(next)
+  const changed = [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key))
+  const isReloadable = (key: string) => RELOADABLE.has(key.split(".")[0] ?? "")
+  return { reloadable: changed.filter(isReloadable), needsRestart: changed.filter((key) => !isReloadable(key)) }
+}
+
+/** Two levels of keys, as written in the file, with their content as text. Rules count by their revision. */
+function contentOf({ rules, warnings: _, ...config }: ServerConfig): ReadonlyMap<string, string> {
+  const content = new Map([["rules", rules.revision]])
+  for (const [section, value] of Object.entries(config)) {
+    const isSection = typeof value === "object" && !Array.isArray(value)
+    if (!isSection) content.set(snake(section), JSON.stringify(value))
+    else
+      for (const [key, member] of Object.entries(value))
+        content.set(`${snake(section)}.${snake(key)}`, JSON.stringify(member))
+  }
+  return content
+}
+
+function snake(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
+
+/** Top-level keys that a running server takes from a changed file. */
+export const RELOADABLE: ReadonlySet<string> = new Set(["clusters", "rules", "federation", "limits", "log"])
