@@ -1,8 +1,9 @@
-import { type Command, Option } from "commander"
+import { type Command, InvalidArgumentError, Option } from "commander"
 import { openWorkloadClient } from "../../adapters/workload-client/workload-client.ts"
-import { type IdentityError, toIdentityError } from "../../core/errors.ts"
 import { parseWorkloadEndpoint } from "../../core/spiffe/endpoint.ts"
+import type { Seconds } from "../../core/time.ts"
 import type { WorkloadApi } from "../../ports/workload-api.ts"
+import { UsageError } from "../command-failure.ts"
 
 /** Options that every command which speaks to the Workload API has. */
 export interface WorkloadOptions {
@@ -11,8 +12,7 @@ export interface WorkloadOptions {
 
 export interface OutputOptions extends WorkloadOptions {
   readonly output: "json" | "table"
-  /** Seconds. */
-  readonly timeout: number
+  readonly timeout: Seconds
 }
 
 /** Add `--socket`; without it the environment says where the Workload API is. @see WE-10 */
@@ -28,23 +28,22 @@ export function withOutput(command: Command): Command {
 }
 
 /**
- * Run `work` against the Workload API until it ends, or SIGINT or SIGTERM asks it to. What fails is printed with the next
- * step, and becomes the exit code. @see CLI-01 CLI-02
+ * Run `work` against the Workload API until it ends, or SIGINT or SIGTERM asks it to.
+ * @throws UsageError without an address; IdentityError as `work` does
  */
 export async function runWithWorkloadApi(
   options: WorkloadOptions,
   work: (api: WorkloadApi, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
+  if (options.socket === undefined) {
+    throw new UsageError("set SPIFFE_ENDPOINT_SOCKET or --socket, e.g. unix:///run/assay/api.sock")
+  }
   const controller = new AbortController()
   const stop = () => controller.abort()
   process.once("SIGINT", stop).once("SIGTERM", stop)
   try {
-    if (options.socket === undefined)
-      return usage("set SPIFFE_ENDPOINT_SOCKET or --socket, e.g. unix:///run/assay/api.sock")
     using api = openWorkloadClient(parseWorkloadEndpoint(options.socket))
     await work(api, controller.signal)
-  } catch (thrown) {
-    report(toIdentityError(thrown))
   } finally {
     process.off("SIGINT", stop).off("SIGTERM", stop)
   }
@@ -62,38 +61,8 @@ export function askWorkloadApi(
   })
 }
 
-function usage(message: string): void {
-  process.stderr.write(`assay: ${message}\n`)
-  process.exitCode = EXIT_USAGE
-}
-
-function report(error: IdentityError): void {
-  const step = NEXT_STEP.get(error.reason ?? error.code) ?? NEXT_STEP.get(error.code)
-  process.stderr.write(`assay: ${error.message}${step === undefined ? "" : `\n  ${step}`}\n`)
-  process.exitCode = EXIT_CODES.get(error.code) ?? EXIT_FAILED
-}
-
-function parseSeconds(text: string): number {
+function parseSeconds(text: string): Seconds {
   const seconds = Number(text)
-  if (!Number.isFinite(seconds) || seconds <= 0 || seconds > 3600)
-    throw new RangeError("--timeout is 1 to 3600 seconds")
+  if (!(seconds > 0 && seconds <= 3600)) throw new InvalidArgumentError("It is a number of seconds up to 3600.")
   return seconds
 }
-
-const EXIT_FAILED = 1
-const EXIT_USAGE = 64
-/** As sysexits.h numbers them. */
-const EXIT_CODES: ReadonlyMap<string, number> = new Map([
-  ["malformed", 65],
-  ["not-ready", 69],
-  ["rate-limited", 69],
-  ["deadline", 75],
-  ["already-exists", 73],
-  ["no-identity", 77],
-])
-const NEXT_STEP: ReadonlyMap<string, string> = new Map([
-  ["socket-unreachable", "is the agent running, and is its socket mounted here? See: assay agent --help"],
-  ["not-ready", "the agent has no identity yet; its log says what it waits for"],
-  ["no-identity", "no rule gives this caller an identity. See: assay explain --help"],
-  ["deadline", "raise --timeout, or look at the agent's log"],
-])
