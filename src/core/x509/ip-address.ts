@@ -16,20 +16,21 @@ function ipv4(text: string): readonly number[] | undefined {
 function ipv6(text: string): readonly number[] | undefined {
   const halves = text.split("::")
   if (halves.length > 2) return undefined
-  const [head, tail] = halves.map(groups)
+  const [head, tail] = halves.map((half, i) => groups(half, i === halves.length - 1))
   if (head === undefined) return undefined
   if (halves.length === 1) return head.length === 16 ? head : undefined
   if (tail === undefined || head.length + tail.length > 14) return undefined
   return [...head, ...new Array<number>(16 - head.length - tail.length).fill(0), ...tail]
 }
 
-/** Octets of groups between colons; the last may be an IPv4 address. */
-function groups(text: string): readonly number[] | undefined {
+/** Octets of groups between colons; the last of the whole address may be an IPv4 address. */
+function groups(text: string, endsAddress: boolean): readonly number[] | undefined {
   if (text === "") return []
   const octets: number[] = []
   const parts = text.split(":")
   for (const [i, part] of parts.entries()) {
-    const group = i === parts.length - 1 && part.includes(".") ? ipv4(part) : hexGroup(part)
+    const isIpv4 = endsAddress && i === parts.length - 1 && part.includes(".")
+    const group = isIpv4 ? ipv4(part) : hexGroup(part)
     if (group === undefined) return undefined
     octets.push(...group)
   }

@@ -1,0 +1,137 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { IdentityError } from "../../src/core/errors.ts"
+import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import { parseCertificate } from "../../src/core/x509/certificate.ts"
+import { verifyIssuingAuthority, verifySvidChain } from "../../src/core/x509/path.ts"
+import { makeBundle, makeKeyPair, makeTestCa, signTbs } from "../support/test-ca.ts"
+
+const NOW = 1_800_000_000
+const ca = makeTestCa({ now: NOW })
+const leaf = ca.issueLeaf("spiffe://example.org/a", { dnsNames: ["a.example"] })
+const tbs = (from: Uint8Array): string => Buffer.from(from).toString("hex")
+
+/** The chain with one replacement of equal length in the leaf (0) or issuer (1), signed again by the right key. */
+function altered(level: 0 | 1, from: string, to: string): readonly Uint8Array[] {
+  const source = level === 0 ? leaf.certificate : ca.issuing.certificate
+  const text = tbs(source.tbs)
+  assert.ok(text.includes(from) && from.length === to.length, "nothing to alter")
+  const signed = signTbs(level === 0 ? ca.issuing : ca.root, Buffer.from(text.replace(from, to), "hex"))
+  return level === 0 ? [signed, ca.issuing.certificate.der] : [leaf.certificate.der, signed]
+}
+
+function refuses(chain: readonly Uint8Array[], detail: RegExp, bundle = ca.bundle, now = NOW): void {
+  assert.throws(
+    () => verifySvidChain(chain, bundle, now),
+    (error) => {
+      assert.ok(error instanceof IdentityError)
+      assert.equal(error.code, "unauthenticated")
+      assert.equal(error.message, "X.509-SVID does not verify")
+      assert.match(error.cause instanceof Error ? error.cause.message : "", detail)
+      return true
+    },
+  )
+}
+
+const hex = (text: string): string => Buffer.from(text).toString("hex")
+
+test("[X5-16] accepts a chain that ends in the bundle, with or without the root in it", () => {
+  for (const chain of [leaf.chain, [...leaf.chain, ca.root.certificate.der]]) {
+    const verified = verifySvidChain(chain, ca.bundle, NOW)
+    assert.equal(verified.spiffeId, "spiffe://example.org/a")
+    assert.equal(verified.notAfter, leaf.certificate.notAfter)
+    assert.deepEqual(verified.anchor.der, ca.root.certificate.der)
+  }
+  for (const keys of ["p384", "rsa"] as const) {
+    const other = makeTestCa({ keys, now: NOW })
+    verifySvidChain(other.issueLeaf("spiffe://example.org/a").chain, other.bundle, NOW)
+  }
+})
+
+test("[X5-16] refuses a changed byte, a missing or foreign issuer, an expired or early certificate", () => {
+  const broken = Buffer.from(leaf.certificate.der)
+  broken[broken.length - 1] = (broken.at(-1) ?? 0) ^ 1
+  refuses([broken, ca.issuing.certificate.der], /does not end/)
+  refuses([leaf.certificate.der], /does not end/)
+  refuses([leaf.certificate.der, makeTestCa({ now: NOW }).issuing.certificate.der], /does not end/)
+  refuses(leaf.chain, /does not end/, makeTestCa({ now: NOW }).bundle)
+  refuses(leaf.chain, /does not end/, makeBundle(ca.trustDomain, []))
+  refuses(leaf.chain, /expired/, ca.bundle, leaf.certificate.notAfter + 1)
+  refuses(leaf.chain, /not valid yet/, ca.bundle, NOW - 1)
+  refuses([], /empty/)
+  refuses(new Array(9).fill(leaf.certificate.der), /longer than 8/)
+})
+
+test("[X5-16] refuses a critical extension that is not checked, name constraints among them", () => {
+  // subjectKeyIdentifier and authorityKeyIdentifier are not critical, so basicConstraints changes its name.
+  refuses(altered(0, "0603551d130101ff", "0603551d1e0101ff"), /2\.5\.29\.30 is not understood/)
+})
+
+test("[X5-02] refuses more than one URI name, and none", () => {
+  refuses(altered(0, `820961${hex(".example")}`, `860961${hex(".example")}`), /exactly one URI/)
+  refuses(altered(0, `8616${hex("spiffe://example.org/a")}`, `8216${hex("spiffe://example.org/a")}`), /exactly one URI/)
+})
+
+test("[X5-05] refuses a leaf whose ID has no path or is no SPIFFE ID", () => {
+  const id = hex("spiffe://example.org/a")
+  refuses(altered(0, id, hex("spiffe://example.orgaa")), /another trust domain|path/)
+  refuses(altered(0, id, hex("spiffe://example.orga/")), /X5-05/)
+  refuses(altered(0, id, hex("https0://example.org/a")), /X5-05/)
+  refuses([ca.issuing.certificate.der, ca.root.certificate.der], /X5-05/)
+})
+
+test("[X5-06][X5-15] refuses an authority where a leaf is due", () => {
+  refuses([ca.issuing.certificate.der], /X5-05/)
+  const withPath = tbs(ca.issuing.certificate.tbs).replace(hex("spiffe://example.org"), hex("spiffe://a.org/bcdef"))
+  const bundle = makeBundle(parseTrustDomain("a.org"), [ca.root.certificate.der])
+  refuses([signTbs(ca.root, Buffer.from(withPath, "hex"))], /X5-06/, bundle)
+})
+
+test("[X5-07][X5-08] refuses a leaf that cannot sign, or can sign certificates or CRLs", () => {
+  refuses(altered(0, "03020780", "03020520"), /X5-07/)
+  refuses(altered(0, "03020780", "03020284"), /X5-08/)
+  refuses(altered(0, "03020780", "03020182"), /X5-08/)
+})
+
+test("[X5-09] accepts a leaf that has keyEncipherment as well", () => {
+  verifySvidChain(altered(0, "03020780", "030205a0"), ca.bundle, NOW)
+})
+
+test("[X5-10] refuses a leaf for other purposes", () => {
+  refuses(altered(0, "06082b06010505070302", "06082b06010505070304"), /X5-10/)
+})
+
+test("[X5-11] refuses an issuer that is no authority", () => {
+  // The same issuer, its basicConstraints under another name and not critical.
+  refuses(altered(1, "0603551d130101ff", "0603551d63010100"), /X5-11/)
+})
+
+test("[X5-12] refuses an issuer that cannot sign certificates", () => {
+  refuses(altered(1, "03020106", "03020102"), /X5-12/)
+})
+
+test("[X5-13] refuses a path that is longer than an issuer allows", () => {
+  const root = Buffer.from(tbs(ca.root.certificate.tbs).replace("30060101ff020101", "30060101ff020100"), "hex")
+  const bundle = makeBundle(ca.trustDomain, [signTbs(ca.root, root)])
+  refuses(leaf.chain, /X5-13/, bundle)
+})
+
+test("[X5-14] refuses an issuer with another SPIFFE ID than its trust domain", () => {
+  refuses(altered(1, hex("spiffe://example.org"), hex("spiffe://example.com")), /X5-14/)
+})
+
+test("[X5-17] refuses the bundle of another trust domain even when the key is the same", () => {
+  const bundle = { ...ca.bundle, trustDomain: parseTrustDomain("other.org") }
+  refuses(leaf.chain, /X5-17/, bundle)
+})
+
+test("an issuing authority is adopted only when it verifies under the published bundle", () => {
+  const { der } = ca.issuing.certificate
+  assert.deepEqual(verifyIssuingAuthority(der, ca.bundle, NOW).der, der)
+  const refused = { code: "unauthenticated" }
+  assert.throws(() => verifyIssuingAuthority(der, makeTestCa({ now: NOW }).bundle, NOW), refused)
+  assert.throws(() => verifyIssuingAuthority(leaf.certificate.der, ca.bundle, NOW), refused)
+  assert.throws(() => verifyIssuingAuthority(der, ca.bundle, ca.root.certificate.notAfter + 1), refused)
+  const forged = signTbs(makeKeyPair(), parseCertificate(der).tbs)
+  assert.throws(() => verifyIssuingAuthority(forged, ca.bundle, NOW), refused)
+})
