@@ -1,4 +1,5 @@
 import { once } from "node:events"
+import { makeJwsVerifier } from "../adapters/jose/verify-jws.ts"
 import { makeServerMetrics, type ServerMetrics } from "../adapters/metrics/registry.ts"
 import { systemClock } from "../adapters/system/clock.ts"
 import { makeSystemRandom } from "../adapters/system/random.ts"
@@ -6,8 +7,8 @@ import { makeChangeSignal } from "../core/change-signal.ts"
 import type { Secret } from "../core/secret.ts"
 import type { Log } from "../ports/telemetry.ts"
 import { listenHealth } from "../transports/health/health-http.ts"
-import { openClusterTrust } from "./cluster-trust.ts"
 import type { ServerConfig } from "./config/server-config.ts"
+import { openClusters } from "./server/clusters.ts"
 import { keepFederated } from "./server/federation.ts"
 import { listenServer, type ServerListeners } from "./server/listeners.ts"
 import { type LiveConfig, openPipeline, type Pipeline } from "./server/pipeline.ts"
@@ -21,7 +22,7 @@ export interface ServerOptions {
   readonly sealingKey: Secret
   readonly log: Log
   /** Calls `adopt` with each good new configuration, until `signal` aborts. */
-  readonly watch: (adopt: (config: ServerConfig) => void, signal: AbortSignal) => Promise<void>
+  readonly watch: (adopt: (config: ServerConfig) => void, metrics: ServerMetrics, signal: AbortSignal) => Promise<void>
   /** Called once everything listens, with the ports that were bound. */
   readonly listening?: (ports: { readonly grpc: number; readonly health: number }) => void
 }
@@ -55,7 +56,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   stack.use(listeners)
   const health = stack.use(
     await listenHealth(config.listen.health.host, config.listen.health.port, {
-      ready: readiness.ready,
+      ready: () => readiness.ready(),
       metrics: () => scrape(metrics, pipeline, listeners),
     }),
   )
@@ -70,12 +71,18 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     pipeline.jwtKeys.run(until),
     serving.run(until),
     keepFederated(
-      { files: () => live.config.federation, publish: pipeline.trust.setFederated, clock: systemClock, log },
+      {
+        files: () => live.config.federation,
+        publish: (bundles) => pipeline.trust.setFederated(bundles),
+        clock: systemClock,
+        log,
+      },
       until,
     ),
     pruneExpired({ store: state.store, clock: systemClock, log }, until),
     options.watch(
       (next) => void adopt(next).catch((err: unknown) => log.error({ err }, "clusters cannot be opened")),
+      metrics,
       until,
     ),
   ]
@@ -92,9 +99,10 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
 
 /** A configuration with its clusters opened. Remembered attestations go with the old ones. */
 async function makeLive(config: ServerConfig, log: Log): Promise<LiveConfig> {
-  const onReadFailed = (cluster: string, err: unknown) => log.warn({ cluster, err }, "token keys cannot be read")
-  const deps = { clock: systemClock, onReadFailed }
-  return { config, clusters: await Promise.all(config.clusters.map((cluster) => openClusterTrust(cluster, deps))) }
+  return {
+    config,
+    clusters: await openClusters(config.clusters, { verifier: makeJwsVerifier(), clock: systemClock, log }),
+  }
 }
 
 function servingDeps(
@@ -110,7 +118,8 @@ function servingDeps(
 
 /** Ready as long as the store takes writes. A store that failed stays failed until the process starts anew. */
 function storeReadiness(state: ServerState) {
-  return { ready: () => state.store.failure === undefined, changed: makeChangeSignal().changed }
+  const never = makeChangeSignal()
+  return { ready: () => state.store.failure === undefined, changed: (signal: AbortSignal) => never.changed(signal) }
 }
 
 async function scrape(metrics: ServerMetrics, pipeline: Pipeline, listeners: ServerListeners): Promise<string> {

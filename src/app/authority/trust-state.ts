@@ -43,7 +43,7 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
   return {
     record: () => record,
     snapshot: () => snapshot,
-    changed: changes.changed,
+    changed: (signal) => changes.changed(signal),
     update,
     setFederated: async (bundles) => {
       if (sameContent(federated, bundles)) return

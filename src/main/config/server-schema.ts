@@ -112,7 +112,7 @@ const root = z
 
 const issuing = z
   .strictObject({
-    ttl: duration({ min: "2m", max: "365d" })
+    ttl: duration({ min: "20s", max: "365d" })
       .prefault("24h")
       .describe("Life of the issuing authority of one server process. At least twice x509.ttl. Default 24h."),
   })

@@ -39,7 +39,7 @@ export interface ServerListeners extends AsyncDisposable {
 /** The gRPC doors: Identity, remote SDS, health and reflection on one address. */
 export async function listenServer(deps: ListenerDeps): Promise<ServerListeners> {
   const { listen, limits, drain } = deps.live().config
-  const subscribers = new Subscribers(deps.clock.now)
+  const subscribers = new Subscribers(() => deps.clock.now())
   const sds = remoteSds(deps)
   const listener = await listenGrpc(
     `${listen.grpc.host.includes(":") ? `[${listen.grpc.host}]` : listen.grpc.host}:${listen.grpc.port}`,
@@ -74,7 +74,7 @@ function identity(deps: ListenerDeps, subscribers: Subscribers): GrpcService {
     issueJwt: pipeline.issueJwt,
     watchEntitlements: pipeline.watchEntitlements,
     subscribers,
-    snapshot: pipeline.trust.snapshot,
+    snapshot: () => pipeline.trust.snapshot(),
     encodeJwks: encodeJwtBundle,
     newRequestId: makeRequestIds(deps.random),
     limits: () => {

@@ -98,7 +98,10 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     },
   })
   const decide = (attested: Attested) => decideIdentities(attested, live().config.rules)
-  const rateLimit = makeRateLimit(() => ratesOf(live().config), clock.monotonic)
+  const rateLimit = makeRateLimit(
+    () => ratesOf(live().config),
+    () => clock.monotonic(),
+  )
   const authorize = makeAuthorize({ attest, decide, rateLimit, audit: store.auditLog, clock, events: events.issue })
   const common = { authorize, log: store.issuanceLog, clock, random, events: events.issue }
   const rules = makeChangeSignal()
@@ -130,16 +133,16 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     watchEntitlements: makeWatchEntitlements({
       attest,
       decide,
-      snapshot: trust.snapshot,
+      snapshot: () => trust.snapshot(),
       changed: async (signal) => {
         const settled = new AbortController()
         const either = AbortSignal.any([signal, settled.signal])
         await Promise.race([trust.changed(either), rules.changed(either)])
         settled.abort()
       },
-      now: clock.now,
+      now: () => clock.now(),
     }),
-    rulesChanged: rules.fire,
+    rulesChanged: () => rules.fire(),
   }
 }
 

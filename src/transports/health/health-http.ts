@@ -42,7 +42,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, deps: 
     response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body)
   }
   if (request.method !== "GET" && request.method !== "HEAD") return send(405, "method not allowed\n")
-  switch (request.url) {
+  switch (request.url ?? "") {
     case "/live":
       return send(200, "ok\n")
     case "/ready":

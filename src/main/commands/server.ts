@@ -1,0 +1,71 @@
+import type { Command } from "commander"
+import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
+import { openLog, type PinoLog } from "../../adapters/log/pino-log.ts"
+import { systemClock } from "../../adapters/system/clock.ts"
+import { makeSystemRandom } from "../../adapters/system/random.ts"
+import { IdentityError } from "../../core/errors.ts"
+import type { Secret } from "../../core/secret.ts"
+import { loadServerConfig, type ServerConfig } from "../config/server-config.ts"
+import { type ReloadOutcome, watchServerConfig } from "../config/watch-config.ts"
+import { initServerState, readSealingKey } from "../server/state.ts"
+import { runServer, type ServerOptions } from "../server.ts"
+
+interface RunOptions {
+  readonly config: string
+  readonly init?: true
+}
+
+/** `assay server`: the authority itself. @see CLI-11 */
+export function registerServer(program: Command): void {
+  program
+    .command("server")
+    .description("run the authority: attest workloads, issue and rotate their SVIDs, serve bundles and secrets")
+    .requiredOption("-c, --config <file>", "configuration")
+    .option("--init", "make the trust domain when the store is not there yet")
+    .addHelpText("after", HELP)
+    .action(run)
+}
+
+async function run(options: RunOptions): Promise<void> {
+  const { compile } = makeCelConditions()
+  const config = await loadServerConfig(options.config, compile)
+  const log = openLog(config.log.level, process.stderr)
+  const sealingKey = await readSealingKey(config, process.env)
+  if (options.init === true) await initOnce(config, sealingKey)
+  for (const { message } of config.warnings) log.warn({}, message)
+  const controller = new AbortController()
+  const stop = (): void => controller.abort()
+  process.once("SIGINT", stop).once("SIGTERM", stop)
+  try {
+    const watch: ServerOptions["watch"] = (adopt, metrics, signal) => {
+      const onOutcome = (outcome: ReloadOutcome) => metrics.configReloads.inc({ outcome })
+      const adoptAll = (next: ServerConfig) => adoptAndLog(next, adopt, log)
+      return watchServerConfig(
+        { file: options.config, compile, current: config, log, adopt: adoptAll, onOutcome },
+        signal,
+      )
+    }
+    await runServer({ config, sealingKey, log, watch }, controller.signal)
+  } finally {
+    process.off("SIGINT", stop).off("SIGTERM", stop)
+  }
+}
+
+function adoptAndLog(next: ServerConfig, adopt: (config: ServerConfig) => void, log: PinoLog): void {
+  log.setLevel(next.log.level)
+  adopt(next)
+}
+
+/** A store that is there is left as it is. */
+async function initOnce(config: ServerConfig, sealingKey: Secret): Promise<void> {
+  try {
+    await initServerState(config, sealingKey, systemClock, makeSystemRandom())
+  } catch (thrown) {
+    if (!(thrown instanceof IdentityError && thrown.code === "already-exists")) throw thrown
+  }
+}
+
+const HELP = `
+Examples:
+  assay server --config assay.yaml
+  kill -HUP <pid>      read rules and clusters again; a bad file keeps the last good one`

@@ -1,0 +1,56 @@
+import type { ServerMetrics } from "../adapters/metrics/registry.ts"
+import type { AttestTelemetry } from "../app/attest/attest-telemetry.ts"
+import type { AuthorityEvents } from "../app/authority/events.ts"
+import type { IssueEvents } from "../app/issue/events.ts"
+import type { Log } from "../ports/telemetry.ts"
+
+/** Each event of the server as one log record and one count, written together. */
+export interface ServerEvents {
+  readonly issue: IssueEvents
+  readonly authority: AuthorityEvents
+  readonly attest: AttestTelemetry
+}
+
+export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents {
+  return {
+    issue: {
+      x509Issued: ({ spiffeId, serial, notAfter }, requestId) => {
+        metrics.issued.inc({ kind: "x509" })
+        log.debug({ spiffeId, serial, notAfter, requestId }, "issued an X.509-SVID")
+      },
+      jwtIssued: (requestId) => {
+        metrics.issued.inc({ kind: "jwt" })
+        log.debug({ requestId }, "issued a JWT-SVID")
+      },
+      refused: (kind, requestId, err) => {
+        metrics.refused.inc({ kind, code: err.code })
+        const line = err.code === "internal" ? "error" : "info"
+        log[line]({ kind, code: err.code, reason: err.reason, requestId, err }, "refused a request for an SVID")
+      },
+    },
+    authority: {
+      issuingAdopted: (authority, notAfter) => {
+        metrics.authorityNotAfter.set({ authority: "issuing" }, notAfter)
+        log.info({ authority, notAfter }, "a new issuing authority signs from now on")
+      },
+      jwtKeyChanged: (keyId, state) => log.info({ keyId, state }, "a JWT key changed its state"),
+      stepFailed: (what, err) => {
+        metrics.authorityStepFailed.inc({ what })
+        log.error({ what, err }, "a scheduled step of an authority failed and will be tried again")
+      },
+    },
+    attest: {
+      attested: ({ claims }, how) => {
+        metrics.attestations.inc({ cluster: claims.cluster, outcome: how })
+        if (claims.degraded) {
+          log.warn(
+            { cluster: claims.cluster, pod: claims.pod?.name },
+            "renewal without review: the cluster did not answer",
+          )
+        }
+      },
+      refused: ({ code }) => metrics.attestations.inc({ cluster: "", outcome: code }),
+      reviewed: (cluster, outcome) => metrics.reviews.inc({ cluster, outcome }),
+    },
+  }
+}
