@@ -22,7 +22,7 @@ export interface EnvoyMeshConfig {
 
 export type EnvoyListener =
   | {
-      /** Requires a client certificate and answers 200 with the peer's SPIFFE ID and serial number as it sees them. */
+      /** Requires a client certificate and answers 200 with the peer's SPIFFE ID, serial number and issuer as it sees them. */
       readonly kind: "mtls"
       readonly name: string
       readonly certificate: string
@@ -80,7 +80,8 @@ function mtlsListener(listener: EnvoyListener & { kind: "mtls" }, config: EnvoyM
     common_tls_context: tlsContext(listener, config),
   }
   const socket = { name: "envoy.transport_sockets.tls", typed_config: context }
-  const format = { text_format_source: { inline_string: "%DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_SERIAL%" } }
+  const peer = "%DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_SERIAL% %DOWNSTREAM_PEER_ISSUER%"
+  const format = { text_format_source: { inline_string: peer } }
   const hello = { status: 200, body_format: format }
   return {
     ...listenAt(listener.name),
