@@ -16,25 +16,13 @@ export function refuseUnbounded(node: ASTNode): void {
 
 /** The function that a node calls, and the nodes below it. */
 function partsOf(node: ASTNode): { readonly name?: string; readonly operands: readonly ASTNode[] } {
-  switch (node.op) {
-    case "value":
-    case "id":
-      return { operands: [] }
-    case ".":
-    case ".?":
-      return { operands: [node.args[0]] }
-    case "call":
-      return { name: node.args[0], operands: node.args[1] }
-    case "rcall":
-      return { name: node.args[0], operands: [node.args[1], ...node.args[2]] }
-    case "map":
-      return { operands: node.args.flat() }
-    case "!_":
-    case "-_":
-      return { operands: [node.args] }
-    default:
-      return { operands: node.args }
-  }
+  if (node.op === "value" || node.op === "id") return { operands: [] }
+  if (node.op === "." || node.op === ".?") return { operands: [node.args[0]] }
+  if (node.op === "call") return { name: node.args[0], operands: node.args[1] }
+  if (node.op === "rcall") return { name: node.args[0], operands: [node.args[1], ...node.args[2]] }
+  if (node.op === "map") return { operands: node.args.flat() }
+  if (node.op === "!_" || node.op === "-_") return { operands: [node.args] }
+  return { operands: node.args }
 }
 
 const CALLS: ReadonlySet<string> = new Set([

@@ -18,9 +18,10 @@ export function diffConfigs(current: ServerConfig, next: ServerConfig): ConfigDi
 }
 
 /** Two levels of keys, as written in the file, with their content as text. Rules count by their revision. */
-function contentOf({ rules, warnings: _, ...config }: ServerConfig): ReadonlyMap<string, string> {
-  const content = new Map([["rules", rules.revision]])
+function contentOf(config: ServerConfig): ReadonlyMap<string, string> {
+  const content = new Map([["rules", config.rules.revision]])
   for (const [section, value] of Object.entries(config)) {
+    if (section === "rules" || section === "warnings") continue
     const isSection = typeof value === "object" && !Array.isArray(value)
     if (!isSection) content.set(snake(section), JSON.stringify(value))
     else

@@ -18,7 +18,8 @@ export interface WatchConfigDeps {
   readonly current: ServerConfig
   readonly compile: CompileCondition
   readonly log: Log
-  readonly adopt: (config: ServerConfig) => void
+  /** Puts a configuration into force as a whole; when it fails, the one before stays. */
+  readonly adopt: (config: ServerConfig) => void | Promise<void>
   readonly onOutcome?: (outcome: ReloadOutcome) => void
   /** Default: of this machine. */
   readonly clock?: Clock
@@ -60,7 +61,7 @@ function makeReload(deps: WatchConfigDeps) {
     seen = content
     try {
       if (typeof text !== "string") throw text.err
-      current = adoptChange(deps, current, parseServerConfig(text, deps.file, deps.compile))
+      current = await adoptChange(deps, current, parseServerConfig(text, deps.file, deps.compile))
     } catch (err) {
       deps.log.error(
         { err, why: toIdentityError(err).message },
@@ -72,7 +73,7 @@ function makeReload(deps: WatchConfigDeps) {
 }
 
 /** @returns what is in force afterwards */
-function adoptChange(deps: WatchConfigDeps, current: ServerConfig, next: ServerConfig): ServerConfig {
+async function adoptChange(deps: WatchConfigDeps, current: ServerConfig, next: ServerConfig): Promise<ServerConfig> {
   const { reloadable, needsRestart } = diffConfigs(current, next)
   if (needsRestart.length > 0) {
     deps.log.warn({ keys: needsRestart.join(" ") }, "configuration not adopted: these keys need a restart")
@@ -80,7 +81,7 @@ function adoptChange(deps: WatchConfigDeps, current: ServerConfig, next: ServerC
     return current
   }
   if (reloadable.length === 0) return current
-  deps.adopt(next)
+  await deps.adopt(next)
   deps.log.info({ keys: reloadable.join(" "), revision: next.rules.revision }, "configuration adopted")
   deps.onOutcome?.("adopted")
   return next

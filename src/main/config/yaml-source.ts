@@ -17,7 +17,7 @@ export function parseYaml(source: string, file: string): YamlSource {
     throw new ConfigError([{ file, line: 1, column: 1, key: "", message: "is larger than 4 MiB" }])
   }
   const lines = new LineCounter()
-  const document = parseDocument(source, { lineCounter: lines, prettyErrors: false, logLevel: "silent" })
+  const document = parseDocument(source, { lineCounter: lines, prettyErrors: false, logLevel: "error" })
   const at = (offset: number, path: ConfigPath, message: string): ConfigProblem => {
     const { line, col } = lines.linePos(offset)
     return { file, line: Math.max(1, line), column: Math.max(1, col), key: renderPath(path), message }

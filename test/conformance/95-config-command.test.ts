@@ -1,0 +1,101 @@
+import assert from "node:assert/strict"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { readFile, writeFile } from "node:fs/promises"
+import { text } from "node:stream/consumers"
+import { test } from "node:test"
+import { IdentityError } from "../../src/core/errors.ts"
+import { buildProgram } from "../../src/main/cli.ts"
+import { describeFailure } from "../../src/main/command-failure.ts"
+import { makeScratch } from "../support/scratch.ts"
+
+interface Ended {
+  readonly code: unknown
+  readonly out: string
+  readonly err: string
+}
+
+/** Run the command line as its users do, and wait for its end. */
+async function assay(args: readonly string[], input = ""): Promise<Ended> {
+  const child = spawn(process.execPath, ["src/main/cli.ts", ...args], { timeout: 60_000 })
+  child.stdin.end(input)
+  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")])
+  return { code, out, err }
+}
+
+const GOOD = `trust_domain: prod.example
+clusters: [{ name: main, issuer: i, audiences: [a], keys: { jwks_file: /x }, token_review: { mode: off } }]
+`
+
+test("[CFG-10] assay validate exits 0 for a valid file and 1 with all problems of an invalid one", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("assay.yaml")
+  await writeFile(file, GOOD)
+  assert.deepEqual(await assay(["validate", "--config", file]), { code: 0, out: `${file}: valid\n`, err: "" })
+  await writeFile(file, `${GOOD}lisen: {}\nlog: { level: loud }\n`)
+  const invalid = await assay(["validate", "--config", file])
+  assert.equal(invalid.code, 1)
+  assert.match(invalid.out, /:3:1: lisen: unknown key/)
+  assert.match(invalid.out, /:4:8: log\.level: must be one of/)
+  const json = await assay(["validate", "--config", file, "-o", "json"])
+  assert.equal(json.code, 1)
+  assert.match(json.out, /^\{"valid":false,"problems":\[\{"file":/)
+  assert.equal((await assay(["validate", "--kind", "agent", "--config", "deploy/examples/agent-sidecar.yaml"])).code, 0)
+})
+
+test("[CFG-11] help lists each command, and only the command asked for is registered with its options", async () => {
+  const { code, out } = await assay(["--help"])
+  assert.equal(code, 0)
+  for (const name of ["init", "server", "agent", "validate", "explain", "config", "log", "api", "write", "exec"]) {
+    assert.match(out, new RegExp(`^  ${name} `, "m"))
+    const program = await buildProgram([name])
+    const loaded = program.commands.filter((command) => command.options.length + command.commands.length > 0)
+    assert.deepEqual(
+      loaded.map((command) => command.name()),
+      [name],
+    )
+  }
+})
+
+test("[CFG-12] a command line that cannot be meant so exits 64 and names the next step", async () => {
+  const wrong = [
+    [],
+    ["vlidate"],
+    ["validate"],
+    ["validate", "--nope"],
+    ["validate", "-c", "x", "--kind", "nope"],
+    ["config"],
+  ]
+  for (const args of wrong.slice(1)) {
+    const { code, out, err } = await assay(args)
+    assert.deepEqual([code, out], [64, ""], args.join(" "))
+    if (args[0] !== "config") assert.match(err, /^assay: usage: .* \(next: assay .*--help\)\n$/)
+  }
+  assert.match((await assay(["vlidate"])).err, /did you mean "validate"\?/)
+})
+
+test("[CFG-13] a failure is one line with code and next step, or one JSON object", async () => {
+  const plain = await assay(["validate", "--config", "/nonexistent/assay.yaml"])
+  assert.equal(plain.code, 1)
+  assert.match(plain.err, /^assay: file-unreadable: ENOENT[^\n]* \(next: check the path and its permissions\)\n$/)
+  const json = await assay(["validate", "--config", "/nonexistent/assay.yaml", "-o", "json"])
+  assert.match(json.err, /^\{"error":\{"code":"file-unreadable","message":"[^"]*","next":"[^"]*"\}\}\n$/)
+})
+
+test("[CFG-13] a stack trace is printed with --verbose only, and a bug shows nothing else of itself", () => {
+  const bug = new TypeError("secret detail")
+  const quiet = describeFailure(bug, { json: false, verbose: false })
+  assert.equal(
+    quiet.text,
+    "assay: internal: internal error (next: run again with --verbose, and report what it prints)\n",
+  )
+  assert.equal(quiet.exitCode, 70)
+  assert.match(describeFailure(bug, { json: false, verbose: true }).text, /secret detail[\s\S]*at /)
+  const known = new IdentityError("not-found", "no trust domain here")
+  assert.match(describeFailure(known, { json: false, verbose: false }).text, /^assay: not-found: no trust .*assay init/)
+})
+
+test("[CFG-08] assay config schema prints the published schema", async () => {
+  const { code, out } = await assay(["config", "schema", "agent"])
+  assert.deepEqual([code, out], [0, await readFile("deploy/schema/agent.json", "utf8")])
+})

@@ -1,0 +1,140 @@
+import assert from "node:assert/strict"
+import { EventEmitter } from "node:events"
+import { mkdir, rename, rm, symlink, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { test } from "node:test"
+import { makeCelConditions } from "../../src/adapters/cel/cel-conditions.ts"
+import { parseServerConfig, type ServerConfig } from "../../src/main/config/server-config.ts"
+import { type ReloadOutcome, watchServerConfig } from "../../src/main/config/watch-config.ts"
+import { quietLog } from "../support/quiet-log.ts"
+import { makeScratch } from "../support/scratch.ts"
+import { until } from "../support/until.ts"
+
+const { compile } = makeCelConditions()
+
+function configText(rule: string, rest = ""): string {
+  return `trust_domain: prod.example
+clusters: [{ name: main, issuer: i, audiences: [a], keys: { jwks_file: /x }, token_review: { mode: off } }]
+rules: [{ name: ${rule}, spiffe_id: /${rule} }]
+${rest}`
+}
+
+/** At no moment is there half a file. */
+async function replace(file: string, content: string): Promise<void> {
+  await writeFile(`${file}.new`, content)
+  await rename(`${file}.new`, file)
+}
+
+/** A watch over `file`, with what it adopted and how each look at a change ended. */
+function startWatch(
+  file: string,
+  text: string,
+  adopt: (config: ServerConfig) => Promise<void> = () => Promise.resolve(),
+) {
+  const adopted: string[] = []
+  const outcomes: ReloadOutcome[] = []
+  const hangups = new EventEmitter()
+  const stop = new AbortController()
+  const current = parseServerConfig(text, file, compile)
+  const deps = {
+    file,
+    current,
+    compile,
+    log: quietLog,
+    hangups,
+    onOutcome: (outcome: ReloadOutcome) => outcomes.push(outcome),
+    adopt: async (config: ServerConfig) => {
+      await adopt(config)
+      adopted.push(config.rules.rules[0]?.spec.name ?? "")
+    },
+  }
+  const done = watchServerConfig(deps, stop.signal)
+  return {
+    adopted,
+    outcomes,
+    hangup: () => hangups.emit("SIGHUP"),
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      await done
+      assert.equal(hangups.listenerCount("SIGHUP"), 0)
+    },
+  }
+}
+
+test("[CFG-14] a file that is replaced is adopted, and one that stays is not adopted again", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("assay.yaml")
+  await writeFile(file, configText("one"))
+  await using watch = startWatch(file, configText("one"))
+  await replace(file, configText("two"))
+  await until("the second rule is adopted", () => watch.adopted.includes("two"))
+  await replace(file, configText("three"))
+  await until("the third rule is adopted", () => watch.adopted.includes("three"))
+  assert.deepEqual(watch.adopted, ["two", "three"])
+  assert.deepEqual(watch.outcomes, ["adopted", "adopted"])
+})
+
+test("[CFG-14] the symlink swap of a ConfigMap is adopted", async () => {
+  await using scratch = await makeScratch()
+  const version = async (name: string, rule: string) => {
+    await mkdir(scratch.path(name))
+    await writeFile(join(scratch.path(name), "assay.yaml"), configText(rule))
+    await symlink(name, scratch.path("..data_tmp"))
+    await rename(scratch.path("..data_tmp"), scratch.path("..data"))
+  }
+  await version("..1", "one")
+  const file = scratch.path("assay.yaml")
+  await symlink("..data/assay.yaml", file)
+  await using watch = startWatch(file, configText("one"))
+  await version("..2", "two")
+  await until("the second version is adopted", () => watch.adopted.includes("two"))
+})
+
+test("[CFG-14] SIGHUP has the file read again", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("assay.yaml")
+  await writeFile(file, "rules: 1")
+  await using watch = startWatch(file, configText("one"))
+  await until("the first look ended", () => watch.outcomes.length === 1)
+  watch.hangup()
+  await until("it was looked at again", () => watch.outcomes.length === 2)
+  assert.deepEqual(watch.outcomes, ["refused", "refused"])
+})
+
+test("[CFG-15] a change that needs a restart is not adopted, nor anything beside it", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("assay.yaml")
+  await writeFile(file, configText("two", "x509: { ttl: 30m }"))
+  await using watch = startWatch(file, configText("one"))
+  await until("the first look ended", () => watch.outcomes.length === 1)
+  assert.deepEqual([watch.outcomes, watch.adopted], [["needs-restart"], []])
+  await replace(file, configText("two", "limits: { identity_rate: 3/s }\nlog: { level: debug }"))
+  await until("what can be reloaded is adopted", () => watch.adopted.length === 1)
+})
+
+test("[CFG-16] an invalid or missing file keeps the last good configuration", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("assay.yaml")
+  await writeFile(file, configText("two").replace("/two", "/{{nope}}"))
+  await using watch = startWatch(file, configText("one"))
+  await until("the invalid file is refused", () => watch.outcomes.length === 1)
+  await rm(file)
+  await until("the missing file is refused", () => watch.outcomes.length === 2)
+  assert.deepEqual([watch.outcomes, watch.adopted], [["refused", "refused"], []])
+  await replace(file, configText("three"))
+  await until("the good file is adopted", () => watch.adopted.includes("three"))
+})
+
+test("[CFG-16] a configuration that cannot be put into force counts as refused, and SIGHUP tries it again", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("assay.yaml")
+  await writeFile(file, configText("two"))
+  let broken = true
+  const adopt = () => (broken ? Promise.reject(new Error("cluster cannot be opened")) : Promise.resolve())
+  await using watch = startWatch(file, configText("one"), adopt)
+  await until("it is refused", () => watch.outcomes.length === 1)
+  broken = false
+  watch.hangup()
+  await until("it is adopted", () => watch.adopted.includes("two"))
+  assert.deepEqual(watch.outcomes, ["refused", "adopted"])
+})
