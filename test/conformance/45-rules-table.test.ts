@@ -23,7 +23,7 @@ test("[RUL-03] a table is refused with every problem that it has", () => {
   assert.deepEqual(places, ["rules.0.when", "rules.0.spiffe_id", "rules.0.dns_names.1", "rules.0.hint", "rules.1.name"])
 })
 
-test("[SID-11] warns of an ID that OIDC relying parties do not accept as subject", () => {
+test("[RUL-17] warns of an ID that OIDC relying parties do not accept as subject", () => {
   const warnings = (path: string) => {
     const result = compiled([rule({ name: "a", spiffeId: path })])
     return result.kind === "compiled" ? result.warnings.map(({ message }) => message) : assert.fail("refused")
