@@ -121,18 +121,18 @@ export class FakeAuthority implements IdentityAuthority {
     return { kind: "issued", value: { spiffeId, hint: "", token, expiresAt: this.#clock.now() + this.jwtTtl } }
   }
 
-  async issueX509(orders: readonly X509Order[]): Promise<readonly Outcome<X509Issued>[]> {
+  async issueX509(orders: readonly X509Order[], signal: AbortSignal): Promise<readonly Outcome<X509Issued>[]> {
     if (orders.length === 0 || orders.length > 64) throw new Error(`${orders.length} orders in one call`)
     this.x509Calls.push(orders)
-    await this.gate
+    await Promise.race([this.gate, aborted(signal)])
     if (this.down !== undefined) throw this.down
     return orders.map((order) => this.answerX509(order))
   }
 
-  async issueJwt(orders: readonly JwtOrder[]): Promise<readonly Outcome<JwtIssued>[]> {
+  async issueJwt(orders: readonly JwtOrder[], signal: AbortSignal): Promise<readonly Outcome<JwtIssued>[]> {
     if (orders.length === 0 || orders.length > 64) throw new Error(`${orders.length} orders in one call`)
     this.jwtCalls.push(orders)
-    await this.gate
+    await Promise.race([this.gate, aborted(signal)])
     if (this.down !== undefined) throw this.down
     return orders.map((order) => this.answerJwt(order))
   }
@@ -143,6 +143,12 @@ export class FakeAuthority implements IdentityAuthority {
     this.streams.push(stream)
     return stream
   }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(new IdentityError("cancelled", "cancelled")))
+  })
 }
 
 /** An entitlement in `prod.example`. */

@@ -128,7 +128,10 @@ export class SvidKeeper {
 
   #receive(holding: Holding, life: number, renewals: number): void {
     const { issued, key } = holding
-    if (life !== this.#life || !this.#holdings.isEntitled(issued.spiffeId)) return key.pkcs8[Symbol.dispose]()
+    if (life !== this.#life || !this.#holdings.isEntitled(issued.spiffeId)) {
+      key.pkcs8[Symbol.dispose]()
+      return
+    }
     // Whoever asked for a renewal while this one was on its way may have meant what signed it.
     const overtaken = renewals !== this.#renewal.count
     const schedule = overtaken ? this.#hasten(holding.schedule, this.#renewal.within) : holding.schedule

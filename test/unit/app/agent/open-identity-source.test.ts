@@ -117,7 +117,7 @@ test("disposing ends stream and loops", async () => {
   await agent.source.finished
 })
 
-test("a bug in a dependency ends the source with that bug", async () => {
+test("an update that no adapter should hand over drops the stream, not the agent", async () => {
   await using agent = new AgentUnderTest()
   agent.authority.stream.push({ kind: "snapshot" } as never) // what no adapter may hand over
   await agent.settle()
