@@ -73,7 +73,11 @@ export async function runAgent(
 }
 
 function services(source: IdentitySource, sds: SdsService, log: Log): readonly GrpcService[] {
-  const validateJwtSvid = makeValidateJwtSvid({ verifier: makeJwsVerifier(), now: systemClock.now, skew: CLOCK_SKEW })
+  const validateJwtSvid = makeValidateJwtSvid({
+    verifier: makeJwsVerifier(),
+    now: () => systemClock.now(),
+    skew: CLOCK_SKEW,
+  })
   const limits = { streams: MAX_STREAMS, unary: UNARY_TIMEOUT }
   const workload = makeWorkloadService({ sourceFor: () => source, validateJwtSvid, log, limits })
   return [
