@@ -3,6 +3,7 @@ import { once } from "node:events"
 import { closeSync, openSync, readFileSync } from "node:fs"
 import type { TestContext } from "node:test"
 import { setTimeout as delay } from "node:timers/promises"
+import { watchOver } from "./live-children.ts"
 
 export interface ChildOptions {
   /** For messages. */
@@ -34,7 +35,7 @@ export class Child implements AsyncDisposable {
     this.#process.once("error", (failure) => {
       this.#failure = failure
     })
-    process.once("exit", this.#killNow)
+    watchOver(this.#process)
   }
 
   get pid(): number {
@@ -77,17 +78,12 @@ export class Child implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    process.off("exit", this.#killNow)
     if (!this.running) return
     const ended = once(this.#process, "exit")
     const kill = setTimeout(() => this.#process.kill("SIGKILL"), STOP_MILLIS)
     this.#process.kill("SIGTERM")
     await ended
     clearTimeout(kill)
-  }
-
-  readonly #killNow = () => {
-    this.#process.kill("SIGKILL")
   }
 }
 

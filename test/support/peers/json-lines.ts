@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
+import { watchOver } from "./live-children.ts"
 
 /** One line of a peer that reports in JSON. */
 export type JsonEvent = Readonly<Record<string, unknown>> & { readonly event: string }
@@ -35,7 +36,7 @@ export class JsonPeer implements AsyncDisposable {
     })
     createInterface({ input: child.stdout }).on("line", (line) => this.#take(line))
     this.#ended = once(child, "close").then(([code]: unknown[]) => this.#end(code))
-    process.once("exit", this.#killNow)
+    watchOver(child)
   }
 
   /** Everything printed so far, at most {@link KEPT_EVENTS}. */
@@ -70,7 +71,6 @@ export class JsonPeer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    process.off("exit", this.#killNow)
     if (this.#over) return
     const kill = setTimeout(() => this.#process.kill("SIGKILL"), STOP_MILLIS)
     this.#process.kill("SIGTERM")
@@ -95,10 +95,6 @@ export class JsonPeer implements AsyncDisposable {
   #wake(): void {
     this.#changed.resolve()
     this.#changed = Promise.withResolvers()
-  }
-
-  readonly #killNow = () => {
-    this.#process.kill("SIGKILL")
   }
 }
 

@@ -1,0 +1,41 @@
+import { credentials, Metadata, type ServiceError } from "@grpc/grpc-js"
+import { IdentityClient, type IssueJwtResponse } from "../../src/gen/assay/v1/identity.ts"
+import { ErrorInfo } from "../../src/gen/google/rpc/error_details.ts"
+import { Status } from "../../src/gen/google/rpc/status.ts"
+import type { AssayServer } from "./assay-process.ts"
+
+/** The identity that a token gets, or the reason for which it gets none. */
+export type Verdict =
+  | { readonly spiffeId: string; readonly svid: string }
+  | { readonly status: number; readonly code: string; readonly reason: string }
+
+/** Ask a server for a JWT-SVID with a platform token, as an agent does. */
+export async function askForJwt(server: AssayServer, token: string): Promise<Verdict> {
+  const client = new IdentityClient(server.address, credentials.createSsl(Buffer.from(server.roots)), NAMED)
+  const metadata = new Metadata()
+  metadata.set("authorization", `Bearer ${token}`)
+  const request = { spiffeId: "", audience: ["db"], token: "", ttlSeconds: 0 }
+  const deadline = Date.now() + CALL_MILLIS
+  try {
+    return await new Promise((resolve) => {
+      client.issueJwt(request, metadata, { deadline }, (failure: ServiceError | null, reply: IssueJwtResponse) => {
+        resolve(failure === null ? { spiffeId: reply.spiffeId, svid: reply.svid } : verdictOf(failure))
+      })
+    })
+  } finally {
+    client.close()
+  }
+}
+
+function verdictOf(failure: ServiceError): Verdict {
+  const [details] = failure.metadata.get("grpc-status-details-bin")
+  if (!(details instanceof Buffer)) throw failure
+  const info = Status.decode(details).details.find(({ typeUrl }) => typeUrl.endsWith("/google.rpc.ErrorInfo"))
+  if (info === undefined) throw failure
+  const { reason, metadata } = ErrorInfo.decode(info.value)
+  return { status: failure.code, code: metadata["code"] ?? "", reason }
+}
+
+/** A server name may not be an IP address. */
+const NAMED = { "grpc.ssl_target_name_override": "localhost", "grpc.default_authority": "localhost" }
+const CALL_MILLIS = 20_000
