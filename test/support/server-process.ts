@@ -1,0 +1,75 @@
+import { execFile } from "node:child_process"
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { parseBundle } from "../../src/core/spiffe/bundle-document.ts"
+import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import { encodePem } from "../../src/core/x509/pem.ts"
+import { Child } from "./peers/child.ts"
+import type { ServerSetup } from "./server-setup.ts"
+
+/** `assay server` in a process of its own, as `node src/main/cli.ts server -c …` starts it. */
+export interface ServerProcess extends AsyncDisposable {
+  readonly name: string
+  /** `127.0.0.1:<port>` of the gRPC listener. */
+  readonly address: string
+  readonly port: number
+  readonly healthUrl: string
+  readonly pid: number
+  /** False once it has ended. */
+  readonly running: boolean
+  signal(name: NodeJS.Signals): void
+  /** All that it logged. */
+  log(): string
+  logTail(characters?: number): string
+}
+
+/** `assay init` over a setup. The SPIFFE bundle document is written to `bundleFile`; `roots` is the PEM of its authorities. */
+export async function initTrustDomain(setup: ServerSetup): Promise<{ bundleFile: string; roots: string }> {
+  const { stdout } = await run(process.execPath, [CLI, "init", "--config", setup.configFile])
+  const bundleFile = join(setup.folder, "bundle.json")
+  await writeFile(bundleFile, stdout)
+  const bundle = parseBundle(stdout, parseTrustDomain(setup.trustDomain))
+  return { bundleFile, roots: bundle.x509Authorities.map((der) => encodePem("CERTIFICATE", der)).join("") }
+}
+
+/** Start a server over what `assay init` made, and wait until it listens. */
+export async function startServerProcess(setup: ServerSetup, name = "server"): Promise<ServerProcess> {
+  await using stack = new AsyncDisposableStack()
+  const child = stack.use(
+    new Child({
+      name: `assay ${name}`,
+      command: process.execPath,
+      args: [CLI, "server", "--config", setup.configFile],
+      log: join(setup.folder, `${name}.log`),
+    }),
+  )
+  const ports = await child.until("listening", async () => portsOf(child.logTail(LOG_CHARACTERS)), READY_MILLIS)
+  const moved = stack.move()
+  return {
+    name: child.name,
+    port: ports.grpc,
+    address: `127.0.0.1:${ports.grpc}`,
+    healthUrl: `http://127.0.0.1:${ports.health}`,
+    pid: child.pid,
+    get running() {
+      return child.running
+    },
+    signal: (signal) => child.signal(signal),
+    log: () => child.logTail(LOG_CHARACTERS),
+    logTail: (characters) => child.logTail(characters),
+    [Symbol.asyncDispose]: () => moved.disposeAsync(),
+  }
+}
+
+function portsOf(log: string): { readonly grpc: number; readonly health: number } | undefined {
+  const line = log.split("\n").findLast((one) => one.includes('"server listens"'))
+  const [, grpc] = /"grpc":(\d+)/.exec(line ?? "") ?? []
+  const [, health] = /"health":(\d+)/.exec(line ?? "") ?? []
+  return grpc === undefined || health === undefined ? undefined : { grpc: Number(grpc), health: Number(health) }
+}
+
+const run = promisify(execFile)
+const CLI = join(import.meta.dirname, "../../src/main/cli.ts")
+const READY_MILLIS = 30_000
+const LOG_CHARACTERS = 4 * 1024 * 1024
