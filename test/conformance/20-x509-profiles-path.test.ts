@@ -125,7 +125,7 @@ test("[X5-17] refuses the bundle of another trust domain even when the key is th
   refuses(leaf.chain, /X5-17/, bundle)
 })
 
-test("an issuing authority is adopted only when it verifies under the published bundle", () => {
+test("[PRF-10] an issuing authority is adopted only when it verifies under the published bundle", () => {
   const { der } = ca.issuing.certificate
   assert.deepEqual(verifyIssuingAuthority(der, ca.bundle, NOW).der, der)
   const refused = { code: "unauthenticated" }

@@ -100,14 +100,31 @@ test("[X5-21] ignores a key without x5c and every certificate after the first", 
   }
 })
 
-test("a bundle with a JWT key that has no kid, or the kid of another one, is refused", () => {
+test("[JW-12] a key is taken for what its use says, whatever else it could be", () => {
+  const [x509, , jwt] = decoded().keys
+  const swapped = parse({
+    keys: [
+      { ...x509, kid: "a", use: "jwt-svid" },
+      { ...jwt, x5c: x509?.["x5c"], use: "x509-svid" },
+    ],
+  })
+  assert.deepEqual(
+    swapped.jwtAuthorities.map(({ kid }) => kid),
+    ["a"],
+  )
+  assert.deepEqual(swapped.x509Authorities, [ca.root.certificate.der])
+  const unmarked = parse({ keys: [x509, jwt].map((key) => ({ ...key, use: undefined })) })
+  assert.deepEqual([unmarked.jwtAuthorities, unmarked.x509Authorities], [[], []])
+})
+
+test("[TD-10] a bundle with a JWT key that has no kid, or the kid of another one, is refused", () => {
   const jwt = decoded().keys[2]
   for (const keys of [[{ ...jwt, kid: undefined }], [{ ...jwt, kid: "" }], [jwt, jwt], [{ ...jwt, x: "=" }]]) {
     assertRefused(() => parse({ keys }), "malformed", "bundle-key")
   }
 })
 
-test("the JWT keys alone are read back, with or without use", () => {
+test("[TD-11] the JWT keys alone are read back, with or without use", () => {
   assert.deepEqual(parseJwtBundle(encodeJwtBundle(bundle)), bundle.jwtAuthorities)
   assert.deepEqual(parseJwtBundle(encodeJwtBundle(bundle).replaceAll(',"use":"jwt-svid"', "")), bundle.jwtAuthorities)
   assert.equal(encodeJwtBundle(bundle).includes("x5c"), false)
