@@ -16,22 +16,22 @@ export async function askForJwt(server: AssayServer, token: string): Promise<Ver
   metadata.set("authorization", `Bearer ${token}`)
   const request = { spiffeId: "", audience: ["db"], token: "", ttlSeconds: 0 }
   const deadline = Date.now() + CALL_MILLIS
-  try {
-    return await new Promise((resolve) => {
-      client.issueJwt(request, metadata, { deadline }, (failure: ServiceError | null, reply: IssueJwtResponse) => {
-        resolve(failure === null ? { spiffeId: reply.spiffeId, svid: reply.svid } : verdictOf(failure))
-      })
-    })
-  } finally {
-    client.close()
-  }
+  const { promise, resolve, reject } = Promise.withResolvers<Verdict>()
+  client.issueJwt(request, metadata, { deadline }, (failure: ServiceError | null, reply: IssueJwtResponse) => {
+    if (failure === null) return resolve({ spiffeId: reply.spiffeId, svid: reply.svid })
+    const refusal = refusalOf(failure)
+    // A failure that is not the server's answer, e.g. no connection, is none of the test's verdicts.
+    if (refusal === undefined) reject(failure)
+    else resolve(refusal)
+  })
+  return await promise.finally(() => client.close())
 }
 
-function verdictOf(failure: ServiceError): Verdict {
+function refusalOf(failure: ServiceError): Verdict | undefined {
   const [details] = failure.metadata.get("grpc-status-details-bin")
-  if (!(details instanceof Buffer)) throw failure
+  if (!(details instanceof Buffer)) return undefined
   const info = Status.decode(details).details.find(({ typeUrl }) => typeUrl.endsWith("/google.rpc.ErrorInfo"))
-  if (info === undefined) throw failure
+  if (info === undefined) return undefined
   const { reason, metadata } = ErrorInfo.decode(info.value)
   return { status: failure.code, code: metadata["code"] ?? "", reason }
 }
