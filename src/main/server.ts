@@ -21,11 +21,14 @@ export interface ServerOptions {
   readonly config: ServerConfig
   readonly sealingKey: Secret
   readonly log: Log
-  /** Calls `adopt` with each good new configuration, until `signal` aborts. */
-  readonly watch: (adopt: (config: ServerConfig) => void, metrics: ServerMetrics, signal: AbortSignal) => Promise<void>
+  /** Calls `adopt` with each good new configuration until `signal` aborts; when that fails, the one before stays in force. */
+  readonly watch: (adopt: AdoptConfig, metrics: ServerMetrics, signal: AbortSignal) => Promise<void>
   /** Called once everything listens, with the ports that were bound. */
   readonly listening?: (ports: { readonly grpc: number; readonly health: number }) => void
 }
+
+/** Puts a configuration into force as a whole. Rejects, and changes nothing, when a cluster cannot be opened. */
+export type AdoptConfig = (config: ServerConfig) => Promise<void>
 
 /**
  * Run a server until `signal` aborts: open what `assay init` made, serve, keep authorities, certificates and bundles current.
@@ -62,7 +65,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   )
   const stop = new AbortController()
   const until = AbortSignal.any([signal, stop.signal])
-  const adopt = async (next: ServerConfig) => {
+  const adopt: AdoptConfig = async (next) => {
     live = await makeLive(next, log)
     pipeline.rulesChanged()
   }
@@ -80,11 +83,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
       until,
     ),
     pruneExpired({ store: state.store, clock: systemClock, log }, until),
-    options.watch(
-      (next) => void adopt(next).catch((err: unknown) => log.error({ err }, "clusters cannot be opened")),
-      metrics,
-      until,
-    ),
+    options.watch(adopt, metrics, until),
   ]
   log.info({ trustDomain: config.trustDomain, grpc: listeners.grpcPort, health: health.port }, "server listens")
   options.listening?.({ grpc: listeners.grpcPort, health: health.port })

@@ -2,12 +2,13 @@ import { open } from "node:fs/promises"
 import { text } from "node:stream/consumers"
 import { type Command, Option } from "commander"
 import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
+import { makeJwsVerifier } from "../../adapters/jose/verify-jws.ts"
 import { systemClock } from "../../adapters/system/clock.ts"
 import { makeAttestToken } from "../../app/attest/attest-token.ts"
 import { makeExplainToken } from "../../app/rules/explain.ts"
-import { openClusterTrust } from "../cluster-trust.ts"
 import { UsageError } from "../command-failure.ts"
 import { loadServerConfig } from "../config/server-config.ts"
+import { openClusters } from "../server/clusters.ts"
 import { explanationJson, explanationTable } from "./explain-output.ts"
 import { stderrLog } from "./stderr-log.ts"
 
@@ -33,10 +34,8 @@ async function explain(options: ExplainOptions): Promise<void> {
   const { compile } = makeCelConditions()
   const config = await loadServerConfig(options.config, compile)
   const token = await readToken(options.token)
-  const onReadFailed = (cluster: string, err: unknown) =>
-    stderrLog.warn({ err }, `keys of cluster ${cluster} cannot be read`)
-  const trust = { clock: systemClock, onReadFailed }
-  const clusters = await Promise.all(config.clusters.map((cluster) => openClusterTrust(cluster, trust)))
+  const deps = { verifier: makeJwsVerifier(), clock: systemClock, log: stderrLog }
+  const clusters = await openClusters(config.clusters, deps)
   const attest = makeAttestToken({
     clock: systemClock,
     clusters: () => clusters,

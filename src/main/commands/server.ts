@@ -8,7 +8,7 @@ import type { Secret } from "../../core/secret.ts"
 import { loadServerConfig, type ServerConfig } from "../config/server-config.ts"
 import { type ReloadOutcome, watchServerConfig } from "../config/watch-config.ts"
 import { initServerState, readSealingKey } from "../server/state.ts"
-import { runServer, type ServerOptions } from "../server.ts"
+import { type AdoptConfig, runServer, type ServerOptions } from "../server.ts"
 
 interface RunOptions {
   readonly config: string
@@ -51,9 +51,9 @@ async function run(options: RunOptions): Promise<void> {
   }
 }
 
-function adoptAndLog(next: ServerConfig, adopt: (config: ServerConfig) => void, log: PinoLog): void {
+async function adoptAndLog(next: ServerConfig, adopt: AdoptConfig, log: PinoLog): Promise<void> {
+  await adopt(next)
   log.setLevel(next.log.level)
-  adopt(next)
 }
 
 /** A store that is there is left as it is. */

@@ -9,7 +9,8 @@ export const stderrLog: Log = {
   error: write,
 }
 
-function write({ err }: LogFields, message: string): void {
+function write({ err, ...fields }: LogFields, message: string): void {
+  const named = Object.entries(fields).map(([name, value]) => ` ${name}=${String(value)}`)
   const why = err === undefined ? "" : `: ${toIdentityError(err).message}`
-  process.stderr.write(`assay: ${message}${why}\n`)
+  process.stderr.write(`assay: ${message}${named.join("")}${why}\n`)
 }
