@@ -28,12 +28,13 @@ type Outcome = EventData.TestPass | EventData.TestFail
 
 function makeCount(root: string, tally: Tally, strict: boolean): (event: Outcome, passed: boolean) => void {
   return (event, passed) => {
-    if (event.details.type === "suite") return
     const title = `${event.file === undefined ? "" : `${relative(root, event.file)}: `}${event.name}`
+    const unmet = (event.todo ?? false) !== false ? "todo" : (event.skip ?? false) !== false ? "skipped" : undefined
+    // The tests of a skipped suite are not reported one by one, so it stands for them.
+    if (unmet !== undefined) return strict ? tally.fail(`${title}: ${unmet}`) : undefined
+    if (event.details.type === "suite") return
     // A file that defines no test is reported as one passed test with the name of the file.
     if (passed && event.name === event.file) return tally.fail(`${title}: defines no test`)
-    if (event.todo !== undefined && event.todo !== false) return strict ? tally.fail(`${title}: todo`) : undefined
-    if (event.skip !== undefined && event.skip !== false) return strict ? tally.fail(`${title}: skipped`) : undefined
     if (passed) return tally.pass()
     tally.fail(title)
   }
