@@ -8,7 +8,7 @@ export type ConfigKind = "server" | "agent"
 /** The JSON Schema (2020-12) of what may be written in a configuration file. @see CFG-08 */
 export function configJsonSchema(kind: ConfigKind): object {
   const schema = z.toJSONSchema(kind === "server" ? serverSchema : agentSchema, { io: "input" })
-  return { $id: `https://assay.dev/schema/${kind}.json`, title: `assay ${kind}`, ...schema }
+  return { $id: `urn:assay:config:${kind}`, title: `assay ${kind}`, ...schema }
 }
 
 /** The names that a mapping at `path` may have; empty when it is no mapping. */
