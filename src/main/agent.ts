@@ -16,6 +16,7 @@ import { makeHealthService, type Readiness } from "../transports/grpc/health-ser
 import { type GrpcService, listenGrpc } from "../transports/grpc/listen.ts"
 import { makeReflectionServices } from "../transports/grpc/reflection-service.ts"
 import { listenHealth } from "../transports/health/health-http.ts"
+import { SDS_BOUNDS } from "../transports/sds/sds-bounds.ts"
 import { makeSdsService, type SdsService } from "../transports/sds/sds-service.ts"
 import { makeWorkloadService } from "../transports/workload/workload-service.ts"
 import { agentFacts, sdsMetrics } from "./agent-metrics.ts"
@@ -55,11 +56,19 @@ export async function runAgent(
   )
   const metrics = makeAgentMetrics(() => agentFacts(source.current()), config.bootstrap.kind === "insecure")
   const sds = makeSds(config, source, log, metrics)
+  const closing = new AbortController()
   stack.use(
-    await listenGrpc(`unix:${path}`, undefined, services(source, sds, log), LIMITS, config.drain.timeout * 1000),
+    await listenGrpc(
+      `unix:${path}`,
+      undefined,
+      services(source, sds, log, closing.signal),
+      LIMITS,
+      config.drain.timeout * 1000,
+    ),
   )
-  // Comes down before the listener does, so that the proxies' streams end well and the drain need not wait for them.
+  // Both come down before the listener does, so that open streams end well and the drain need not wait for them.
   stack.use(sds)
+  stack.defer(() => closing.abort())
   await openSocketTo(path, config.socket.mode)
   if (config.health.listen !== undefined) {
     const ready = (): boolean => source.current().kind === "ready"
@@ -72,18 +81,18 @@ export async function runAgent(
   log.info({}, "agent stops")
 }
 
-function services(source: IdentitySource, sds: SdsService, log: Log): readonly GrpcService[] {
+function services(source: IdentitySource, sds: SdsService, log: Log, closing: AbortSignal): readonly GrpcService[] {
   const validateJwtSvid = makeValidateJwtSvid({
     verifier: makeJwsVerifier(),
     now: () => systemClock.now(),
     skew: CLOCK_SKEW,
   })
   const limits = { streams: MAX_STREAMS, unary: UNARY_TIMEOUT }
-  const workload = makeWorkloadService({ sourceFor: () => source, validateJwtSvid, log, limits })
+  const workload = makeWorkloadService({ sourceFor: () => source, validateJwtSvid, log, limits, closing })
   return [
     { definition: SpiffeWorkloadAPIService, implementation: workload },
     sds,
-    makeHealthService(readiness(source), SERVED),
+    makeHealthService(readiness(source), SERVED, closing),
     ...makeReflectionServices(SERVED),
   ]
 }
@@ -95,7 +104,7 @@ function makeSds(config: AgentConfig, source: IdentitySource, log: Log, metrics:
     openSource: async () => ({ source, [Symbol.asyncDispose]: async () => undefined }),
     words: { svid: defaultSvidName, bundle: defaultBundleName, allBundles: allBundlesName },
     validator: spiffeValidator ? "spiffe" : "plain",
-    limits: { streams: MAX_STREAMS, names: MAX_NAMES, streamAge: undefined, answerWithin: ANSWER_WITHIN },
+    limits: { ...SDS_BOUNDS, streams: MAX_STREAMS, streamAge: undefined },
     clock: systemClock,
     random: makeSystemRandom(),
     log,
@@ -122,6 +131,4 @@ const SERVED = ["SpiffeWorkloadAPI", "envoy.service.secret.v3.SecretDiscoverySer
 const CLOCK_SKEW = 10
 const UNARY_TIMEOUT = 15_000
 const MAX_STREAMS = 1024
-const MAX_NAMES = 128
-const ANSWER_WITHIN = 10
-const LIMITS = { messageBytes: 256 * 1024, headerBytes: 16 * 1024, streamsPerConnection: 256, connectionAge: undefined }
+const LIMITS = { messageBytes: 256 * 1024, streamsPerConnection: 256, connectionAge: undefined }

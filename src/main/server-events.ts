@@ -2,6 +2,7 @@ import type { ServerMetrics } from "../adapters/metrics/registry.ts"
 import type { AttestTelemetry } from "../app/attest/attest-telemetry.ts"
 import type { AuthorityEvents } from "../app/authority/events.ts"
 import type { IssueEvents } from "../app/issue/events.ts"
+import type { Millis } from "../core/time.ts"
 import type { Log } from "../ports/telemetry.ts"
 
 /** Each event of the server as one log record and one count, written together. */
@@ -9,6 +10,8 @@ export interface ServerEvents {
   readonly issue: IssueEvents
   readonly authority: AuthorityEvents
   readonly attest: AttestTelemetry
+  /** An issuance that succeeded took so long. */
+  took(kind: "x509" | "jwt", elapsed: Millis): void
 }
 
 export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents {
@@ -52,5 +55,6 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
       refused: ({ code }) => metrics.attestations.inc({ cluster: "", outcome: code }),
       reviewed: (cluster, outcome) => metrics.reviews.inc({ cluster, outcome }),
     },
+    took: (kind, elapsed) => metrics.issueSeconds.observe({ kind }, elapsed / 1000),
   }
 }

@@ -3,16 +3,16 @@ import { makeJwsVerifier } from "../adapters/jose/verify-jws.ts"
 import { makeServerMetrics, type ServerMetrics } from "../adapters/metrics/registry.ts"
 import { systemClock } from "../adapters/system/clock.ts"
 import { makeSystemRandom } from "../adapters/system/random.ts"
-import { makeChangeSignal } from "../core/change-signal.ts"
 import type { Secret } from "../core/secret.ts"
 import type { Log } from "../ports/telemetry.ts"
 import { listenHealth } from "../transports/health/health-http.ts"
 import type { ServerConfig } from "./config/server-config.ts"
 import { openClusters } from "./server/clusters.ts"
-import { keepFederated } from "./server/federation.ts"
+import { openFederated } from "./server/federation.ts"
 import { listenServer, type ServerListeners } from "./server/listeners.ts"
 import { type LiveConfig, openPipeline, type Pipeline } from "./server/pipeline.ts"
 import { pruneExpired } from "./server/prune.ts"
+import { watchReadiness } from "./server/readiness.ts"
 import { openServingTls } from "./server/serving-certificate.ts"
 import { openServerState, type ServerState } from "./server/state.ts"
 import { makeServerEvents } from "./server-events.ts"
@@ -44,8 +44,23 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   let live = await makeLive(config, log)
   const events = makeServerEvents(log, metrics)
   const pipeline = await openPipeline({ state, live: () => live, clock: systemClock, random, events })
-  const serving = await openServingTls(config.serving, servingDeps(pipeline, state, config, random), log)
-  const readiness = storeReadiness(state)
+  const serving = await openServingTls(
+    config.serving,
+    servingDeps(pipeline, state, config, random),
+    connectionLimits(config),
+    log,
+  )
+  const readiness = watchReadiness(
+    [() => state.store.failure === undefined, () => pipeline.guard.steady()],
+    systemClock,
+  )
+  // Before anybody can ask: a snapshot without them would take trust away from those who hold them.
+  const keepFederated = await openFederated({
+    files: () => live.config.federation,
+    publish: (bundles) => pipeline.trust.setFederated(bundles),
+    clock: systemClock,
+    log,
+  })
   const listeners = await listenServer({
     pipeline,
     live: () => live,
@@ -73,16 +88,9 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     pipeline.issuing.run(until),
     pipeline.jwtKeys.run(until),
     serving.run(until),
-    keepFederated(
-      {
-        files: () => live.config.federation,
-        publish: (bundles) => pipeline.trust.setFederated(bundles),
-        clock: systemClock,
-        log,
-      },
-      until,
-    ),
-    pruneExpired({ store: state.store, clock: systemClock, log }, until),
+    readiness.run(until),
+    keepFederated(until),
+    pruneExpired({ store: state.store, clock: systemClock, guard: pipeline.guard, log }, until),
     options.watch(adopt, metrics, until),
   ]
   log.info({ trustDomain: config.trustDomain, grpc: listeners.grpcPort, health: health.port }, "server listens")
@@ -115,10 +123,8 @@ function servingDeps(
   return { trust, issuing, ephemeral, log: state.store.issuanceLog, clock: systemClock, random, plan }
 }
 
-/** Ready as long as the store takes writes. A store that failed stays failed until the process starts anew. */
-function storeReadiness(state: ServerState) {
-  const never = makeChangeSignal()
-  return { ready: () => state.store.failure === undefined, changed: (signal: AbortSignal) => never.changed(signal) }
+function connectionLimits({ limits }: ServerConfig) {
+  return { headerBytes: limits.headerSize, streamsPerConnection: limits.streamsPerConnection }
 }
 
 async function scrape(metrics: ServerMetrics, pipeline: Pipeline, listeners: ServerListeners): Promise<string> {

@@ -1,7 +1,16 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
 import { type CallOptions, type ClientUnaryCall, credentials, Metadata, type ServiceError } from "@grpc/grpc-js"
 import { provenKeyMessage } from "../../src/core/x509/csr.ts"
-import { IdentityClient, type IssueJwtRequest, type IssueX509Request } from "../../src/gen/assay/v1/identity.ts"
+import {
+  type BatchIssueJwtResponse,
+  type BatchIssueX509Response,
+  type FetchBundleResponse,
+  IdentityClient,
+  type IssueJwtRequest,
+  type IssueJwtResponse,
+  type IssueX509Request,
+  type IssueX509Response,
+} from "../../src/gen/assay/v1/identity.ts"
 import { ErrorInfo, RetryInfo } from "../../src/gen/google/rpc/error_details.ts"
 import { Status } from "../../src/gen/google/rpc/status.ts"
 
@@ -17,8 +26,7 @@ export interface Failure {
   readonly message: string
 }
 
-type Unary<Request, Response> = (
-  request: Request,
+type Send<Response> = (
   metadata: Metadata,
   options: Partial<CallOptions>,
   callback: (error: ServiceError | null, response: Response) => void,
@@ -37,27 +45,36 @@ export class IdentityPeer implements Disposable {
     })
   }
 
+  x509(request: Partial<IssueX509Request>, token?: string) {
+    return this.#call<IssueX509Response>((...rest) => this.client.issueX509({ ...X509, ...request }, ...rest), token)
+  }
+
+  jwt(request: Partial<IssueJwtRequest> = {}, token?: string) {
+    return this.#call<IssueJwtResponse>((...rest) => this.client.issueJwt({ ...JWT, ...request }, ...rest), token)
+  }
+
+  batchX509(items: readonly Partial<IssueX509Request>[], token?: string) {
+    const request = { items: items.map((item) => ({ ...X509, ...item })) }
+    return this.#call<BatchIssueX509Response>((...rest) => this.client.batchIssueX509(request, ...rest), token)
+  }
+
+  batchJwt(items: readonly Partial<IssueJwtRequest>[], token?: string) {
+    const request = { items: items.map((item) => ({ ...JWT, ...item })) }
+    return this.#call<BatchIssueJwtResponse>((...rest) => this.client.batchIssueJwt(request, ...rest), token)
+  }
+
+  fetchBundle() {
+    return this.#call<FetchBundleResponse>((...rest) => this.client.fetchBundle({}, ...rest), undefined)
+  }
+
   /** @throws ServiceError */
-  call<Request, Response>(
-    method: (client: IdentityClient) => Unary<Request, Response>,
-    request: Request,
-    token?: string,
-  ): Promise<Response> {
+  #call<Response>(send: Send<Response>, token: string | undefined): Promise<Response> {
     return new Promise((resolve, reject) => {
-      const options = { deadline: Date.now() + CALL_MILLIS }
-      method(this.client).call(this.client, request, bearer(token), options, (error, response) => {
+      send(bearer(token), { deadline: Date.now() + CALL_MILLIS }, (error, response) => {
         if (error === null) resolve(response)
         else reject(error)
       })
     })
-  }
-
-  x509(request: Partial<IssueX509Request>, token?: string) {
-    return this.call((client) => client.issueX509, { ...X509, ...request }, token)
-  }
-
-  jwt(request: Partial<IssueJwtRequest> = {}, token?: string) {
-    return this.call((client) => client.issueJwt, { ...JWT, ...request }, token)
   }
 
   [Symbol.dispose](): void {

@@ -100,7 +100,8 @@ export async function openServerUnderTest(options: PipelineOptions = {}): Promis
   const { trust, issuing, ephemeral, serialPrefix } = pipeline
   const plan = { ttl: 3600, backdate: config.x509.backdate, serialPrefix }
   const servingDeps = { trust, issuing, ephemeral, log: state.store.issuanceLog, clock, random, plan }
-  const { tls } = await openServingTls(config.serving, servingDeps, log)
+  const { headerSize: headerBytes, streamsPerConnection } = config.limits
+  const { tls } = await openServingTls(config.serving, servingDeps, { headerBytes, streamsPerConnection }, log)
   const changes = makeChangeSignal()
   const readiness = { ready: true, changed: () => changes.fire() }
   const listeners = stack.use(

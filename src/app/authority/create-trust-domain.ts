@@ -3,6 +3,7 @@ import type { Seconds } from "../../core/time.ts"
 import type { AuthorityName } from "../../core/x509/names.ts"
 import { parsePublicKey } from "../../core/x509/public-key.ts"
 import { makeSerial } from "../../core/x509/serial.ts"
+import type { AuditLog } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { KeyAlgorithm, KeyStore } from "../../ports/keys.ts"
@@ -11,6 +12,7 @@ import { signRoot } from "../issue/sign-authority.ts"
 
 export interface CreateTrustDomainDeps {
   readonly journal: AuthorityJournal
+  readonly audit: AuditLog
   readonly keys: KeyStore
   readonly clock: Clock
   readonly random: Random
@@ -32,6 +34,7 @@ export async function createTrustDomain(plan: TrustDomainPlan, deps: CreateTrust
   const tag = hex(deps.random(8))
   const keyId = `root-${tag}`
   const signer = await deps.keys.create(keyId, plan.algorithm)
+  const publicKey = parsePublicKey(signer.publicKey)
   const now = deps.clock.now()
   const notAfter = now + plan.rootTtl
   const certificate = await signRoot(
@@ -39,12 +42,21 @@ export async function createTrustDomain(plan: TrustDomainPlan, deps: CreateTrust
       serial: makeSerial(deps.random, ROOT_SERIAL_PREFIX),
       trustDomain: plan.trustDomain,
       subject: authorityName(plan.subject, tag),
-      publicKey: parsePublicKey(signer.publicKey),
+      publicKey,
       notBefore: now - plan.backdate,
       notAfter,
     },
     signer,
   )
+  const authority = publicKey.keyIdHex
+  await deps.audit.append({
+    type: "authority.created",
+    at: now,
+    actor: "server",
+    requestId: "init",
+    authority,
+    notAfter,
+  })
   await deps.journal.create({
     trustDomain: plan.trustDomain,
     incarnation: hex(deps.random(16)),

@@ -5,10 +5,12 @@ import { type LeafTemplate, prepareLeafTemplate } from "../../core/x509/leaf-tem
 import { verifyIssuingAuthority } from "../../core/x509/path.ts"
 import { parsePublicKey } from "../../core/x509/public-key.ts"
 import { makeSerial } from "../../core/x509/serial.ts"
+import type { AuditLog } from "../../ports/audit-log.ts"
 import type { AuthorityJournal, RootRecord } from "../../ports/authority-journal.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { EphemeralKeys, KeyAlgorithm, KeyStore, Signer } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
+import type { ClockGuard } from "../issue/clock-guard.ts"
 import { signIssuing } from "../issue/sign-authority.ts"
 import { authorityName, type TrustDomainPlan } from "./create-trust-domain.ts"
 import type { AuthorityEvents } from "./events.ts"
@@ -44,7 +46,9 @@ export interface IssuingDeps {
   readonly keys: KeyStore
   readonly ephemeral: EphemeralKeys
   readonly journal: AuthorityJournal
+  readonly audit: AuditLog
   readonly clock: Clock
+  readonly guard: ClockGuard
   readonly random: Random
   readonly events: AuthorityEvents
   readonly plan: IssuingPlan
@@ -82,8 +86,8 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
       while (!signal.aborted) {
         const due = current.notBefore + (current.notAfter - current.notBefore) / 2
         const wait = due - deps.clock.now()
-        if (wait > 0) {
-          await deps.clock.sleep(Math.min(wait, MAX_SLEEP) * 1000, signal)
+        if (wait > 0 || !deps.guard.steady()) {
+          await deps.clock.sleep(Math.min(Math.max(wait, 1), MAX_SLEEP) * 1000, signal)
           continue
         }
         try {
@@ -120,7 +124,16 @@ async function makeIssuing(deps: IssuingDeps): Promise<IssuingAuthority> {
   )
   const issuer = verifyIssuingAuthority(certificate, deps.trust.snapshot().own, now)
   const authorityId = publicKey.keyIdHex
-  await deps.journal.adoptIssuing({ authorityId, certificate, rootKeyId: rootRecord.keyId, notAfter: life.notAfter })
+  const { notAfter } = life
+  await deps.audit.append({
+    type: "authority.adopted",
+    at: now,
+    actor: "server",
+    requestId: "issuing",
+    authority: authorityId,
+    notAfter,
+  })
+  await deps.journal.adoptIssuing({ authorityId, certificate, rootKeyId: rootRecord.keyId, notAfter })
   const template = prepareLeafTemplate({ issuer })
   return { authorityId, certificate, template, signer, ...life, epoch: deps.trust.snapshot().epoch }
 }

@@ -3,10 +3,12 @@ import { IdentityError } from "../../core/errors.ts"
 import { publicJwk, thumbprint } from "../../core/jose/jwk.ts"
 import { encodeJwtSvidHeader, type JwtSvidHeader } from "../../core/jose/jwt-svid.ts"
 import type { Instant } from "../../core/time.ts"
+import type { AuditLog } from "../../ports/audit-log.ts"
 import type { JwtKeyRecord } from "../../ports/authority-journal.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { KeyStore, Signer } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
+import type { ClockGuard } from "../issue/clock-guard.ts"
 import type { AuthorityEvents } from "./events.ts"
 import type { TrustState } from "./trust-state.ts"
 
@@ -31,7 +33,9 @@ export interface JwtKeySetDeps {
   readonly keys: KeyStore
   readonly algorithm: "ec-p256" | "rsa-2048"
   readonly schedule: JwtKeySchedule
+  readonly audit: AuditLog
   readonly clock: Clock
+  readonly guard: ClockGuard
   readonly random: Random
   readonly events: AuthorityEvents
 }
@@ -64,6 +68,7 @@ export async function openJwtKeySet(deps: JwtKeySetDeps): Promise<JwtKeySet> {
         const due = nextJwtKeyCheck(deps.trust.record().jwtKeys, now, deps.schedule)
         await deps.clock.sleep(Math.min((due - now) * 1000, MAX_SLEEP), signal)
         if (signal.aborted) return
+        if (!deps.guard.steady()) continue
         await advance().catch((thrown: unknown) => deps.events.stepFailed("jwt-key", thrown))
       }
     },
@@ -80,6 +85,7 @@ async function takeStep(deps: JwtKeySetDeps): Promise<boolean> {
       await publishKey(deps, now)
       return true
     case "activate":
+      await auditChange(deps, step.keyId, "activate", now)
       await deps.trust.update((record) => ({
         ...record,
         epoch: record.epoch + 1,
@@ -88,6 +94,7 @@ async function takeStep(deps: JwtKeySetDeps): Promise<boolean> {
       deps.events.jwtKeyChanged(step.keyId, "active")
       return true
     case "remove":
+      await auditChange(deps, step.keyId, "remove", now)
       await deps.trust.update((record) => ({
         ...record,
         epoch: record.epoch + 1,
@@ -104,6 +111,7 @@ async function takeStep(deps: JwtKeySetDeps): Promise<boolean> {
 async function publishKey(deps: JwtKeySetDeps, now: Instant): Promise<void> {
   const keyId = `jwt-${Buffer.from(deps.random(8)).toString("hex")}`
   const signer = await deps.keys.create(keyId, deps.algorithm)
+  await auditChange(deps, keyId, "publish", now)
   const jwk = publicJwk(signer.publicKey)
   const algorithm = deps.algorithm === "ec-p256" ? "ES256" : "RS256"
   await deps.trust.update((record) => {
@@ -113,6 +121,15 @@ async function publishKey(deps: JwtKeySetDeps, now: Instant): Promise<void> {
     return { ...record, epoch: record.epoch + 1, jwtKeys: [...record.jwtKeys, key] }
   })
   deps.events.jwtKeyChanged(keyId, "published")
+}
+
+function auditChange(
+  deps: JwtKeySetDeps,
+  authority: string,
+  change: "publish" | "activate" | "remove",
+  at: Instant,
+): Promise<void> {
+  return deps.audit.append({ type: "jwt-key.changed", at, actor: "server", requestId: "jwt-keys", authority, change })
 }
 
 const MAX_STEPS = 8

@@ -47,8 +47,14 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
     update,
     setFederated: async (bundles) => {
       if (sameContent(federated, bundles)) return
+      const before = federated
       federated = bundles
-      await update((current) => ({ ...current, epoch: current.epoch + 1 }))
+      try {
+        await update((current) => ({ ...current, epoch: current.epoch + 1 }))
+      } catch (thrown) {
+        federated = before // so that the next try is one
+        throw thrown
+      }
     },
   }
 }

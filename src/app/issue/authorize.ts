@@ -5,6 +5,7 @@ import type { Decision, Grant } from "../../core/policy/grant.ts"
 import type { AuditLog } from "../../ports/audit-log.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { AttestToken } from "../attest/attest-token.ts"
+import type { ClockGuard } from "./clock-guard.ts"
 import type { IssueEvents } from "./events.ts"
 import type { TakeRate } from "./rate-limit.ts"
 import type { CredentialRequest } from "./requests.ts"
@@ -24,6 +25,7 @@ export interface AuthorizeDeps {
   readonly rateLimit: TakeRate
   readonly audit: AuditLog
   readonly clock: Clock
+  readonly guard: ClockGuard
   readonly events: IssueEvents
 }
 
@@ -32,6 +34,7 @@ export function makeAuthorize(deps: AuthorizeDeps): Authorize {
   return async (request, kind, signal, covers) => {
     let actor = "unknown"
     try {
+      deps.guard.demand()
       const attested = await deps.attest(request.token, signal)
       actor = actorOf(attested)
       const grant = chooseGrant(deps.decide(attested), request)

@@ -33,7 +33,7 @@ export interface X509Profile {
   /** @see LifetimeBounds */
   readonly jitter: number
   readonly backdate: Seconds
-  readonly csrBytes: number
+  readonly csrBytes: () => number
   /** First octet of every serial of this replica, 1 to 255. */
   readonly serialPrefix: number
 }
@@ -43,7 +43,7 @@ export function makeIssueX509(deps: IssueX509Deps): IssueX509 {
   const underWay = new Map<string, Promise<X509Svid>>()
   return async (request, signal) => {
     const { attested, grant } = await deps.authorize(request, "x509", signal)
-    const key = await proveKey(request.key, attested.claims.evidenceDigest, deps.profile.csrBytes)
+    const key = await proveKey(request.key, attested.claims.evidenceDigest, deps.profile.csrBytes())
     const authority = deps.issuing.current()
     refuseBlockedKey(key, deps.issuing.authorityKeyIds())
     const identical = idempotencyKey([key.spki, attested.claims.evidenceDigest, grant.id, `${request.ttl}`])
@@ -90,7 +90,7 @@ async function issue(deps: IssueX509Deps, order: Order): Promise<X509Svid> {
     idempotencyKey: order.identical,
   }
   const decision = grantedEvent("x509", attested, grant, permit.serial, request.requestId, now)
-  const result = await deps.log.recordIntent(intent, decision, now - REUSE_WINDOW)
+  const result = await deps.log.recordIntent(intent, decision, now - reuseWindow(permit.notAfter - now))
   if (result.kind === "already-issued") return recall(deps, result.intent, result.signature)
   const signature = await authority.signer.sign(permit.redeem(authority.authorityId), "der")
   deps.log.recordOutcome(intent.serial, signature)
@@ -141,5 +141,9 @@ function assemble(intent: Intent, signature: Uint8Array, issuer: Uint8Array): X5
   }
 }
 
-/** How long a retry of the same request gets the same certificate. */
-const REUSE_WINDOW: Seconds = 60
+/** How long a retry of the same request gets the same certificate: less when certificates of this `life` soon expire. */
+function reuseWindow(life: Seconds): Seconds {
+  return Math.min(MAX_REUSE, Math.floor(life / 4))
+}
+
+const MAX_REUSE: Seconds = 60

@@ -18,8 +18,17 @@ export type AuditEvent =
       readonly reason: string
     })
   | (Common & {
-      readonly type: "authority.created" | "authority.adopted" | "jwt-key.changed"
+      /** A root was made, or an issuing authority is about to sign. Recorded before it does. */
+      readonly type: "authority.created" | "authority.adopted"
+      /** Hex of the subject key identifier. */
       readonly authority: string
+      readonly notAfter: Instant
+    })
+  | (Common & {
+      /** Recorded before the change, so a record may stand for a change that failed and was tried again. */
+      readonly type: "jwt-key.changed"
+      readonly authority: string
+      readonly change: "publish" | "activate" | "remove"
     })
 
 interface Common {

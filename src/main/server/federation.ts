@@ -14,14 +14,17 @@ export interface FederationDeps {
 }
 
 /**
- * Keep the bundles of other trust domains as their files say. A file that cannot be read, or is not a bundle, leaves the last
- * good one in place; a trust domain that left the configuration goes at once.
+ * Publish the bundles of other trust domains, and return the task that keeps them as their files say. A file that cannot be
+ * read, or is not a bundle, leaves the last good one in place; a trust domain that left the configuration goes at once.
  */
-export async function keepFederated(deps: FederationDeps, signal: AbortSignal): Promise<void> {
+export async function openFederated(deps: FederationDeps): Promise<(signal: AbortSignal) => Promise<void>> {
   const good = new Map<string, TrustBundle>()
-  while (!signal.aborted) {
-    await refreshFederated(deps, good)
-    await deps.clock.sleep(INTERVAL, signal)
+  await refreshFederated(deps, good)
+  return async (signal) => {
+    while (!signal.aborted) {
+      await deps.clock.sleep(INTERVAL, signal)
+      if (!signal.aborted) await refreshFederated(deps, good)
+    }
   }
 }
 

@@ -15,6 +15,7 @@ import { type GrpcListener, type GrpcService, listenGrpc } from "../../transport
 import { makeReflectionServices } from "../../transports/grpc/reflection-service.ts"
 import type { ServingTls } from "../../transports/grpc/serving-tls.ts"
 import { makeIdentityService } from "../../transports/identity/identity-service.ts"
+import { SDS_BOUNDS } from "../../transports/sds/sds-bounds.ts"
 import { makeSdsService, type SdsService } from "../../transports/sds/sds-service.ts"
 import { SPIRE_WORDS } from "../../transports/sds/secret-names.ts"
 import type { LiveConfig, Pipeline } from "./pipeline.ts"
@@ -41,33 +42,37 @@ export async function listenServer(deps: ListenerDeps): Promise<ServerListeners>
   const { listen, limits, drain } = deps.live().config
   const subscribers = new Subscribers(() => deps.clock.now())
   const sds = remoteSds(deps)
+  const closing = new AbortController()
   const listener = await listenGrpc(
     `${listen.grpc.host.includes(":") ? `[${listen.grpc.host}]` : listen.grpc.host}:${listen.grpc.port}`,
     deps.tls,
     [
-      identity(deps, subscribers),
+      identity(deps, subscribers, closing.signal),
       sds,
-      makeHealthService(deps.readiness, SERVICES),
+      makeHealthService(deps.readiness, SERVICES, closing.signal),
       ...makeReflectionServices(SERVICES),
     ],
     {
       messageBytes: limits.messageSize,
-      headerBytes: limits.headerSize,
       streamsPerConnection: limits.streamsPerConnection,
       connectionAge: CONNECTION_AGE,
     },
     drain.timeout * 1000,
   )
-  return { grpcPort: listener.port, subscribers, [Symbol.asyncDispose]: () => close(sds, listener) }
+  const close = async () => {
+    closing.abort()
+    await drainAll(sds, listener)
+  }
+  return { grpcPort: listener.port, subscribers, [Symbol.asyncDispose]: close }
 }
 
-async function close(sds: SdsService, listener: GrpcListener): Promise<void> {
+async function drainAll(sds: SdsService, listener: GrpcListener): Promise<void> {
   // The streams end by themselves, else the listener would wait for them in vain.
   await sds[Symbol.asyncDispose]()
   await listener[Symbol.asyncDispose]()
 }
 
-function identity(deps: ListenerDeps, subscribers: Subscribers): GrpcService {
+function identity(deps: ListenerDeps, subscribers: Subscribers, closing: AbortSignal): GrpcService {
   const { pipeline } = deps
   return makeIdentityService({
     issueX509: pipeline.issueX509,
@@ -77,6 +82,7 @@ function identity(deps: ListenerDeps, subscribers: Subscribers): GrpcService {
     snapshot: () => pipeline.trust.snapshot(),
     encodeJwks: encodeJwtBundle,
     newRequestId: makeRequestIds(deps.random),
+    closing,
     limits: () => {
       const { limits } = deps.live().config
       return { csrBytes: limits.csrSize, tokenBytes: limits.tokenSize, streamAge: limits.streamAge }
@@ -112,7 +118,7 @@ function remoteSds(deps: ListenerDeps): SdsService {
     },
     words: SPIRE_WORDS,
     validator: "spiffe",
-    limits: { streams: MAX_SDS_STREAMS, names: 64, streamAge: limits.streamAge, answerWithin: 10 },
+    limits: { ...SDS_BOUNDS, streams: MAX_SDS_STREAMS, streamAge: limits.streamAge },
     clock,
     random,
     log,

@@ -7,6 +7,7 @@ import { type JwtKeySet, openJwtKeySet } from "../../app/authority/jwt-key-set.t
 import { openTrustState, type TrustState } from "../../app/authority/trust-state.ts"
 import { makeWatchEntitlements, type WatchEntitlements } from "../../app/deliver/entitlements.ts"
 import { makeAuthorize } from "../../app/issue/authorize.ts"
+import { type ClockGuard, makeClockGuard } from "../../app/issue/clock-guard.ts"
 import { makeIssueJwt } from "../../app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../app/issue/issue-x509.ts"
 import { makeRateLimit } from "../../app/issue/rate-limit.ts"
@@ -48,6 +49,7 @@ export interface Pipeline {
   readonly jwtKeys: JwtKeySet
   readonly ephemeral: EphemeralKeys
   readonly serialPrefix: number
+  readonly guard: ClockGuard
   /** To be called when {@link PipelineDeps.live} yields something new. */
   rulesChanged(): void
 }
@@ -59,6 +61,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
   const { store } = state
   const trust = await openTrustState(store.authorityJournal)
   const serialPrefix = SERIAL_PREFIX
+  const guard = makeClockGuard(clock)
   const jwtKeys = await openJwtKeySet({
     trust,
     keys: state.keys,
@@ -68,7 +71,9 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       publishAhead: config.jwt.publishAhead,
       retiredGrace: config.jwt.ttl + CLOCK_SKEW,
     },
+    audit: store.auditLog,
     clock,
+    guard,
     random,
     events: events.authority,
   })
@@ -77,7 +82,9 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     keys: state.keys,
     ephemeral: processKeys,
     journal: store.authorityJournal,
+    audit: store.auditLog,
     clock,
+    guard,
     random,
     events: events.authority,
     plan: {
@@ -92,8 +99,8 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     clusters: () => live().clusters,
     clock,
     telemetry: events.attest,
-    liveSvid: async (cluster, podUid, now) => {
-      const found = await store.issuanceLog.search({ cluster, podUid, kind: "x509", unexpiredAt: now, limit: 1 })
+    liveSvid: async (holder, now) => {
+      const found = await store.issuanceLog.search({ ...holder, kind: "x509", unexpiredAt: now, limit: 1 })
       return found.length > 0
     },
   })
@@ -102,7 +109,8 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     () => ratesOf(live().config),
     () => clock.monotonic(),
   )
-  const authorize = makeAuthorize({ attest, decide, rateLimit, audit: store.auditLog, clock, events: events.issue })
+  const audit = store.auditLog
+  const authorize = makeAuthorize({ attest, decide, rateLimit, audit, clock, guard, events: events.issue })
   const common = { authorize, log: store.issuanceLog, clock, random, events: events.issue }
   const rules = makeChangeSignal()
   return {
@@ -112,24 +120,35 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     issuing,
     jwtKeys,
     serialPrefix,
+    guard,
     ephemeral: processKeys,
-    issueX509: makeIssueX509({
-      ...common,
-      issuing,
-      journal: store.authorityJournal,
-      profile: {
-        jitter: config.x509.ttlJitter,
-        backdate: config.x509.backdate,
-        csrBytes: config.limits.csrSize,
-        serialPrefix,
-      },
-    }),
-    issueJwt: makeIssueJwt({
-      ...common,
-      keys: jwtKeys,
-      issuer: config.jwt.issuer,
-      epoch: () => trust.snapshot().epoch,
-    }),
+    issueX509: timed(
+      clock,
+      events,
+      "x509",
+      makeIssueX509({
+        ...common,
+        issuing,
+        journal: store.authorityJournal,
+        profile: {
+          jitter: config.x509.ttlJitter,
+          backdate: config.x509.backdate,
+          csrBytes: () => live().config.limits.csrSize,
+          serialPrefix,
+        },
+      }),
+    ),
+    issueJwt: timed(
+      clock,
+      events,
+      "jwt",
+      makeIssueJwt({
+        ...common,
+        keys: jwtKeys,
+        issuer: config.jwt.issuer,
+        epoch: () => trust.snapshot().epoch,
+      }),
+    ),
     watchEntitlements: makeWatchEntitlements({
       attest,
       decide,
@@ -143,6 +162,21 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       now: () => clock.now(),
     }),
     rulesChanged: () => rules.fire(),
+  }
+}
+
+/** `issue`, with how long it took when it succeeded. */
+function timed<Request, Svid>(
+  clock: Clock,
+  events: ServerEvents,
+  kind: "x509" | "jwt",
+  issue: (request: Request, signal: AbortSignal) => Promise<Svid>,
+): (request: Request, signal: AbortSignal) => Promise<Svid> {
+  return async (request, signal) => {
+    const started = clock.monotonic()
+    const svid = await issue(request, signal)
+    events.took(kind, clock.monotonic() - started)
+    return svid
   }
 }
 

@@ -4,7 +4,7 @@ import { parseIpAddress } from "../../core/x509/ip-address.ts"
 import { encodePem } from "../../core/x509/pem.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Log } from "../../ports/telemetry.ts"
-import { type ServingCertificate, ServingTls } from "../../transports/grpc/serving-tls.ts"
+import { type ConnectionLimits, type ServingCertificate, ServingTls } from "../../transports/grpc/serving-tls.ts"
 import type { ServingConfig } from "../config/server-schema.ts"
 
 /** TLS of the listeners, and the task that keeps its certificate current. */
@@ -18,10 +18,15 @@ export type OwnServingDeps = Omit<IssueServingDeps, "plan"> & {
 }
 
 /** From the trust domain itself, or from files that are read again when they are renewed. */
-export async function openServingTls(serving: ServingConfig, deps: OwnServingDeps, log: Log): Promise<KeptTls> {
+export async function openServingTls(
+  serving: ServingConfig,
+  deps: OwnServingDeps,
+  limits: ConnectionLimits,
+  log: Log,
+): Promise<KeptTls> {
   const load = serving.kind === "own" ? ownLoader(serving, deps) : fileLoader(serving)
   const first = await load()
-  const tls = new ServingTls(first.certificate)
+  const tls = new ServingTls(first.certificate, limits)
   return { tls, run: (signal) => keepCurrent(tls, load, first.refreshIn, deps.clock, log, signal) }
 }
 

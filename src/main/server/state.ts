@@ -60,7 +60,7 @@ export async function initServerState(
       subject: { commonName, organization },
       backdate: ROOT_BACKDATE,
     },
-    { journal: store.authorityJournal, keys: await openKeys(config, sealingKey), clock, random },
+    { journal: store.authorityJournal, audit: store.auditLog, keys: await openKeys(config, sealingKey), clock, random },
   )
 }
 

@@ -20,8 +20,11 @@ export function bearerToken(metadata: Metadata, maxBytes: number): string {
       reason: "token-missing",
     })
   }
-  if (token.length > maxBytes) {
-    throw new IdentityError("unauthenticated", `token is longer than ${maxBytes} bytes`, { reason: "token-too-long" })
-  }
-  return token
+  return boundedToken(token, maxBytes)
+}
+
+/** @throws IdentityError `unauthenticated` */
+export function boundedToken(token: string, maxBytes: number): string {
+  if (token.length <= maxBytes) return token
+  throw new IdentityError("unauthenticated", `token is longer than ${maxBytes} bytes`, { reason: "token-too-long" })
 }

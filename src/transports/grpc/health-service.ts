@@ -15,12 +15,19 @@ export interface Readiness {
   changed(signal: AbortSignal): Promise<void>
 }
 
-/** grpc.health.v1.Health: the whole server (empty name) and each of `services` share one status. */
-export function makeHealthService(readiness: Readiness, services: readonly string[]): GrpcService {
+/**
+ * grpc.health.v1.Health: the whole server (empty name) and each of `services` share one status.
+ * @param closing aborts when the server goes away: watchers are told and their streams end
+ */
+export function makeHealthService(
+  readiness: Readiness,
+  services: readonly string[],
+  closing: AbortSignal,
+): GrpcService {
   const known = new Set(["", ...services])
   const statusOf = (name: string) => {
     if (!known.has(name)) return Serving.SERVICE_UNKNOWN
-    return readiness.ready() ? Serving.SERVING : Serving.NOT_SERVING
+    return readiness.ready() && !closing.aborted ? Serving.SERVING : Serving.NOT_SERVING
   }
   const check = (call: { request: HealthCheckRequest }, reply: sendUnaryData<HealthCheckResponse>) => {
     const status = statusOf(call.request.service)
@@ -28,7 +35,7 @@ export function makeHealthService(readiness: Readiness, services: readonly strin
     else reply(null, { status })
   }
   const watch = (call: ServerWritableStream<HealthCheckRequest, HealthCheckResponse>) => {
-    void sendChanges(call, statusOf, readiness)
+    void sendChanges(call, statusOf, readiness, closing)
   }
   return { definition: HealthService, implementation: { check, watch } }
 }
@@ -37,16 +44,24 @@ async function sendChanges(
   call: ServerWritableStream<HealthCheckRequest, HealthCheckResponse>,
   statusOf: (name: string) => HealthCheckResponse["status"],
   readiness: Readiness,
+  closing: AbortSignal,
 ): Promise<void> {
-  const signal = callSignal(call)
+  const cancelled = callSignal(call)
+  const signal = AbortSignal.any([cancelled, closing])
   let sent: HealthCheckResponse["status"] | undefined
-  while (!signal.aborted) {
-    const changed = readiness.changed(signal)
+  const tell = () => {
     const status = statusOf(call.request.service)
     if (status !== sent) call.write({ status })
     sent = status
+  }
+  while (!signal.aborted) {
+    const changed = readiness.changed(signal)
+    tell()
     await changed
   }
+  if (cancelled.aborted) return
+  tell()
+  call.end()
 }
 
 const NOT_FOUND = 5

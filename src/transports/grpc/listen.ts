@@ -14,12 +14,10 @@ export interface GrpcService {
   readonly implementation: UntypedServiceImplementation
 }
 
-/** Written bounds of a gRPC listener. */
+/** Written bounds of a gRPC listener. Headers are bounded by its credentials, on a unix socket to Node's 64 KiB. */
 export interface GrpcLimits {
   /** Largest message that is accepted, bytes. */
   readonly messageBytes: number
-  /** Largest header block that is accepted, bytes. */
-  readonly headerBytes: number
   readonly streamsPerConnection: number
   /** A connection is closed gracefully after about this time, so that balancers and certificates take effect. */
   readonly connectionAge: Seconds | undefined
@@ -70,7 +68,6 @@ function options(limits: GrpcLimits): ServerOptions {
   const age = limits.connectionAge
   return {
     "grpc.max_receive_message_length": limits.messageBytes,
-    "grpc.max_metadata_size": limits.headerBytes,
     "grpc.max_concurrent_streams": limits.streamsPerConnection,
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 20_000,

@@ -1,6 +1,6 @@
 import { constants } from "node:crypto"
 import type { SecureServerOptions } from "node:http2"
-import type { SecureContextOptions } from "node:tls"
+import { createSecureContext, type SecureContextOptions } from "node:tls"
 import { ServerCredentials } from "@grpc/grpc-js"
 
 /** What a listener proves itself with. PEM; the chain is leaf first. */
@@ -9,17 +9,28 @@ export interface ServingCertificate {
   readonly key: string
 }
 
+/** Bounds on a connection, which HTTP/2 tells its peers and enforces. */
+export interface ConnectionLimits {
+  /** Largest header block that is accepted, bytes as HTTP/2 counts them: 32 more for each field. */
+  readonly headerBytes: number
+  readonly streamsPerConnection: number
+}
+
 /**
  * TLS for a gRPC listener whose certificate can be replaced while it serves. New connections get the new certificate, live
  * ones go on. There are no session tickets and no session cache, so nobody resumes past a check. @see INV-35
  */
 export class ServingTls extends ServerCredentials {
-  constructor(certificate: ServingCertificate) {
-    super(LISTENER, contextOf(certificate))
+  constructor(certificate: ServingCertificate, limits: ConnectionLimits) {
+    const settings = { maxHeaderListSize: limits.headerBytes, maxConcurrentStreams: limits.streamsPerConnection }
+    super({ ...LISTENER, settings }, contextOf(certificate))
   }
 
+  /** @throws Error of OpenSSL when it is not a chain with its key; then the one before stays */
   replace(certificate: ServingCertificate): void {
-    this.updateSecureContextOptions(contextOf(certificate))
+    const context = contextOf(certificate)
+    createSecureContext(context) // the listener would only log what is wrong with it
+    this.updateSecureContextOptions(context)
   }
 
   override _equals(other: ServerCredentials): boolean {

@@ -19,7 +19,7 @@ import {
   type SubscribeRequest,
   type SubscribeResponse,
 } from "../../gen/assay/v1/identity.ts"
-import { bearerToken } from "../grpc/bearer.ts"
+import { bearerToken, boundedToken } from "../grpc/bearer.ts"
 import type { GrpcService } from "../grpc/listen.ts"
 import { callSignal } from "../grpc/signal.ts"
 import { toStatus } from "../grpc/status.ts"
@@ -35,6 +35,8 @@ export interface IdentityServiceDeps {
   readonly encodeJwks: wire.EncodeJwks
   readonly newRequestId: () => string
   readonly limits: () => IdentityLimits
+  /** Aborts when the server goes away: subscriptions end well, so that their agents turn to another one. */
+  readonly closing: AbortSignal
 }
 
 export interface IdentityLimits {
@@ -131,9 +133,7 @@ function makeBundleCache(deps: IdentityServiceDeps): () => Bundle {
 function itemTokens(call: Call, maxBytes: number): (item: { readonly token: string }) => string {
   let shared: string | undefined
   return (item) => {
-    if (item.token.length > maxBytes)
-      throw new IdentityError("unauthenticated", `token is longer than ${maxBytes} bytes`)
-    if (item.token !== "") return item.token
+    if (item.token !== "") return boundedToken(item.token, maxBytes)
     shared ??= bearerToken(call.metadata, maxBytes)
     return shared
   }

@@ -21,16 +21,17 @@ export interface SubscriptionDeps {
   readonly encodeJwks: EncodeJwks
   readonly newRequestId: () => string
   readonly limits: () => { readonly tokenBytes: number; readonly streamAge: number }
+  readonly closing: AbortSignal
 }
 
 type Stream = ServerDuplexStream<SubscribeRequest, SubscribeResponse>
 
-/** Serve one Subscribe stream to its end. It ends well at its age limit and when its token expires. */
+/** Serve one Subscribe stream to its end. It ends well at its age limit, when its token expires, and when the server closes. */
 export async function serveSubscription(stream: Stream, deps: SubscriptionDeps): Promise<void> {
   const requestId = deps.newRequestId()
   const { tokenBytes, streamAge } = deps.limits()
   const stop = new AbortController()
-  const signal = AbortSignal.any([callSignal(stream), stop.signal, AbortSignal.timeout(streamAge * 1000)])
+  const signal = AbortSignal.any([callSignal(stream), stop.signal, deps.closing, AbortSignal.timeout(streamAge * 1000)])
   let entry: SubscriberEntry | undefined
   stream.on("data", (request: SubscribeRequest) => {
     try {
