@@ -66,7 +66,7 @@ export interface IssuanceLog {
   /**
    * Reserve the serial and write the intent and its audit record in one commit, durable when it resolves. Commits of
    * concurrent callers are grouped. An intent with the same idempotency key, created at or after `reuseSince` and with its
-   * outcome recorded, is returned instead. @throws IdentityError `already-exists` when the serial was used before; `not-ready`
+   * outcome recorded, is returned instead (among the newest 65,536 that have a key). @throws IdentityError `already-exists` when the serial was used before; `not-ready`
    * when the store cannot write (the outcome of the commit is then unknown)
    */
   recordIntent(intent: Intent, decision: AuditEvent, reuseSince: Instant): Promise<IntentResult>

@@ -78,7 +78,8 @@ test("[STO-18] prunes only what expired before the instant, oldest first, up to 
     ["b", 20],
     ["d", 40],
   ] as const) {
-    await store.issuanceLog.recordIntent(fixtureIntent(serial, { notAfter }), fixtureGrant(serial), FIXTURE_NOW)
+    const life = { createdAt: notAfter - 5, notAfter }
+    await store.issuanceLog.recordIntent(fixtureIntent(serial, life), fixtureGrant(serial), FIXTURE_NOW)
     store.issuanceLog.recordOutcome(serial, new Uint8Array(70))
   }
   const left = async () => (await store.issuanceLog.search({ limit: 10 })).map((one) => one.intent.serial).sort()

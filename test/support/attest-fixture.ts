@@ -73,7 +73,7 @@ export function makeAttestFixture(change: Partial<ClusterTrust> = {}): AttestFix
     attest: makeAttestToken({
       clock,
       clusters: () => fixture.clusters,
-      liveSvid: async (_, podUid) => fixture.livePods.has(podUid),
+      liveSvid: async ({ podUid }) => fixture.livePods.has(podUid),
       telemetry: {
         attested: (attested, how) => events.push(attested.claims.degraded ? `${how} degraded` : how),
         refused: (error) => events.push(error.reason ?? error.code),

@@ -35,10 +35,7 @@ CREATE TABLE intent (
 ) STRICT;
 CREATE INDEX intent_spiffe_id ON intent (spiffe_id);
 CREATE INDEX intent_pod ON intent (cluster, namespace, pod);
-CREATE INDEX intent_pod_uid ON intent (pod_uid);
-CREATE INDEX intent_idempotency_key ON intent (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX intent_created_at ON intent (created_at);
-CREATE INDEX intent_not_after ON intent (not_after);
 
 CREATE TABLE outcome (
   intent_id INTEGER PRIMARY KEY,

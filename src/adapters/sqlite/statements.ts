@@ -1,10 +1,14 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { IdentityError } from "../../core/errors.ts"
+import type { Instant } from "../../core/time.ts"
 import { INTENT_COLUMNS } from "./intent-row.ts"
 import { encodeFailure, type Operation, type OperationResult } from "./operation.ts"
+import { RecentKeys } from "./recent-keys.ts"
+import type { SqlRow } from "./sql-row.ts"
 
 /** Runs single operations inside a transaction that is somebody else's matter. */
 export class Statements {
+  readonly #recent: RecentKeys
   readonly #insertIntent: StatementSync
   readonly #findReusable: StatementSync
   readonly #insertOutcome: StatementSync
@@ -18,6 +22,7 @@ export class Statements {
   readonly #pruneIntents: StatementSync
 
   constructor(db: DatabaseSync) {
+    this.#recent = new RecentKeys(db)
     this.#insertIntent = db.prepare(INSERT_INTENT)
     this.#findReusable = db.prepare(FIND_REUSABLE)
     this.#insertOutcome = db.prepare(INSERT_OUTCOME)
@@ -66,13 +71,20 @@ export class Statements {
 
   #recordIntent(operation: Operation & { readonly kind: "intent" }): OperationResult {
     if (operation.idempotencyKey !== null) {
-      const row = this.#findReusable.get(operation.idempotencyKey, operation.reuseSince)
+      const row = this.#reusable(operation.idempotencyKey, operation.reuseSince)
       if (row !== undefined) return { kind: "row", row }
     }
     const inserted = this.#insertIntent.run(...operation.intent)
     if (inserted.changes === 0) return SERIAL_USED
+    if (operation.idempotencyKey !== null) this.#recent.add(operation.idempotencyKey, inserted.lastInsertRowid)
     this.#insertAudit.run(...operation.audit)
     return DONE
+  }
+
+  /** The row is read again: its transaction may have been rolled back. */
+  #reusable(key: Uint8Array, since: Instant): SqlRow | undefined {
+    const id = this.#recent.find(key)
+    return id === undefined ? undefined : this.#findReusable.get(id, key, since)
   }
 
   #prune(before: number, batch: number): OperationResult {
@@ -98,7 +110,7 @@ const ADOPTED = refusal("already-exists", "issuing authority was adopted before"
 const INSERT_INTENT = `INSERT INTO intent (${INTENT_COLUMNS})
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`
 const FIND_REUSABLE = `SELECT ${INTENT_COLUMNS}, signature FROM intent JOIN outcome ON intent_id = intent.id
-WHERE idempotency_key = ? AND created_at >= ? ORDER BY intent.id DESC LIMIT 1`
+WHERE intent.id = ? AND idempotency_key = ? AND created_at >= ?`
 const INSERT_OUTCOME = `INSERT INTO outcome (intent_id, signature) SELECT id, ? FROM intent WHERE serial = ?
 ON CONFLICT (intent_id) DO NOTHING`
 const INSERT_AUDIT = "INSERT INTO audit_event (at, type, actor, request_id, data) VALUES (?, ?, ?, ?, ?)"
@@ -109,6 +121,7 @@ const ADOPT_ISSUING = `INSERT INTO issuing_authority (authority_id, certificate,
 VALUES (?, ?, ?, ?) ON CONFLICT (authority_id) DO NOTHING`
 const READ_ISSUING =
   "SELECT authority_id, certificate, root_key_id, not_after FROM issuing_authority WHERE authority_id = ?"
-const EXPIRED = "SELECT id FROM intent WHERE not_after < ? ORDER BY not_after, id LIMIT ?"
+// What expired was created before, so the scan ends where the creation times do; an index of its own would cost each intent.
+const EXPIRED = "SELECT id FROM intent WHERE created_at < ?1 AND not_after < ?1 ORDER BY created_at, id LIMIT ?2"
 const PRUNE_OUTCOMES = `DELETE FROM outcome WHERE intent_id IN (${EXPIRED})`
 const PRUNE_INTENTS = `DELETE FROM intent WHERE id IN (${EXPIRED})`

@@ -11,7 +11,14 @@ import type { VerifiedToken } from "./verify-token.ts"
 import { withDeadline } from "./with-deadline.ts"
 
 /** Does this pod hold an SVID of ours that has not expired? Read from the issuance log. */
-export type LiveSvid = (cluster: string, podUid: string, now: Instant) => Promise<boolean>
+export type LiveSvid = (holder: PodOfCluster, now: Instant) => Promise<boolean>
+
+export interface PodOfCluster {
+  readonly cluster: string
+  readonly namespace: string
+  readonly pod: string
+  readonly podUid: string
+}
 
 export interface ReviewDeps {
   readonly clock: Clock
@@ -94,7 +101,9 @@ async function mayRenewUnreviewed(
 }
 
 async function isRenewal({ clock, liveSvid }: ReviewDeps, { cluster, claims }: VerifiedToken): Promise<boolean> {
-  return claims.pod !== undefined && (await liveSvid(cluster.name, claims.pod.uid, clock.now()))
+  if (claims.pod === undefined) return false
+  const { name: pod, uid: podUid } = claims.pod
+  return await liveSvid({ cluster: cluster.name, namespace: claims.namespace, pod, podUid }, clock.now())
 }
 
 const REVIEW_TIMEOUT: Millis = 5_000

@@ -1,0 +1,36 @@
+import type { DatabaseSync } from "node:sqlite"
+import { bytesOf, integerOf } from "./sql-row.ts"
+
+/**
+ * The newest idempotency keys and the intents they stand in. Kept in memory, since an index of random keys costs each intent
+ * two pages of log; read from the store when it is opened. Bounded: the oldest is forgotten first.
+ */
+export class RecentKeys {
+  readonly #ids = new Map<string, number>()
+
+  constructor(db: DatabaseSync) {
+    const newest = db.prepare(NEWEST).all(MAX_KEYS)
+    for (const row of newest.reverse()) this.add(bytesOf(row, "idempotency_key"), integerOf(row, "id"))
+  }
+
+  add(key: Uint8Array, id: number | bigint): void {
+    const name = nameOf(key)
+    this.#ids.delete(name)
+    this.#ids.set(name, Number(id))
+    if (this.#ids.size <= MAX_KEYS) return
+    const [oldest] = this.#ids.keys()
+    if (oldest !== undefined) this.#ids.delete(oldest)
+  }
+
+  find(key: Uint8Array): number | undefined {
+    return this.#ids.get(nameOf(key))
+  }
+}
+
+function nameOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1")
+}
+
+const NEWEST = "SELECT id, idempotency_key FROM intent WHERE idempotency_key IS NOT NULL ORDER BY id DESC LIMIT ?"
+/** A minute of a thousand certificates a second. */
+const MAX_KEYS = 65_536
