@@ -13,6 +13,7 @@ import type {
   X509Issued,
   X509Order,
 } from "../../ports/identity-authority.ts"
+import type { Log } from "../../ports/telemetry.ts"
 import type { Bootstrap } from "./bootstrap.ts"
 import { bearer, callUnary, type UnaryMethod } from "./call-unary.ts"
 import { Channel, type ChannelDeps } from "./channel.ts"
@@ -48,9 +49,11 @@ export function openIdentityClient(
 class GrpcAuthority implements IdentityAuthority, AsyncDisposable {
   readonly #settings: IdentityClientSettings
   readonly #channel: Channel
+  readonly #log: Log
 
   constructor(settings: IdentityClientSettings, deps: ChannelDeps) {
     this.#settings = settings
+    this.#log = deps.log
     this.#channel = new Channel(settings.endpoint, settings.bootstrap, deps)
   }
 
@@ -83,6 +86,7 @@ class GrpcAuthority implements IdentityAuthority, AsyncDisposable {
         adopted: (roots) => this.#channel.trust(roots),
         reached: () => this.#channel.confirmed(),
         explain: (thrown) => this.#explain(thrown),
+        log: this.#log,
         hello: { agent: clip(agent.name, MAX_NAME), version: clip(agent.version, MAX_NAME) },
       },
       signal,

@@ -79,13 +79,14 @@ export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
       fetchBundle: unary<unknown, FetchBundleResponse>(deps, async () => ({ bundle: bundle() })),
       issueX509: unary<IssueX509Request, IssueX509Response>(deps, async (call, requestId, signal) => {
         const svid = await x509(call.request, caller(call), requestId, signal)
-        return wire.encodeX509(svid, bundle())
+        return wire.encodeX509(svid, call.request.withBundle ? bundle() : undefined)
       }),
       batchIssueX509: unary<BatchIssueX509Request, BatchIssueX509Response>(deps, async (call, requestId, signal) => {
         const items = bounded(call.request.items)
         const tokenOf = itemTokens(call, deps.limits().tokenBytes)
         const outcomes = await settleAll(items, (item, n) => x509(item, tokenOf(item), `${requestId}.${n}`, signal))
-        return { results: outcomes.map(wire.x509Result), bundle: bundle() }
+        const wanted = items.some((item) => item.withBundle)
+        return { results: outcomes.map(wire.x509Result), bundle: wanted ? bundle() : undefined }
       }),
       issueJwt: unary<IssueJwtRequest, IssueJwtResponse>(deps, async (call, requestId, signal) => {
         return wire.encodeJwt(await jwt(call.request, caller(call), requestId, signal))

@@ -82,6 +82,8 @@ export interface IssueX509Request {
   token: string;
   /** Wanted lifetime in seconds. 0: what the rule says. Never more than what the rule says. */
   ttlSeconds: number;
+  /** Send the own trust domain's bundle along: for callers that do not subscribe. In a batch, any item's wish counts. */
+  withBundle: boolean;
 }
 
 /** A public key with a proof of possession that is bound to the token it is used with. */
@@ -105,7 +107,7 @@ export interface IssueX509Response {
   notAfter: number;
   /** Epoch of the bundles that a verifier of this chain must hold. */
   epoch: number;
-  /** Own trust domain's bundle at that epoch. Empty in batch items: see the response of the batch. */
+  /** Own trust domain's bundle at that epoch, if it was asked for. Empty in batch items: see the response of the batch. */
   bundle: Bundle | undefined;
 }
 
@@ -115,7 +117,7 @@ export interface BatchIssueX509Request {
 
 export interface BatchIssueX509Response {
   results: BatchX509Result[];
-  /** Own trust domain's bundle, once for all. */
+  /** Own trust domain's bundle, once for all, if it was asked for. */
   bundle: Bundle | undefined;
 }
 
@@ -457,7 +459,7 @@ export const Bundle: MessageFns<Bundle> = {
 };
 
 function createBaseIssueX509Request(): IssueX509Request {
-  return { spiffeId: "", key: undefined, token: "", ttlSeconds: 0 };
+  return { spiffeId: "", key: undefined, token: "", ttlSeconds: 0, withBundle: false };
 }
 
 export const IssueX509Request: MessageFns<IssueX509Request> = {
@@ -478,6 +480,9 @@ export const IssueX509Request: MessageFns<IssueX509Request> = {
     }
     if (message.ttlSeconds !== 0) {
       writer.uint32(40).uint32(message.ttlSeconds);
+    }
+    if (message.withBundle !== false) {
+      writer.uint32(48).bool(message.withBundle);
     }
     return writer;
   },
@@ -535,6 +540,14 @@ export const IssueX509Request: MessageFns<IssueX509Request> = {
             message.ttlSeconds = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.withBundle = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -569,6 +582,7 @@ export const IssueX509Request: MessageFns<IssueX509Request> = {
     }
     message.token = object.token ?? "";
     message.ttlSeconds = object.ttlSeconds ?? 0;
+    message.withBundle = object.withBundle ?? false;
     return message;
   },
 };
