@@ -124,7 +124,7 @@ class GrpcAuthority implements IdentityAuthority, AsyncDisposable {
 async function encodeOrder({ spiffeId, key }: X509Order, tokenDigest: Uint8Array): Promise<IssueX509Request> {
   const proof = await key.sign(provenKeyMessage(tokenDigest, key.publicKey), "der")
   const value = { publicKey: Buffer.from(key.publicKey), proof: Buffer.from(proof) }
-  return { spiffeId, key: { $case: "provenKey", value }, token: "", ttlSeconds: 0 }
+  return { spiffeId, key: { $case: "provenKey", value }, token: "", ttlSeconds: 0, withBundle: false }
 }
 
 function checkCount<T>(results: readonly T[], expected: number): readonly T[] {
