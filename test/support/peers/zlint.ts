@@ -12,7 +12,7 @@ export interface ZlintFinding {
 }
 
 /**
- * Lint PEM files, one certificate each, with every lint whose source is an RFC. An empty answer means that all lints ran
+ * Lint PEM files, one certificate each, with every lint whose source is an RFC or the community. An empty answer means that all lints ran
  * and none had anything to say. @throws Error when a file cannot be read as a certificate, or no lint applied to it
  */
 export async function zlint(pemFiles: readonly string[]): Promise<ZlintFinding[]> {
@@ -20,7 +20,7 @@ export async function zlint(pemFiles: readonly string[]): Promise<ZlintFinding[]
   const findings: ZlintFinding[] = []
   for (let first = 0; first < pemFiles.length; first += FILES_A_RUN) {
     const files = pemFiles.slice(first, first + FILES_A_RUN)
-    const { stdout } = await run(command, ["-includeSources", RFC_SOURCES, ...files], { maxBuffer: OUTPUT_BYTES })
+    const { stdout } = await run(command, ["-includeSources", SOURCES, ...files], { maxBuffer: OUTPUT_BYTES })
     const reports = stdout.trim().split("\n")
     if (reports.length !== files.length) throw new Error(`zlint answered ${reports.length} of ${files.length} files`)
     files.forEach((file, index) => {
@@ -53,7 +53,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 const run = promisify(execFile)
-const RFC_SOURCES = "RFC3279,RFC5280,RFC5480,RFC5891,RFC6962,RFC8813"
+const SOURCES = "RFC3279,RFC5280,RFC5480,RFC5891,RFC6962,RFC8813,Community"
 /** Lint ran and was content, or had nothing to look at. */
 const SILENT: readonly string[] = ["pass", "NA", "NE"]
 const FILES_A_RUN = 256
