@@ -31,8 +31,11 @@ export class FakeStream implements Subscription {
     this.#put(update)
   }
 
-  snapshot(epoch: number, entitlements: readonly Entitlement[], incarnation = "first"): void {
-    const snapshot = { epoch, incarnation, own: fakeBundle("prod.example", { sequence: epoch }), federated: [] }
+  /** @param kids of the JWT keys in the bundle */
+  snapshot(epoch: number, entitlements: readonly Entitlement[], incarnation = "first", kids = ["key-1"]): void {
+    const jwtAuthorities = kids.map((kid) => ({ kid, algorithm: "ES256", jwk: {} }) as const)
+    const own = fakeBundle("prod.example", { sequence: epoch, jwtAuthorities })
+    const snapshot = { epoch, incarnation, own, federated: [] }
     this.#put({ kind: "snapshot", snapshot, entitlements })
   }
 

@@ -1,7 +1,7 @@
 import { type Metadata, Server, ServerCredentials } from "@grpc/grpc-js"
 import { encodePem } from "../../src/core/x509/pem.ts"
 import { type IdentityServer, IdentityService, type SubscribeRequest } from "../../src/gen/assay/v1/identity.ts"
-import type { TestCa } from "./test-ca.ts"
+import type { LeafOptions, TestCa } from "./test-ca.ts"
 
 /** An in-process `assay.v1.Identity` over real TLS that remembers what it was sent. */
 export interface TestIdentityServer extends AsyncDisposable {
@@ -16,8 +16,9 @@ export async function startIdentityServer(
   spiffeId: string,
   handlers: Partial<IdentityServer> = {},
   port = 0,
+  leafOptions: LeafOptions = {},
 ): Promise<TestIdentityServer> {
-  const leaf = ca.issueLeaf(spiffeId)
+  const leaf = ca.issueLeaf(spiffeId, leafOptions)
   const pair = {
     cert_chain: Buffer.from(leaf.chain.map((der) => encodePem("CERTIFICATE", der)).join("")),
     private_key: Buffer.from(encodePem("PRIVATE KEY", leaf.pkcs8)),

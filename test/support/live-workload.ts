@@ -34,6 +34,7 @@ export async function openLiveWorkload(spiffeId: string, ca: TestCa, jwtKey: Jwt
     validateJwtSvid: makeValidateJwtSvid({ verifier: makeJwsVerifier(), now, skew: 0 }),
     log: quietLog,
     limits: { streams: 100, unary: 100 },
+    closing: new AbortController().signal,
   })
   const limits = { messageBytes: 65_536, headerBytes: 16_384, streamsPerConnection: 100, connectionAge: undefined }
   const services = [{ definition: SpiffeWorkloadAPIService, implementation }]

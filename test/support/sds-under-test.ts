@@ -5,6 +5,7 @@ import type { IdentitySource } from "../../src/app/deliver/identity-source.ts"
 import type { Clock } from "../../src/ports/clock.ts"
 import type { LogFields } from "../../src/ports/telemetry.ts"
 import { listenGrpc } from "../../src/transports/grpc/listen.ts"
+import { SDS_BOUNDS } from "../../src/transports/sds/sds-bounds.ts"
 import type { SdsAnswer, SdsDoor } from "../../src/transports/sds/sds-events.ts"
 import { makeSdsService, type SdsDeps, type SdsLimits } from "../../src/transports/sds/sds-service.ts"
 import { SPIRE_WORDS } from "../../src/transports/sds/secret-names.ts"
@@ -49,7 +50,7 @@ export async function listenSds(options: SdsOptions): Promise<SdsUnderTest> {
     openSource: options.openSource ?? openOne,
     words: SPIRE_WORDS,
     validator: "spiffe",
-    limits: { streams: 20_000, names: 256, streamAge: undefined, answerWithin: 5, ...options.limits },
+    limits: { ...SDS_BOUNDS, streams: 20_000, streamAge: undefined, ...options.limits },
     clock: options.clock ?? systemClock,
     random: (bytes) => randomBytes(bytes),
     log: { ...quietLog, warn: (fields) => warnings.push(fields) },

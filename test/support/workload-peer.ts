@@ -28,6 +28,7 @@ export async function openWorkloadPeer(source: IdentitySource): Promise<Workload
     validateJwtSvid: makeValidateJwtSvid({ verifier: makeJwsVerifier(), now: () => PEER_NOW, skew: 0 }),
     log: quietLog,
     limits: { streams: PEER_STREAMS, unary: 10_000 },
+    closing: new AbortController().signal,
   })
   const address = `unix://${join(directory, "api.sock")}`
   const limits = { messageBytes: 65_536, headerBytes: 16_384, streamsPerConnection: 100, connectionAge: undefined }

@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
 import type { ServerEndpoint } from "./channel-trust.ts"
 import { fetchBundleUnverified } from "./fetch-bundle.ts"
 import { fetchDocument } from "./fetch-document.ts"
@@ -48,7 +49,7 @@ async function load(
       return parsePemCertificates(await readFile(bootstrap.file))
     case "bundle-url": {
       const ca = bootstrap.caFile === undefined ? undefined : await readFile(bootstrap.caFile)
-      return parseBundleText(await fetchDocument(bootstrap.url, ca, signal), endpoint.trustDomain)
+      return parseBundleText(await fetchDocument(bootstrap.url, ca, FETCH_TIMEOUT, signal), endpoint.trustDomain)
     }
     case "insecure":
       return fetchBundleUnverified(endpoint, signal)
@@ -84,3 +85,4 @@ function describe(bootstrap: Bootstrap): string {
 }
 
 const MAX_FILE = 1024 * 1024
+const FETCH_TIMEOUT: Millis = 10_000

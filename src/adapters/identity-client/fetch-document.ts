@@ -3,14 +3,19 @@ import { IdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
 
 /**
- * GET an https URL: at most 1 MiB within 10 s, status 200, redirects not followed.
+ * GET an https URL: at most 1 MiB within `timeout`, status 200, redirects not followed.
  * @param ca PEM roots; `undefined` for those of the system
  * @throws IdentityError `not-ready`
  */
-export async function fetchDocument(url: string, ca: string | undefined, signal: AbortSignal): Promise<string> {
+export async function fetchDocument(
+  url: string,
+  ca: string | undefined,
+  timeout: Millis,
+  signal: AbortSignal,
+): Promise<string> {
   if (URL.parse(url)?.protocol !== "https:") throw new IdentityError("not-ready", "not an https URL")
   try {
-    return await fetchOnce(url, ca, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]))
+    return await fetchOnce(url, ca, AbortSignal.any([signal, AbortSignal.timeout(timeout)]))
   } catch (cause) {
     if (signal.aborted) throw new IdentityError("cancelled", "cancelled")
     if (cause instanceof IdentityError) throw cause
@@ -41,6 +46,5 @@ function fetchOnce(url: string, ca: string | undefined, signal: AbortSignal): Pr
   return promise
 }
 
-const TIMEOUT: Millis = 10_000
 const MAX_BODY = 1024 * 1024
 const MAX_HEADERS = 16 * 1024

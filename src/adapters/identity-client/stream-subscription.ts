@@ -1,7 +1,8 @@
 import type { ClientDuplexStream, Metadata } from "@grpc/grpc-js"
-import type { IdentityError } from "../../core/errors.ts"
+import { type IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Hello, SubscribeRequest, SubscribeResponse } from "../../gen/assay/v1/identity.ts"
 import type { AuthorityUpdate, ConsumerReport, Subscription } from "../../ports/identity-authority.ts"
+import type { Log } from "../../ports/telemetry.ts"
 import type { Lease } from "./channel.ts"
 import { clip, encodeConsumer, MAX_REASON, parseUpdate } from "./messages.ts"
 
@@ -13,6 +14,7 @@ export interface StreamTerms {
   readonly adopted: (roots: readonly Uint8Array[]) => void
   readonly reached: () => void
   readonly explain: (thrown: unknown) => Promise<IdentityError>
+  readonly log: Log
   readonly hello: Hello
 }
 
@@ -55,7 +57,7 @@ export class StreamSubscription implements Subscription {
       this.#send({ message: { $case: "hello", value: this.#terms.hello } })
       for await (const response of stream) {
         this.#terms.reached()
-        const update = parseUpdate(response as SubscribeResponse) // the generated client decodes nothing else
+        const update = this.#parse(response as SubscribeResponse) // the generated client decodes nothing else
         if (update === undefined) continue
         if (update.kind === "snapshot") this.#newest = update
         yield update
@@ -68,6 +70,20 @@ export class StreamSubscription implements Subscription {
       // The stream may fail once more while it is torn down, and then nobody listens.
       stream.on("error", () => undefined)
       stream.cancel()
+    }
+  }
+
+  /** A snapshot that cannot be read is refused and the stream goes on: the next one may be well. @see AGT-15 */
+  #parse(response: SubscribeResponse): AuthorityUpdate | undefined {
+    try {
+      return parseUpdate(response)
+    } catch (thrown) {
+      const error = toIdentityError(thrown)
+      const { message } = response
+      if (error.code !== "malformed" || message?.$case !== "snapshot") throw error
+      this.#terms.log.warn({ err: error, epoch: message.value.epoch }, "snapshot cannot be read: refused")
+      this.acknowledge(message.value.epoch, `cannot be read: ${error.message}`)
+      return undefined
     }
   }
 

@@ -10,6 +10,8 @@ export interface JwtCacheDeps {
   readonly authority: Pick<IdentityAuthority, "issueJwt">
   readonly clock: Clock
   readonly random: Random
+  /** False for a token that must not be kept any more: its entitlement ended, or its key left the bundle. */
+  readonly isKeepable: (issued: JwtIssued) => boolean
 }
 
 interface Row {
@@ -34,6 +36,8 @@ export class JwtCache {
   /** In order of use, oldest first. */
   readonly #rows = new Map<string, Row>()
   readonly #flights = new Map<string, Promise<Outcome<JwtIssued>>>()
+  /** What is on its way belongs to one life; {@link forget} begins the next. */
+  #life = 0
 
   /** @param signal ends calls that are on their way; no single asker can */
   constructor(deps: JwtCacheDeps, signal: AbortSignal) {
@@ -41,10 +45,11 @@ export class JwtCache {
     this.#signal = signal
   }
 
-  /** One outcome per identity, in order. `audience` must be checked and normalised. */
+  /** One outcome per identity, in order. `audience` must be checked and normalised. @throws IdentityError `rate-limited` */
   async fetch(ids: readonly SpiffeId[], audience: readonly string[]): Promise<readonly Outcome<JwtIssued>[]> {
     const orders = ids.map((spiffeId) => ({ spiffeId, audience }))
     const missing = orders.filter((order) => this.#fresh(keyOf(order)) === undefined)
+    if (this.#flights.size + missing.length > MAX_FLIGHTS) throw TOO_MANY
     this.#depart(missing)
     return Promise.all(orders.map((order) => this.#outcome(order)))
   }
@@ -59,9 +64,16 @@ export class JwtCache {
     for (const [key, { issued }] of this.#rows) if (issued.expiresAt <= now) this.#rows.delete(key)
   }
 
-  /** Forget what `keep` refuses. */
-  retain(keep: (issued: JwtIssued) => boolean): void {
-    for (const [key, row] of this.#rows) if (!keep(row.issued)) this.#rows.delete(key)
+  /** Drop what may be kept no longer. @see AGT-23 */
+  prune(): void {
+    for (const [key, { issued }] of this.#rows) if (!this.#deps.isKeepable(issued)) this.#rows.delete(key)
+  }
+
+  /** Drop everything, what is on its way included. @see AGT-14 */
+  forget(): void {
+    this.#life++
+    this.#rows.clear()
+    this.#flights.clear()
   }
 
   async #outcome(order: JwtOrder): Promise<Outcome<JwtIssued>> {
@@ -85,13 +97,21 @@ export class JwtCache {
       const batch = wanted.slice(i, i + MAX_BATCH)
       const reply = this.#call(batch)
       batch.forEach((order, at) => {
-        const key = keyOf(order)
-        this.#flights.set(
-          key,
-          reply.then((outcomes) => this.#land(order, outcomes[at] ?? LOST)).finally(() => this.#flights.delete(key)),
-        )
+        void this.#fly(keyOf(order), reply, (outcomes) => this.#land(order, outcomes[at] ?? LOST))
       })
     }
+  }
+
+  async #fly(
+    key: string,
+    reply: Promise<readonly Outcome<JwtIssued>[]>,
+    land: (outcomes: readonly Outcome<JwtIssued>[]) => Outcome<JwtIssued>,
+  ): Promise<void> {
+    const life = this.#life
+    const flight = reply.then((outcomes) => (life === this.#life ? land(outcomes) : OVERTAKEN))
+    this.#flights.set(key, flight)
+    await flight
+    if (this.#flights.get(key) === flight) this.#flights.delete(key)
   }
 
   async #call(batch: readonly JwtOrder[]): Promise<readonly Outcome<JwtIssued>[]> {
@@ -110,6 +130,7 @@ export class JwtCache {
       return outcome
     }
     if (outcome.value.spiffeId !== order.spiffeId) return LOST
+    if (!this.#deps.isKeepable(outcome.value)) return outcome
     const now = this.#deps.clock.now()
     const life = Math.max(0, outcome.value.expiresAt - now)
     const refresh = now + Math.floor(life * uniform(this.#deps.random, REFRESH_SHARE, HALF))
@@ -164,6 +185,11 @@ const LOST: Outcome<JwtIssued> = {
   kind: "failed",
   error: new IdentityError("not-ready", "the server left an order unanswered"),
 }
+const OVERTAKEN: Outcome<JwtIssued> = {
+  kind: "failed",
+  error: new IdentityError("no-identity", "the token was taken away while it was on its way"),
+}
+const TOO_MANY = new IdentityError("rate-limited", "too many tokens are on their way", { retryAfter: 1 })
 const OUTAGES: ReadonlySet<string> = new Set([
   "not-ready",
   "attestor-down",
@@ -178,4 +204,5 @@ const REFRESH_SHARE = 0.4
 /** A token with less than this left is of no use to whoever gets it. */
 const LEAST_LIFE: Seconds = 10
 const MAX_ROWS = 1024
+const MAX_FLIGHTS = 1024
 const MAX_BATCH = 64

@@ -1,5 +1,4 @@
 import { IdentityError } from "../../core/errors.ts"
-import type { TrustBundle } from "../../core/spiffe/bundle.ts"
 import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { Millis } from "../../core/time.ts"
 import type {
@@ -46,7 +45,8 @@ class AgentIdentities implements OpenIdentitySource {
   constructor(deps: IdentitySourceDeps) {
     this.#deps = deps
     this.#keeper = new SvidKeeper(deps)
-    this.#jwts = new JwtCache(deps, this.#stop.signal)
+    const isKeepable = (jwt: JwtIssued): boolean => this.#isEntitled(jwt.spiffeId) && this.#isVerifiable(jwt)
+    this.#jwts = new JwtCache({ ...deps, isKeepable }, this.#stop.signal)
     this.finished = this.#run()
     // Whoever waits for it still sees the failure; nobody is forced to.
     this.finished.catch(() => undefined)
@@ -104,19 +104,18 @@ class AgentIdentities implements OpenIdentitySource {
 
   #adopt({ snapshot, entitlements }: AuthorityUpdate & { readonly kind: "snapshot" }): string | undefined {
     const refusal = this.#keeper.adopt(snapshot, entitlements)
-    if (refusal === undefined)
-      this.#jwts.retain((jwt) => this.#isEntitled(jwt.spiffeId) && isVerifiable(jwt, snapshot.own))
+    if (refusal === undefined) this.#jwts.prune()
     return refusal
   }
 
   #evict(reason: string): void {
     this.#keeper.evict(reason)
-    this.#jwts.retain(() => false)
+    this.#jwts.forget()
   }
 
   #lost(error: IdentityError, takesAway: boolean): void {
     this.#keeper.lost(error, takesAway)
-    if (takesAway) this.#jwts.retain(() => false)
+    if (takesAway) this.#jwts.forget()
   }
 
   async #housekeep(signal: AbortSignal): Promise<void> {
@@ -141,16 +140,16 @@ class AgentIdentities implements OpenIdentitySource {
     return this.#keeper.entitlements?.some(({ spiffeId }) => spiffeId === id) ?? false
   }
 
+  /** A token whose key left the bundle is worth nothing to its audience. @see AGT-23 */
+  #isVerifiable(jwt: JwtIssued): boolean {
+    const kid = signingKeyOf(jwt.token)
+    return this.#keeper.snapshot?.own.jwtAuthorities.some((authority) => authority.kid === kid) ?? false
+  }
+
   #withHints(issued: readonly JwtIssued[]): readonly JwtIssued[] {
     const hints = new Map((this.#keeper.entitlements ?? []).map(({ spiffeId, hint }) => [spiffeId, hint]))
     return issued.map((jwt) => ({ ...jwt, hint: hints.get(jwt.spiffeId) ?? jwt.hint }))
   }
-}
-
-/** A token whose key left the bundle is worth nothing to its audience. @see AGT-23 */
-function isVerifiable(jwt: JwtIssued, own: TrustBundle): boolean {
-  const kid = signingKeyOf(jwt.token)
-  return own.jwtAuthorities.some((authority) => authority.kid === kid)
 }
 
 const NOT_HELD = new IdentityError("no-identity", "no identity issued for this SPIFFE ID")

@@ -45,6 +45,11 @@ export class SvidKeeper {
     return this.#cell
   }
 
+  /** The newest that was adopted. */
+  get snapshot(): TrustSnapshot | undefined {
+    return this.#holdings.snapshot
+  }
+
   get entitlements(): readonly Entitlement[] | undefined {
     return this.#holdings.entitlements
   }

@@ -25,6 +25,8 @@ export interface WorkloadServiceDeps {
   readonly validateJwtSvid: ValidateJwtSvid
   readonly log: Log
   readonly limits: WorkloadLimits
+  /** Aborts when the agent goes away: open streams end with Unavailable, on which clients come back. */
+  readonly closing: AbortSignal
 }
 
 export interface WorkloadLimits {
@@ -88,19 +90,21 @@ async function serveStream<Message>(
   shape: StreamShape<Message>,
   call: ServerWritableStream<unknown, Message>,
 ): Promise<void> {
-  const signal = callSignal(call)
+  const cancelled = callSignal(call)
   streams.open++
   const consumer = `workload-api/${++streams.total}`
   try {
     requireSecurityHeader(call.metadata)
     if (streams.open > deps.limits.streams) throw new IdentityError("rate-limited", "too many open streams")
     const source = deps.sourceFor(call)
+    const signal = AbortSignal.any([cancelled, deps.closing])
     source.observed(consumer, { name: consumer, kind: "workload-api", epoch: 0, nackReason: undefined })
     try {
       await streamChanges(call, source, shape, signal)
     } finally {
       source.observed(consumer, undefined)
     }
+    if (!cancelled.aborted) throw new IdentityError("not-ready", "the agent stops")
   } catch (thrown) {
     call.emit("error", statusOf(thrown, call, deps.log))
   } finally {
