@@ -181,4 +181,7 @@ test("[RUL-16] a DNS name that is none refuses the identity", () => {
   for (const namespace of ["Shop", "a_b", "-a", "a-", "a".repeat(64)]) {
     assert.equal(refused(of, { namespace }).reason, "invalid-dns-name", namespace)
   }
+  const address = table([rule({ name: "a", spiffeId: "/a", dnsNames: ["10.0.0.{{namespace}}"] })])
+  assert.equal(refused(address, { namespace: "1" }).reason, "invalid-dns-name")
+  assert.equal(granted(address, { namespace: "a1" })[0]?.dnsNames[0], "10.0.0.a1")
 })

@@ -1,9 +1,9 @@
 import type { ConditionSubject } from "../rules/condition.ts"
-import { isDnsName } from "../rules/dns-name.ts"
 import type { ClusterBounds } from "../rules/rule.ts"
 import type { CompiledRule } from "../rules/rule-table.ts"
 import { renderTemplate, type TemplateValues } from "../rules/template.ts"
 import { isReserved, parseWorkloadId, pathOf, type SpiffeId } from "../spiffe/id.ts"
+import { isDnsName } from "../x509/dns-name.ts"
 import type { AttestedClaims } from "./attested.ts"
 import type { DecisionReason } from "./decision-reason.ts"
 

@@ -1,7 +1,7 @@
 import { toIdentityError } from "../errors.ts"
 import { isReserved, parseWorkloadId } from "../spiffe/id.ts"
+import { isDnsName } from "../x509/dns-name.ts"
 import type { CompileCondition, Condition } from "./condition.ts"
-import { isDnsName } from "./dns-name.ts"
 import { overlappingClusters } from "./overlap.ts"
 import { tableRevision } from "./revision.ts"
 import type { RuleProblem, RuleSpec, RuleTableSpec } from "./rule.ts"

@@ -28,7 +28,7 @@ export const ruleSchema = z.strictObject({
     .array(text(512))
     .max(32)
     .default([])
-    .describe("Templates of DNS names for the X.509-SVID; the first is also its common name. Default: none."),
+    .describe("Templates of DNS names for the X.509-SVID, beside its ID. Default: none."),
   audiences: setOf(text(255), { min: 1, max: 64 })
     .optional()
     .describe("Audiences that a JWT-SVID may be made for. Default: any."),
