@@ -1,6 +1,4 @@
-import { type FSWatcher, watch } from "node:fs"
 import { readFile } from "node:fs/promises"
-import { dirname } from "node:path"
 import { systemClock } from "../../adapters/system/clock.ts"
 import { toIdentityError } from "../../core/errors.ts"
 import type { CompileCondition } from "../../core/rules/condition.ts"
@@ -8,6 +6,7 @@ import type { Clock } from "../../ports/clock.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import { diffConfigs } from "./config-diff.ts"
 import { parseServerConfig, type ServerConfig } from "./server-config.ts"
+import { watchFolderOf } from "./watch-folder.ts"
 
 /** What became of one look at a changed file, for metrics. */
 export type ReloadOutcome = "adopted" | "refused" | "needs-restart"
@@ -37,7 +36,7 @@ export async function watchServerConfig(deps: WatchConfigDeps, signal: AbortSign
   const bell = new Bell()
   const hangup = () => bell.ring(true)
   hangups.on("SIGHUP", hangup)
-  const watcher = watchFolder(deps.file, () => bell.ring(false))
+  const watcher = watchFolderOf(deps.file, () => bell.ring(false))
   try {
     while (!signal.aborted) {
       await reload(bell.answer())
@@ -114,15 +113,6 @@ class Bell {
     if (!this.#rung) await clock.sleep(LOOK_EVERY, AbortSignal.any([signal, awake.signal]))
     this.#wake = undefined
     if (this.#rung && !this.#forced) await clock.sleep(SETTLE, signal)
-  }
-}
-
-/** The folder, since a file that is replaced takes its own watch with it. Without one, looking in intervals is enough. */
-function watchFolder(file: string, changed: () => void): FSWatcher | undefined {
-  try {
-    return watch(dirname(file), { persistent: false }, changed).on("error", () => {})
-  } catch {
-    return undefined
   }
 }
 

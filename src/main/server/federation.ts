@@ -5,6 +5,7 @@ import { parseBundle } from "../../core/spiffe/bundle-document.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import type { ServerConfig } from "../config/server-config.ts"
+import { watchFolderOf } from "../config/watch-folder.ts"
 
 export interface FederationDeps {
   readonly files: () => ServerConfig["federation"]
@@ -22,10 +23,18 @@ export async function openFederated(deps: FederationDeps): Promise<(signal: Abor
   await refreshFederated(deps, good)
   return async (signal) => {
     while (!signal.aborted) {
-      await deps.clock.sleep(INTERVAL, signal)
+      await nextChange(deps, signal)
       if (!signal.aborted) await refreshFederated(deps, good)
     }
   }
+}
+
+/** When one of the files changes, and at the latest after {@link INTERVAL}. */
+async function nextChange(deps: FederationDeps, signal: AbortSignal): Promise<void> {
+  const touched = new AbortController()
+  const watchers = deps.files().map(({ bundleFile }) => watchFolderOf(bundleFile, () => touched.abort()))
+  await deps.clock.sleep(INTERVAL, AbortSignal.any([signal, touched.signal]))
+  for (const watcher of watchers) watcher?.close()
 }
 
 async function refreshFederated(deps: FederationDeps, good: Map<string, TrustBundle>): Promise<void> {
