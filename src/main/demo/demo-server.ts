@@ -1,0 +1,59 @@
+import { execFile } from "node:child_process"
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import type { Millis } from "../../core/time.ts"
+import { DemoProcess } from "./child-process.ts"
+import type { LocalCluster } from "./local-cluster.ts"
+import { listenLocalCluster } from "./local-cluster-server.ts"
+import { serverYaml } from "./world-files.ts"
+
+/** A real `assay server` in a process of its own, with a new trust domain and the stand-in cluster. */
+export interface DemoServer extends AsyncDisposable {
+  readonly pid: number
+  readonly configFile: string
+  /** SPIFFE bundle document, for agents. */
+  readonly bundleFile: string
+  /** `127.0.0.1:<port>` of the gRPC listener. */
+  readonly grpc: string
+  /** `127.0.0.1:<port>` of health and metrics. */
+  readonly health: string
+  /** What `assay init` took, and the server until it listened. */
+  readonly initMillis: Millis
+  readonly startMillis: Millis
+}
+
+/** Do what a user would: write a configuration, `assay init`, `assay server`. */
+export async function startServer(folder: string, cluster: LocalCluster, signal: AbortSignal): Promise<DemoServer> {
+  await using stack = new AsyncDisposableStack()
+  const { url } = stack.use(await listenLocalCluster(cluster, 0))
+  const inFolder = (name: string): string => join(folder, name)
+  const [configFile, bundleFile] = [inFolder("assay.yaml"), inFolder("bundle.json")]
+  const files = { store: inFolder("assay.db"), keys: inFolder("keys"), sealingKey: inFolder("sealing.key") }
+  await writeFile(configFile, serverYaml({ ...files, clusterUrl: url }))
+
+  const begun = performance.now()
+  const init = [CLI, "init", "--config", configFile, "--make-sealing-key"]
+  const { stdout: bundle } = await promisify(execFile)(process.execPath, init, { signal })
+  await writeFile(bundleFile, bundle)
+  const made = performance.now()
+
+  const args = [CLI, "server", "--config", configFile]
+  const log = inFolder("server.log")
+  const child = stack.use(new DemoProcess({ name: "assay server", command: process.execPath, args, log }))
+  const ports = await child.untilLogged("server listens", signal)
+  const startMillis = performance.now() - made
+  const started = stack.move()
+  return {
+    pid: child.pid,
+    configFile,
+    bundleFile,
+    grpc: `127.0.0.1:${String(ports["grpc"])}`,
+    health: `127.0.0.1:${String(ports["health"])}`,
+    initMillis: made - begun,
+    startMillis,
+    [Symbol.asyncDispose]: () => started.disposeAsync(),
+  }
+}
+
+const CLI = join(import.meta.dirname, "../cli.ts")

@@ -1,0 +1,37 @@
+import { idOf, type World } from "./world.ts"
+
+/** What to do by hand while the demo stays up. @param envoy whether there is one on this machine */
+export async function tryNext(world: World, envoy: boolean): Promise<string> {
+  const [server, web] = await Promise.all([world.server(), world.agent("web")])
+  const socket = `--socket unix://${web.socket}`
+  const lines = [
+    ["what web holds now", `npm run -s assay -- api fetch x509 ${socket}`],
+    ["watch it rotate, every five seconds or so", `npm run -s assay -- api watch ${socket}`],
+    ["a token for api", `npm run -s assay -- api fetch jwt --audience ${idOf("api")} ${socket}`],
+    ["everything that was issued", `npm run -s assay -- log search -c ${server.configFile} --limit 10`],
+    ["why web has its identity", `npm run -s assay -- explain -c ${server.configFile} -t ${web.tokenFile}`],
+    ["metrics", `curl -s http://${server.health}/metrics | grep ^assay_`],
+    ["an outage: rotations stop, and go on at once", `kill -STOP ${server.pid}; sleep 5; kill -CONT ${server.pid}`],
+    ...(envoy ? await envoyLines(world) : []),
+  ]
+  const commands = lines.map(([what, command]) => `  # ${what}\n  ${command}\n`).join("")
+  return `
+The server and both agents stay up; all files are in ${world.folder}. In another terminal, in this folder:
+
+${commands}${envoy ? "" : NO_ENVOY}
+Ctrl-C stops everything and removes the folder.
+`
+}
+
+async function envoyLines(world: World): Promise<string[][]> {
+  const { inbound, outbound } = await world.envoys()
+  return [
+    ["through both Envoys: api's answers whom it saw", `curl -s http://127.0.0.1:${outbound.port}/; echo`],
+    ["the certificates that api's Envoy holds", `curl -s ${inbound.admin}/certs`],
+  ]
+}
+
+/** How to see the step that is missing. */
+export const NO_ENVOY = `
+No Envoy was found, so envoy-mtls was left out: npm test prepares one and keeps it for later, or put envoy on the PATH.
+`
