@@ -39,8 +39,10 @@ export interface PipelineOptions {
   readonly clock?: Clock
   /** Stands between pipeline and store, to see or break what is written. */
   readonly wrap?: (state: ServerState) => ServerState
-  /** Over what is there already: no new trust domain is made, and the folder stays when it is disposed. */
+  /** A folder that stays when the server is disposed. Default: a new one that does not. */
   readonly setup?: ServerSetup
+  /** Make the trust domain first. Default true. */
+  readonly init?: boolean
 }
 
 export async function openPipelineUnderTest(options: PipelineOptions = {}): Promise<PipelineUnderTest> {
@@ -51,7 +53,7 @@ export async function openPipelineUnderTest(options: PipelineOptions = {}): Prom
   const config = setup.parse(overrides)
   const sealingKey = await readSealingKey(config, {})
   const random = makeSystemRandom()
-  if (options.setup === undefined) await initServerState(config, sealingKey, clock, random)
+  if (options.init !== false) await initServerState(config, sealingKey, clock, random)
   const opened = await openServerState(config, sealingKey)
   stack.use(opened.store)
   const state = wrap(opened)

@@ -1,0 +1,176 @@
+import { createHash } from "node:crypto"
+import { type MemoryStore, openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
+import { makeSystemRandom } from "../../src/adapters/system/random.ts"
+import { createTrustDomain } from "../../src/app/authority/create-trust-domain.ts"
+import { type IssuingAuthorities, openIssuingAuthorities } from "../../src/app/authority/issuing-authorities.ts"
+import { type JwtKeySet, openJwtKeySet } from "../../src/app/authority/jwt-key-set.ts"
+import { openTrustState, type TrustState } from "../../src/app/authority/trust-state.ts"
+import { makeAuthorize } from "../../src/app/issue/authorize.ts"
+import { makeClockGuard } from "../../src/app/issue/clock-guard.ts"
+import { makeIssueJwt } from "../../src/app/issue/issue-jwt.ts"
+import { makeIssueX509 } from "../../src/app/issue/issue-x509.ts"
+import { makeRateLimit, type RateLimits } from "../../src/app/issue/rate-limit.ts"
+import type { IssueJwt, IssueX509, JwtRequest, X509Request } from "../../src/app/issue/requests.ts"
+import { IdentityError } from "../../src/core/errors.ts"
+import type { AttestedClaims } from "../../src/core/policy/attested.ts"
+import { decideIdentities } from "../../src/core/policy/decide.ts"
+import type { RuleTable } from "../../src/core/rules/rule-table.ts"
+import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import { attestedCaller } from "./attested-caller.ts"
+import { FakeClock } from "./fake-clock.ts"
+import { FakeKeyStore, type OnSign, watchedKeys } from "./fake-keys.ts"
+import { proveFreshKey } from "./identity-peer.ts"
+import { rule, table } from "./rule-table.ts"
+
+/** The issuance cycle over a store in memory, with every step that it takes in {@link steps}. */
+export interface IssueFixture {
+  readonly clock: FakeClock
+  readonly store: MemoryStore
+  readonly trust: TrustState
+  readonly issuing: IssuingAuthorities
+  readonly jwtKeys: JwtKeySet
+  readonly keys: FakeKeyStore
+  readonly issueX509: IssueX509
+  readonly issueJwt: IssueJwt
+  /** `attest`, `intent`, `audit`, `sign <key>`, `outcome`, `issued`, `refused <code>`. */
+  readonly steps: string[]
+  /** What every token attests to; a test may change it. Token `expired` does not attest. */
+  caller: Partial<AttestedClaims>
+  rules: RuleTable
+  limits: RateLimits
+  /** What leaves and tokens were signed for. */
+  readonly signed: Uint8Array[]
+  /** Called before each signature of a leaf or a token. */
+  onSign: OnSign
+  random: (bytes: number) => Uint8Array
+}
+
+export interface IssueFixtureOptions {
+  readonly jitter?: number
+  readonly issuingTtl?: number
+}
+
+export const FIXTURE_START = 1_800_000_000
+
+export async function openIssueFixture(options: IssueFixtureOptions = {}): Promise<IssueFixture> {
+  const clock = new FakeClock(FIXTURE_START)
+  const store = openMemoryStore()
+  const random = makeSystemRandom()
+  const knobs: Knobs = {
+    caller: {},
+    rules: table([rule({ name: "default", spiffeId: "/ns/{{namespace}}/sa/{{service_account}}" })]),
+    limits: { perIdentity: { perSecond: 1000, burst: 1000 }, global: { perSecond: 1000, burst: 1000 } },
+    onSign: () => undefined,
+    random,
+  }
+  const steps: string[] = []
+  const signed: Uint8Array[] = []
+  const onSign: OnSign = async (data, keyId) => {
+    steps.push(`sign ${keyId.split("-")[0]}`)
+    signed.push(data)
+    await knobs.onSign(data, keyId)
+  }
+  // The root signs authorities, which is not the cycle's matter.
+  const keys = new FakeKeyStore((data, keyId) => (keyId.startsWith("root") ? undefined : onSign(data, keyId)))
+  const guard = makeClockGuard(clock)
+  const authority = {
+    journal: store.authorityJournal,
+    audit: store.auditLog,
+    keys,
+    clock,
+    guard,
+    random,
+    events: { issuingAdopted: () => undefined, jwtKeyChanged: () => undefined, stepFailed: raise },
+  }
+  const subject = { commonName: "Test", organization: undefined }
+  const plan = { algorithm: "ec-p256", backdate: 3600, subject } as const
+  await createTrustDomain({ ...plan, trustDomain: parseTrustDomain("prod.example"), rootTtl: 864_000 }, authority)
+  const trust = await openTrustState(store.authorityJournal)
+  const jwtKeys = await openJwtKeySet({ ...authority, trust, algorithm: "ec-p256", schedule: SCHEDULE })
+  const issuing = await openIssuingAuthorities({
+    ...authority,
+    trust,
+    ephemeral: watchedKeys(onSign),
+    plan: { ...plan, ttl: options.issuingTtl ?? 86_400, serialPrefix: 1 },
+  })
+  const events = {
+    x509Issued: () => void steps.push("issued"),
+    jwtIssued: () => void steps.push("issued"),
+    refused: (_: string, __: string, error: IdentityError) => void steps.push(`refused ${error.code}`),
+  }
+  const authorize = makeAuthorize({
+    attest: async (token) => {
+      steps.push("attest")
+      if (token === "expired") throw new IdentityError("unauthenticated", "expired", { reason: "token-expired" })
+      return attestedCaller({ evidenceDigest: createHash("sha256").update(token).digest(), ...knobs.caller })
+    },
+    decide: (attested) => decideIdentities(attested, knobs.rules),
+    rateLimit: makeRateLimit(
+      () => knobs.limits,
+      () => clock.monotonic(),
+    ),
+    audit: { append: (event) => noted("audit", store.auditLog.append(event)) },
+    clock,
+    guard,
+    events,
+  })
+  const log = {
+    recordIntent: (...call: Parameters<typeof store.issuanceLog.recordIntent>) =>
+      noted("intent", store.issuanceLog.recordIntent(...call)),
+    recordOutcome: (serial: string, signature: Uint8Array) => {
+      steps.push("outcome")
+      store.issuanceLog.recordOutcome(serial, signature)
+    },
+    flush: () => store.issuanceLog.flush(),
+    search: store.issuanceLog.search.bind(store.issuanceLog),
+  }
+  const common = { authorize, log, clock, events, random: (bytes: number) => knobs.random(bytes) }
+  const noted = async <T>(step: string, write: Promise<T>): Promise<T> => {
+    const result = await write
+    steps.push(step)
+    return result
+  }
+  return Object.assign(knobs, {
+    clock,
+    store,
+    trust,
+    issuing,
+    jwtKeys,
+    keys,
+    steps,
+    signed,
+    issueX509: makeIssueX509({
+      ...common,
+      issuing,
+      journal: store.authorityJournal,
+      profile: { jitter: options.jitter ?? 0, backdate: 10, csrBytes: () => 8192, serialPrefix: 1 },
+    }),
+    issueJwt: makeIssueJwt({
+      ...common,
+      keys: jwtKeys,
+      issuer: "https://issuer.example",
+      epoch: () => trust.snapshot().epoch,
+    }),
+  })
+}
+
+type Knobs = Pick<IssueFixture, "caller" | "rules" | "limits" | "onSign" | "random">
+
+/** A request with a fresh key. */
+export function x509Request(change: Partial<X509Request> = {}): X509Request {
+  const token = change.token ?? "token"
+  const { publicKey, proof } = proveFreshKey(token)
+  const key = { kind: "proven-key", publicKey, proof } as const
+  return { token, spiffeId: undefined, ttl: undefined, requestId: "r1", key, ...change }
+}
+
+export function jwtRequest(change: Partial<JwtRequest> = {}): JwtRequest {
+  return { token: "token", spiffeId: undefined, ttl: undefined, requestId: "r1", audience: ["db"], ...change }
+}
+
+function raise(_what: string, thrown: unknown): never {
+  throw thrown
+}
+
+export const SCHEDULE = { keyTtl: 86_400, publishAhead: 3600, retiredGrace: 360 }
+export const NEVER = new AbortController().signal
