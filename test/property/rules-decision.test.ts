@@ -4,6 +4,7 @@ import fc from "fast-check"
 import type { AttestedClaims } from "../../src/core/policy/attested.ts"
 import { decideIdentities } from "../../src/core/policy/decide.ts"
 import { DECISION_REASONS } from "../../src/core/policy/decision-reason.ts"
+import type { Grant } from "../../src/core/policy/grant.ts"
 import type { ClusterBounds, RuleSpec } from "../../src/core/rules/rule.ts"
 import { isReserved, parseWorkloadId, pathOf, trustDomainOf } from "../../src/core/spiffe/id.ts"
 import { isDnsName } from "../../src/core/x509/dns-name.ts"
@@ -13,7 +14,7 @@ import { cluster, compiled, rule } from "../support/rule-table.ts"
 const VARIABLES = ["cluster", "namespace", "service_account", "pod", "pod_uid", "node", "node_uid"] as const
 
 const variable = fc.constantFrom(...VARIABLES).map((name) => `{{${name}}}`)
-const word = fc.constantFrom("ns", "sa", "assay", "eu", "a", "-", ".", "..x")
+const word = fc.constantFrom("ns", "sa", "assay", "eu", "eux", "a", "-", ".", "..x")
 const segment = fc.array(fc.oneof(variable, word), { minLength: 1, maxLength: 2 }).map((parts) => parts.join(""))
 const path = fc.array(segment, { minLength: 1, maxLength: 3 }).map((segments) => `/${segments.join("/")}`)
 const hostile = fc.oneof(
@@ -83,7 +84,7 @@ test("no template and no claims give an ID outside of the cluster's bounds, or A
           const decision = decideIdentities(attestedCaller(caller), result.table)
           seen[decision.kind]++
           if (decision.kind === "refused") assert.ok(Object.hasOwn(DECISION_REASONS, decision.reason))
-          else checkGrants(decision.grants, caller, limits)
+          else checkGrants(decision.grants, chosen, caller, limits)
         }
       }
     }),
@@ -93,20 +94,21 @@ test("no template and no claims give an ID outside of the cluster's bounds, or A
   for (const [outcome, count] of Object.entries(seen)) assert.ok(count > RUNS / 10, `${outcome}: ${count}`)
 })
 
-interface Granted {
-  readonly id: string
-  readonly dnsNames: readonly string[]
-  readonly hint: string
-}
-
-function checkGrants(grants: readonly Granted[], caller: Partial<AttestedClaims>, limits: ClusterBounds): void {
+function checkGrants(
+  grants: readonly Grant[],
+  specs: readonly RuleSpec[],
+  caller: Partial<AttestedClaims>,
+  limits: ClusterBounds,
+): void {
   assert.equal(caller.cluster, "main")
   assert.ok(limits.namespaces === undefined || limits.namespaces.includes(caller.namespace ?? ""))
   assert.equal(new Set(grants.map(({ id }) => id)).size, grants.length)
   const hints = grants.flatMap(({ hint }) => (hint === "" ? [] : [hint]))
   assert.equal(new Set(hints).size, hints.length)
-  for (const { id, dnsNames } of grants) {
+  for (const { id, rule: name, dnsNames } of grants) {
     const parsed = parseWorkloadId(id)
+    const { spiffeId = "" } = specs.find((spec) => spec.name === name) ?? {}
+    assert.equal(pathOf(parsed).split("/").length, spiffeId.replace("spiffe://prod.example", "").split("/").length, id)
     assert.equal(trustDomainOf(parsed), "prod.example")
     assert.equal(isReserved(parsed), false)
     const { pathPrefix } = limits
