@@ -10,12 +10,18 @@ const roots = bundle.x509Authorities.map((der) => Buffer.from(der))
 
 test("a SPIFFE bundle document gives its X.509 authorities", () => {
   const found = parseBundleText(`\n${encodeBundle(bundle)}\n`, trustDomain)
-  assert.deepEqual(found.map(Buffer.from), roots)
+  assert.deepEqual(
+    found.map((der) => Buffer.from(der)),
+    roots,
+  )
 })
 
 test("PEM certificates give the same authorities", () => {
   const pem = bundle.x509Authorities.map((der) => encodePem("CERTIFICATE", der)).join("")
-  assert.deepEqual(parseBundleText(pem, trustDomain).map(Buffer.from), roots)
+  assert.deepEqual(
+    parseBundleText(pem, trustDomain).map((der) => Buffer.from(der)),
+    roots,
+  )
 })
 
 test("refuses JSON that is no bundle document, and text that is neither", () => {

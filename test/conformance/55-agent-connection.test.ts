@@ -1,0 +1,274 @@
+import assert from "node:assert/strict"
+import { createHash, createPublicKey, verify } from "node:crypto"
+import { writeFile } from "node:fs/promises"
+import { test } from "node:test"
+import { Metadata } from "@grpc/grpc-js"
+import { isServersAnswer, problemToError, statusToError } from "../../src/adapters/identity-client/status-to-error.ts"
+import { makeAgentMetrics } from "../../src/adapters/metrics/agent-registry.ts"
+import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
+import { ERROR_CODES, IdentityError } from "../../src/core/errors.ts"
+import { provenKeyMessage } from "../../src/core/x509/csr.ts"
+import type { BatchIssueX509Request } from "../../src/gen/assay/v1/identity.ts"
+import type { AuthorityUpdate } from "../../src/ports/identity-authority.ts"
+import { toStatus } from "../../src/transports/grpc/status.ts"
+import { FakeClock } from "../support/fake-clock.ts"
+import { never, ORDER, SERVER, setUpClient } from "../support/identity-client-under-test.ts"
+import { startIdentityServer } from "../support/identity-server.ts"
+import { makeTestCa } from "../support/test-ca.ts"
+import { until } from "../support/until.ts"
+
+test("[AGT-15] a snapshot that cannot be read is refused with the reason, and the stream goes on", async () => {
+  const ca = makeTestCa()
+  await using setup = await setUpClient(ca)
+  const bundle = (der: Uint8Array) => ({
+    trustDomain: ca.trustDomain,
+    x509Authorities: [Buffer.from(der)],
+    jwtAuthorities: Buffer.from('{"keys":[]}'),
+    sequence: 1,
+    refreshHintSeconds: 0,
+  })
+  const snapshot = (epoch: number, der: Uint8Array) => {
+    const value = { epoch, incarnation: "i", bundle: bundle(der), federated: [], identities: [] }
+    return { message: { $case: "snapshot", value } } as const
+  }
+  const acks: { epoch: number; nackReason: string }[] = []
+  await using server = await startIdentityServer(ca, SERVER, {
+    subscribe: (stream) => {
+      stream.on("error", () => undefined)
+      stream.on("data", ({ message }) => message?.$case === "ack" && acks.push(message.value))
+      stream.write(snapshot(1, Buffer.from("no certificate")))
+      stream.write(snapshot(2, ca.root.certificate.der))
+    },
+  })
+  await using client = setup.open(server.port)
+  const stop = new AbortController()
+  const updates: AuthorityUpdate[] = []
+  for await (const update of client.subscribe(stop.signal).updates) {
+    updates.push(update)
+    await until("the refusal", () => acks.length > 0)
+    stop.abort()
+  }
+  assert.partialDeepStrictEqual(updates, [{ kind: "snapshot", snapshot: { epoch: 2 } }])
+  assert.equal(acks[0]?.epoch, 1)
+  assert.match(acks[0]?.nackReason ?? "", /cannot be read/)
+})
+
+test("[AGT-30] reads the token anew for every call", async () => {
+  const ca = makeTestCa()
+  await using setup = await setUpClient(ca)
+  await using server = await startIdentityServer(ca, SERVER)
+  await using client = setup.open(server.port)
+  await client.issueJwt([ORDER], never)
+  await writeFile(setup.tokenFile, "token-2")
+  await client.issueJwt([ORDER], never)
+  assert.deepEqual(
+    server.calls.map(({ authorization }) => authorization),
+    ["Bearer token-1", "Bearer token-2"],
+  )
+})
+
+for (const [what, text] of [
+  ["longer than 16 KiB", "t".repeat(16 * 1024 + 1)],
+  ["empty", " \n"],
+  ["not a token", "two words"],
+] as const) {
+  test(`[AGT-30] sends nothing when the token file is ${what}, and recovers by itself`, async () => {
+    const ca = makeTestCa()
+    await using setup = await setUpClient(ca)
+    await using server = await startIdentityServer(ca, SERVER)
+    await using client = setup.open(server.port)
+    await writeFile(setup.tokenFile, text)
+    await assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /token file/ })
+    assert.deepEqual(server.calls, [])
+    await writeFile(setup.tokenFile, "t".repeat(12 * 1024))
+    assert.equal((await client.issueJwt([ORDER], never)).length, 1)
+  })
+}
+
+test("[AGT-33] every code of the server comes back as itself, with reason and pause", () => {
+  for (const code of ERROR_CODES) {
+    const sent = new IdentityError(code, "text", { reason: "finer-reason", retryAfter: 7 })
+    const status = toStatus(sent)
+    const { code: got, reason, retryAfter, message } = statusToError(status)
+    assert.deepEqual(
+      { got, reason, retryAfter, message },
+      { got: code, reason: "finer-reason", retryAfter: 7, message: "text" },
+    )
+    assert.equal(isServersAnswer(status), true)
+    const problem = problemToError({ code, message: "text", reason: "finer-reason", retryAfterSeconds: 7 })
+    assert.deepEqual([problem.code, problem.reason, problem.retryAfter], [code, "finer-reason", 7])
+  }
+})
+
+test("[AGT-33] no status without the server's word denies an identity, whoever sends it", () => {
+  const denials = ["no-identity", "policy-denied", "attestation-denied"]
+  for (let code = 0; code <= 17; code++) {
+    const status = { code, details: "from a proxy", metadata: new Metadata() }
+    assert.ok(!denials.includes(statusToError(status).code), `status ${code}`)
+    assert.equal(isServersAnswer(status), false)
+  }
+  const garbled = new Metadata()
+  garbled.set("grpc-status-details-bin", Buffer.from("no protobuf"))
+  assert.equal(statusToError({ code: 7, details: "", metadata: garbled }).code, "not-ready")
+})
+
+test("[AGT-33] a denial of the server reaches the caller as one, over the wire", async () => {
+  const ca = makeTestCa()
+  await using setup = await setUpClient(ca)
+  const denied = toStatus(new IdentityError("no-identity", "no rule matches", { reason: "no-rule" }))
+  await using server = await startIdentityServer(ca, SERVER, { batchIssueJwt: (_, reply) => reply(denied) })
+  await using client = setup.open(server.port)
+  await assert.rejects(client.issueJwt([ORDER], never), { code: "no-identity", reason: "no-rule" })
+})
+
+test("[AGT-34] the proof of possession is good for the token of its call and for no other", async () => {
+  const ca = makeTestCa()
+  await using setup = await setUpClient(ca)
+  const requests: BatchIssueX509Request[] = []
+  await using server = await startIdentityServer(ca, SERVER, {
+    batchIssueX509: (call, reply) => {
+      requests.push(call.request)
+      const value = { code: "not-ready", message: "", reason: "", retryAfterSeconds: 0 }
+      reply(null, { results: [{ result: { $case: "problem", value } }], bundle: undefined })
+    },
+  })
+  await using client = setup.open(server.port)
+  const key = await processKeys.makeWorkloadKey("ec-p256")
+  await client.issueX509([{ spiffeId: ORDER.spiffeId, key }], never)
+  const evidence = requests[0]?.items[0]?.key
+  assert.ok(evidence?.$case === "provenKey")
+  const { publicKey, proof } = evidence.value
+  const spki = createPublicKey({ key: publicKey, format: "der", type: "spki" })
+  const isProofFor = (token: string) =>
+    verify("sha256", provenKeyMessage(createHash("sha256").update(token).digest(), publicKey), spki, proof)
+  assert.equal(isProofFor("token-1"), true)
+  assert.equal(isProofFor("token-2"), false)
+})
+
+test("[AGT-35] a call that is not answered ends at its deadline, and one that is given up at once", async () => {
+  const ca = makeTestCa()
+  await using setup = await setUpClient(ca)
+  await using server = await startIdentityServer(ca, SERVER, { batchIssueJwt: () => undefined })
+  await using client = setup.open(server.port, { timeout: 300 })
+  await assert.rejects(client.issueJwt([ORDER], never), { code: "deadline" })
+  await assert.rejects(client.issueJwt([ORDER], AbortSignal.abort()), { code: "cancelled" })
+})
+
+test("[AGT-36] a bundle that was adopted verifies new connections, and a stream that is open stays", async () => {
+  const [ca, next] = [makeTestCa(), makeTestCa()]
+  await using setup = await setUpClient(ca)
+  const authority = (root: Uint8Array) => ({
+    trustDomain: ca.trustDomain,
+    x509Authorities: [Buffer.from(root)],
+    jwtAuthorities: Buffer.from('{"keys":[]}'),
+    sequence: 2,
+    refreshHintSeconds: 0,
+  })
+  let streamsEnded = 0
+  const first = await startIdentityServer(ca, SERVER, {
+    subscribe: (stream) => {
+      stream.on("error", () => undefined)
+      stream.on("cancelled", () => streamsEnded++)
+      stream.on("data", () => undefined)
+      const bundle = authority(next.root.certificate.der)
+      const value = { epoch: 2, incarnation: "i", bundle, federated: [], identities: [] }
+      stream.write({ message: { $case: "snapshot", value } })
+    },
+  })
+  await using client = setup.open(first.port)
+  const subscription = client.subscribe(never)
+  const updates = subscription.updates[Symbol.asyncIterator]()
+  await updates.next()
+  subscription.acknowledge(2, undefined)
+  // The first server has no certificate below the new root, so a new connection to it is refused...
+  await assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /not trusted/ })
+  // ...while the stream, which was verified when it was opened, is left alone.
+  assert.equal(streamsEnded, 0)
+  const ended = assert.rejects(updates.next())
+  await first[Symbol.asyncDispose]()
+  await ended
+  await setup.trust(next)
+  await using _second = await startIdentityServer(next, SERVER, {}, first.port)
+  assert.equal((await client.issueJwt([ORDER], never)).length, 1)
+})
+
+test("[AGT-36] a snapshot that was refused changes nothing", async () => {
+  const [ca, other] = [makeTestCa(), makeTestCa()]
+  await using setup = await setUpClient(ca)
+  await using server = await startIdentityServer(ca, SERVER)
+  await using client = setup.open(server.port)
+  const subscription = client.subscribe(never)
+  const updates = subscription.updates[Symbol.asyncIterator]()
+  await updates.next()
+  await setup.trust(other)
+  subscription.acknowledge(1, "of another trust domain")
+  assert.equal((await client.issueJwt([ORDER], never)).length, 1)
+  assert.deepEqual(setup.warnings, [])
+  await updates.return?.()
+})
+
+test("[AGT-37] bootstraps again when the root was replaced while it was away, backed off", async () => {
+  const [ca, next] = [makeTestCa(), makeTestCa()]
+  await using setup = await setUpClient(ca)
+  await using server = await startIdentityServer(next, SERVER)
+  const clock = new FakeClock(1_800_000_000)
+  await using client = setup.open(server.port, { clock })
+  const refused = () => assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /not trusted/ })
+  const bootstraps = () => setup.warnings.filter(({ message }) => message.includes("bootstrapping again")).length
+  for (let i = 0; i < 3; i++) await refused()
+  assert.equal(bootstraps(), 1)
+  await clock.advance(1.1)
+  for (let i = 0; i < 3; i++) await refused()
+  assert.equal(bootstraps(), 2)
+  await setup.trust(next)
+  await clock.advance(1.1)
+  await refused()
+  await clock.advance(1)
+  await refused()
+  assert.equal(bootstraps(), 3)
+  assert.equal((await client.issueJwt([ORDER], never))[0]?.kind, "issued")
+  assert.deepEqual(
+    server.calls.map(({ method }) => method),
+    ["batchIssueJwt"],
+  )
+})
+
+test("[AGT-37] a server that is away is not one that is not trusted", async () => {
+  const ca = makeTestCa()
+  await using setup = await setUpClient(ca)
+  const server = await startIdentityServer(ca, SERVER)
+  await server[Symbol.asyncDispose]()
+  await using client = setup.open(server.port)
+  await assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /cannot be reached/ })
+  assert.deepEqual(setup.warnings, [])
+})
+
+test("[AGT-38] the insecure bootstrap fetches the bundle without the token, then verifies, and is announced", async () => {
+  const ca = makeTestCa()
+  await using setup = await setUpClient(ca)
+  await using server = await startIdentityServer(ca, SERVER)
+  await using client = setup.open(server.port, { bootstrap: { kind: "insecure" } })
+  await client.issueJwt([ORDER], never)
+  assert.deepEqual(server.calls, [
+    { method: "fetchBundle", authorization: undefined },
+    { method: "batchIssueJwt", authorization: "Bearer token-1" },
+  ])
+  assert.partialDeepStrictEqual(setup.warnings, [{ fields: { insecure: true } }])
+  for (const insecure of [true, false]) {
+    const facts = { ready: false, identities: 0, epoch: 0, firstNotAfter: 0 }
+    const text = await makeAgentMetrics(() => facts, insecure).registry.metrics()
+    assert.match(text, new RegExp(`^assay_agent_insecure_bootstrap ${insecure ? 1 : 0}$`, "m"))
+  }
+})
+
+test("[AGT-38] the insecure bootstrap refuses a server of another trust domain", async () => {
+  const foreign = makeTestCa({ trustDomain: "evil.example" })
+  await using setup = await setUpClient(makeTestCa())
+  await using server = await startIdentityServer(foreign, "spiffe://evil.example/assay/server")
+  await using client = setup.open(server.port, { bootstrap: { kind: "insecure" } })
+  await assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /evil\.example/ })
+  assert.deepEqual(
+    server.calls.map(({ authorization }) => authorization),
+    [undefined],
+  )
+})
