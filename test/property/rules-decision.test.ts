@@ -52,8 +52,8 @@ const claims: fc.Arbitrary<Partial<AttestedClaims>> = fc.record({
 
 const bounds: fc.Arbitrary<ClusterBounds> = fc
   .record({
-    namespaces: fc.option(fc.constant(["shop", "eu", "assay"]), { nil: undefined, freq: 1 }),
-    pathPrefix: fc.option(fc.constantFrom("/eu", "/ns/eu", "/assay"), { nil: undefined, freq: 1 }),
+    namespaces: fc.option(fc.constant(["shop", "eu", "assay"]), { nil: undefined, freq: 2 }),
+    pathPrefix: fc.option(fc.constantFrom("/eu", "/ns/eu", "/assay"), { nil: undefined, freq: 2 }),
   })
   .map((found) => cluster("main", found))
 const CONDITIONS = ['subject.pod.name.startsWith("w")', 'subject.node.uid == "0"', 'subject.namespace != "shop"']
@@ -61,7 +61,7 @@ const rules: fc.Arbitrary<readonly RuleSpec[]> = fc
   .array(
     fc.record({
       spiffeId: template,
-      when: fc.option(fc.constantFrom(...CONDITIONS), { nil: undefined, freq: 1 }),
+      when: fc.option(fc.constantFrom(...CONDITIONS), { nil: undefined, freq: 2 }),
       dnsNames: fc.array(dnsName, { maxLength: 1 }),
       hint: fc.constantFrom("", "one"),
     }),
