@@ -20,21 +20,21 @@ export interface AssayServer extends AsyncDisposable {
   logTail(characters?: number): string
 }
 
-/** Make a trust domain and serve it. `config` is laid over one that has all but clusters; keys as in the file. */
-export async function startAssayServer(config: Readonly<Record<string, unknown>>): Promise<AssayServer> {
+/** Make a trust domain and serve it. `config` is laid over one that has all but clusters; keys as in the file. `cli`: which program. */
+export async function startAssayServer(config: Readonly<Record<string, unknown>>, cli = CLI): Promise<AssayServer> {
   await using stack = new AsyncDisposableStack()
   const folder = stack.use(await scratchFolder("server"))
   const file = join(folder.path, "assay.yaml")
   const trustDomain = "test.example"
   await writeFile(file, JSON.stringify({ ...serverDefaults(folder.path, trustDomain), ...config }))
-  const { stdout } = await run(process.execPath, [CLI, "init", "--config", file, "--make-sealing-key"])
+  const { stdout } = await run(process.execPath, [cli, "init", "--config", file, "--make-sealing-key"])
   const bundleFile = join(folder.path, "bundle.json")
   await writeFile(bundleFile, stdout)
   const child = stack.use(
     new Child({
       name: "assay server",
       command: process.execPath,
-      args: [CLI, "server", "--config", file],
+      args: [cli, "server", "--config", file],
       log: join(folder.path, "server.log"),
     }),
   )
@@ -62,7 +62,12 @@ export interface AssayAgent extends AsyncDisposable {
 }
 
 /** Start an agent that proves itself with the token in `tokenFile`. */
-export async function startAssayAgent(server: AssayServer, name: string, tokenFile: string): Promise<AssayAgent> {
+export async function startAssayAgent(
+  server: AssayServer,
+  name: string,
+  tokenFile: string,
+  cli = CLI,
+): Promise<AssayAgent> {
   await using stack = new AsyncDisposableStack()
   const folder = stack.use(await scratchFolder("agent"))
   const socket = join(folder.path, "agent.sock")
@@ -80,7 +85,7 @@ export async function startAssayAgent(server: AssayServer, name: string, tokenFi
     new Child({
       name: `assay agent ${name}`,
       command: process.execPath,
-      args: [CLI, "agent", "--config", file],
+      args: [cli, "agent", "--config", file],
       log: join(folder.path, "agent.log"),
     }),
   )

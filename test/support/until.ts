@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises"
 
 /** Wait until `reached` is true. @throws Error when it is not within `millis` */
-export async function until(what: string, reached: () => boolean, millis = 10_000): Promise<void> {
+export async function until(what: string, reached: () => boolean | Promise<boolean>, millis = 10_000): Promise<void> {
   const deadline = performance.now() + millis
-  while (!reached()) {
+  while (!(await reached())) {
     if (performance.now() > deadline) throw new Error(`waited ${millis} ms for ${what}`)
     await delay(5)
   }

@@ -1,0 +1,72 @@
+/**
+ * Measures what the design promises and prints each figure with its ratio and its aim, all from one run on one machine.
+ * `npm run bench -- --quick --json` is short and prints one JSON object; `--baseline` keeps the run in baseline.json.
+ */
+import { writeFile } from "node:fs/promises"
+import { availableParallelism, cpus } from "node:os"
+import { parseArgs } from "node:util"
+import { measurePipeline, type PipelineRates } from "./pipeline.ts"
+import { describeRatio, type Ratio, ratio } from "./ratio.ts"
+import { measureRaw, type RawRates } from "./raw.ts"
+import { measureSds, type SdsFigures } from "./sds.ts"
+import { measureWire, type WireRates } from "./wire.ts"
+
+const { values: flags } = parseArgs({
+  options: { quick: { type: "boolean" }, json: { type: "boolean" }, baseline: { type: "boolean" } },
+})
+const say = (line: string) => void (flags.json === true ? process.stderr : process.stdout).write(`${line}\n`)
+const seconds = flags.quick === true ? 1 : 4
+
+say(`raw cryptography, ${seconds} s each`)
+const raw = await measureRaw(seconds)
+say(
+  `  sign ${rate(raw.sign)}, import+verify+sign ${rate(raw.issueOneCore)} on one core, ${rate(raw.issueAllCores)} on all`,
+)
+say("pipeline in process, durable, 64 in flight")
+const pipeline = await measurePipeline(seconds)
+say(`  X.509-SVID ${rate(pipeline.x509)}, JWT-SVID ${rate(pipeline.jwt)}`)
+say("IssueX509 and IssueJwt over gRPC and TLS, compiled client on the same machine")
+const wire = await measureWire(seconds)
+for (const [name, result] of [
+  ["1 in flight", wire.one],
+  ["16 in flight", wire.sixteen],
+  ["64 in flight", wire.sixtyFour],
+  ["batches of 16", wire.batch],
+  ["JWT, 64 in flight", wire.jwt],
+] as const) {
+  say(`  ${name}: ${rate(result.perSecond)}, p50 ${ms(result.p50Ms)}, p99 ${ms(result.p99Ms)}`)
+}
+say("SDS, 10,000 idle streams on 100 TLS connections, then one change of the bundle")
+const sds = await measureSds(10_000)
+const ratios = ratiosOf(raw, pipeline, wire, sds)
+for (const one of ratios) say(describeRatio(one))
+if (flags.baseline === true) await keepBaseline(ratios)
+if (flags.json === true) process.stdout.write(`${JSON.stringify({ ratios })}\n`)
+
+function ratiosOf(raw: RawRates, pipeline: PipelineRates, wire: WireRates, sds: SdsFigures): readonly Ratio[] {
+  return [
+    ratio("pipeline", pipeline.x509 / raw.issueAllCores, "at least", 0.6, "of raw import+verify+sign on all cores"),
+    ratio("issue-x509-1", wire.one.p99Ms, "at most", 50, "ms, p99 of one call at a time"),
+    ratio("issue-x509-64", wire.sixtyFour.perSecond / raw.issueOneCore, "at least", 0.9, "of raw on one core"),
+    ratio("issue-x509-batch", wire.batch.perSecond / raw.issueOneCore, "at least", 1.4, "of raw on one core"),
+    ratio("jwt-svid", pipeline.jwt / raw.sign, "at least", 0.6, "of raw signing on one core"),
+    ratio("sds-stream-kib", sds.kibPerStream, "at most", 30, "KiB of memory an idle stream"),
+    ratio("sds-fanout", sds.fanOutSeconds, "at most", 3, `s until ${sds.streams} streams acknowledged`),
+    ratio("rss-server-mib", wire.serverIdleKib / 1024, "at most", 130, "MiB, server at rest"),
+    ratio("rss-agent-mib", wire.agentIdleKib / 1024, "at most", 90, "MiB, agent at rest"),
+  ]
+}
+
+async function keepBaseline(ratios: readonly Ratio[]): Promise<void> {
+  const hardware = `${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.versions.node}`
+  const record = { date: new Date().toISOString().slice(0, 10), hardware, ratios }
+  await writeFile(new URL("baseline.json", import.meta.url), `${JSON.stringify(record, undefined, 2)}\n`)
+}
+
+function rate(perSecond: number): string {
+  return `${Math.round(perSecond).toLocaleString("en")}/s`
+}
+
+function ms(millis: number): string {
+  return `${millis.toFixed(1)} ms`
+}
