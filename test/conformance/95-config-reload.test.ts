@@ -1,13 +1,18 @@
 import assert from "node:assert/strict"
-import { EventEmitter } from "node:events"
+import { EventEmitter, once } from "node:events"
 import { mkdir, rename, rm, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "node:test"
 import { makeCelConditions } from "../../src/adapters/cel/cel-conditions.ts"
 import { parseServerConfig, type ServerConfig } from "../../src/main/config/server-config.ts"
 import { type ReloadOutcome, watchServerConfig } from "../../src/main/config/watch-config.ts"
+import { readSealingKey } from "../../src/main/server/state.ts"
+import { type AdoptConfig, runServer } from "../../src/main/server.ts"
+import { IdentityPeer } from "../support/identity-peer.ts"
 import { quietLog } from "../support/quiet-log.ts"
 import { makeScratch } from "../support/scratch.ts"
+import { initTrustDomain } from "../support/server-process.ts"
+import { makeServerSetup } from "../support/server-setup.ts"
 import { until } from "../support/until.ts"
 
 const { compile } = makeCelConditions()
@@ -137,4 +142,43 @@ test("[CFG-16] a configuration that cannot be put into force counts as refused, 
   watch.hangup()
   await until("it is adopted", () => watch.adopted.includes("two"))
   assert.deepEqual(watch.outcomes, ["refused", "adopted"])
+})
+
+test("[CFG-16] a server keeps its clusters when one of the new configuration cannot be opened", async () => {
+  await using scratch = await makeScratch()
+  const setup = await makeServerSetup(scratch.directory)
+  const { roots } = await initTrustDomain(setup)
+  const config = setup.parse({})
+  const sealingKey = await readSealingKey(config, {})
+  const stop = new AbortController()
+  const started = Promise.withResolvers<{ adopt: AdoptConfig; address: string }>()
+  const adopter = Promise.withResolvers<AdoptConfig>()
+  const running = runServer(
+    {
+      config,
+      sealingKey,
+      log: quietLog,
+      watch: async (adopt, _, signal) => {
+        adopter.resolve(adopt)
+        await once(signal, "abort")
+      },
+      listening: ({ grpc }) => {
+        adopter.promise.then((adopt) => started.resolve({ adopt, address: `127.0.0.1:${grpc}` }), started.reject)
+      },
+    },
+    stop.signal,
+  )
+  running.catch(started.reject)
+  try {
+    const { adopt, address } = await started.promise
+    const cluster = { name: "other", issuer: "i", audiences: ["a"], keys: { kubeconfig: scratch.path("none") } }
+    const broken = setup.parse({ clusters: [cluster] })
+    await assert.rejects(adopt(broken), { code: "ENOENT" })
+    using peer = new IdentityPeer({ address, roots })
+    const token = setup.token()
+    assert.equal((await peer.jwt({ audience: ["db"] }, token)).spiffeId, "spiffe://prod.example/ns/shop/sa/web")
+  } finally {
+    stop.abort()
+    await running
+  }
 })
