@@ -1,0 +1,105 @@
+import { readFileSync, writeSync } from "node:fs"
+import { makeCelConditions } from "../../src/adapters/cel/cel-conditions.ts"
+import { makeJwsVerifier } from "../../src/adapters/jose/verify-jws.ts"
+import { makeServerMetrics } from "../../src/adapters/metrics/registry.ts"
+import { systemClock } from "../../src/adapters/system/clock.ts"
+import { makeSystemRandom } from "../../src/adapters/system/random.ts"
+import { loadServerConfig } from "../../src/main/config/server-config.ts"
+import { openClusters } from "../../src/main/server/clusters.ts"
+import { openPipeline } from "../../src/main/server/pipeline.ts"
+import { openServerState, readSealingKey, type ServerState } from "../../src/main/server/state.ts"
+import { makeServerEvents } from "../../src/main/server-events.ts"
+import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
+import { proveFreshKey } from "../support/identity-peer.ts"
+import { quietLog } from "../support/quiet-log.ts"
+
+/**
+ * Issues over the store of a configuration, 8 at a time, prints each credential once it has it, and kills itself at a step of
+ * the n-th issuance. Arguments: configuration, file with tokens, kind, step, n.
+ */
+const [configFile = "", tokenFile = "", kind = "", fatalStep = "", nth = ""] = process.argv.slice(2)
+const seen = new Map<string, number>()
+
+function reach(step: string): void {
+  const count = (seen.get(step) ?? 0) + 1
+  seen.set(step, count)
+  if (step === fatalStep && count === Number(nth)) process.kill(process.pid, "SIGKILL")
+}
+
+const config = await loadServerConfig(configFile, makeCelConditions().compile)
+const state = dangerous(await openServerState(config, await readSealingKey(config, {})))
+const verifier = makeJwsVerifier()
+const live = { config, clusters: await openClusters(config.clusters, { verifier, clock: systemClock, log: quietLog }) }
+const events = makeServerEvents(quietLog, makeServerMetrics())
+const attested = events.attest.attested
+const attest = {
+  ...events.attest,
+  attested: (...call: Parameters<typeof attested>) => {
+    reach("after-attest")
+    attested(...call)
+  },
+}
+const random = makeSystemRandom()
+const pipeline = await openPipeline({
+  state,
+  live: () => live,
+  clock: systemClock,
+  random,
+  events: { ...events, attest },
+})
+const tokens = readFileSync(tokenFile, "utf8").trim().split("\n")
+await Promise.all(tokens.map(issueForEver))
+
+async function issueForEver(token: string): Promise<never> {
+  for (;;) {
+    reach("before-attest")
+    const credential = await issueOne(token)
+    reach("before-reply")
+    writeSync(process.stdout.fd, `${credential}\n`)
+    reach("after-reply")
+  }
+}
+
+async function issueOne(token: string): Promise<string> {
+  const never = new AbortController().signal
+  const request = { token, spiffeId: undefined, ttl: undefined, requestId: "victim" }
+  if (kind === "jwt") return (await pipeline.issueJwt({ ...request, audience: ["db"] }, never)).token
+  const { publicKey, proof } = proveFreshKey(token)
+  const { chain } = await pipeline.issueX509({ ...request, key: { kind: "proven-key", publicKey, proof } }, never)
+  return chain.map((der) => Buffer.from(der).toString("base64")).join(",")
+}
+
+function dangerous(opened: ServerState): ServerState {
+  const { store } = opened
+  const log = store.issuanceLog
+  const issuanceLog: IssuanceLog = {
+    recordIntent: async (...call) => {
+      reach("before-intent")
+      const recorded = log.recordIntent(...call)
+      // The commit begins at the end of this turn of the event loop.
+      if (fatalStep === "during-intent") setImmediate(() => setImmediate(() => reach("during-intent")))
+      const result = await recorded
+      reach("after-intent")
+      return result
+    },
+    recordOutcome: (...call) => {
+      reach("after-signature")
+      log.recordOutcome(...call)
+      reach("after-outcome")
+    },
+    flush: () => log.flush(),
+    search: (query) => log.search(query),
+  }
+  const { auditLog, authorityJournal } = store
+  return {
+    ...opened,
+    store: {
+      issuanceLog,
+      auditLog,
+      authorityJournal,
+      failure: undefined,
+      prune: (...call) => store.prune(...call),
+      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    },
+  }
+}
