@@ -3,6 +3,7 @@ import type { Json } from "../../core/json.ts"
 import { trustDomainId, trustDomainOf } from "../../core/spiffe/id.ts"
 import { encodePem } from "../../core/x509/pem.ts"
 import type { HeldJwt, ValidJwt, X509Material } from "../../ports/workload-api.ts"
+import { columns } from "./columns.ts"
 
 /** One answer in both forms. Private keys are in neither: `--write` and `assay write` are for those. */
 export interface Output {
@@ -19,7 +20,7 @@ export function x509Output({ svids, federated }: X509Material): Output {
   const lines = rows.map((row) => [row.spiffeId, row.hint, row.notAfter, row.serial])
   return {
     json: { svids: rows, federated: [...federated.keys()] },
-    table: renderTable(["SPIFFE ID", "HINT", "NOT AFTER", "SERIAL"], lines),
+    table: columns([["SPIFFE ID", "HINT", "NOT AFTER", "SERIAL"], ...lines]).join("\n"),
   }
 }
 
@@ -40,7 +41,7 @@ export function bundlesOutput(x509: X509Material, jwt: ReadonlyMap<string, strin
     jwtAuthorities: jwt.get(id) ?? null,
   }))
   const lines = rows.map((row) => [row.trustDomain, `${row.x509Authorities.length}`, row.jwtAuthorities ?? "-"])
-  return { json: { bundles: rows }, table: renderTable(["TRUST DOMAIN", "X.509 ROOTS", "JWT KEYS"], lines) }
+  return { json: { bundles: rows }, table: columns([["TRUST DOMAIN", "X.509 ROOTS", "JWT KEYS"], ...lines]).join("\n") }
 }
 
 export function validOutput({ spiffeId, claims }: ValidJwt): Output {
@@ -49,14 +50,4 @@ export function validOutput({ spiffeId, claims }: ValidJwt): Output {
 
 function pems(certificates: readonly Uint8Array[]): readonly string[] {
   return certificates.map((der) => encodePem("CERTIFICATE", der))
-}
-
-function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)))
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, n) => cell.padEnd(widths[n] ?? 0))
-      .join("  ")
-      .trimEnd()
-  return [head, ...rows].map(line).join("\n")
 }

@@ -1,5 +1,6 @@
 import type { Explanation } from "../../app/rules/explain.ts"
 import type { AttestedClaims } from "../../core/policy/attested.ts"
+import { columns } from "./columns.ts"
 
 /** One JSON object. Never holds the token. */
 export function explanationJson(explanation: Explanation): string {
@@ -40,8 +41,8 @@ export function explanationTable(explanation: Explanation): string {
             : [`nearest rule: ${decision.nearest.rule}: ${decision.nearest.condition}`]),
         ]
   const sections = [
-    ["attested claims", ...rows(claimRows(claims))],
-    ["rules", ...rows(rules.map(({ rule, verdict, detail }) => [rule, verdict, detail]))],
+    ["attested claims", ...indented(claimRows(claims))],
+    ["rules", ...indented(rules.map(({ rule, verdict, detail }) => [rule, verdict, detail]))],
     outcome,
   ]
   return `${sections.map((lines) => lines.join("\n")).join("\n\n")}\n`
@@ -61,11 +62,6 @@ function claimRows(claims: AttestedClaims): readonly (readonly [string, string])
   ]
 }
 
-function rows(cells: readonly (readonly string[])[]): readonly string[] {
-  const first = Math.max(...cells.map(([name = ""]) => name.length), 0)
-  const second = Math.max(...cells.map(([, value = ""]) => value.length), 0)
-  return cells.map(([name = "", value = "", detail]) => {
-    const end = detail === undefined ? value : `${value.padEnd(second)}  ${detail}`
-    return `  ${name.padEnd(first)}  ${end}`.trimEnd()
-  })
+function indented(rows: readonly (readonly string[])[]): readonly string[] {
+  return columns(rows).map((line) => `  ${line}`.trimEnd())
 }

@@ -1,4 +1,5 @@
 import type { LoggedIssuance } from "../../ports/issuance-log.ts"
+import { columns } from "./columns.ts"
 
 /** One JSON array; times are ISO 8601. What was signed is there as base64, a token never is. */
 export function issuanceJson(found: readonly LoggedIssuance[]): string {
@@ -10,7 +11,9 @@ export function issuanceTable(found: readonly LoggedIssuance[]): string {
   if (found.length === 0) return "nothing was issued that matches\n"
   const rows = found.map(({ intent, signature }) => {
     const { cluster, namespace, serviceAccount, pod } = intent.requester
-    const requester = `${cluster}/${namespace}/${serviceAccount}${pod === "" ? "" : `/${pod}`}`
+    const caller = `${cluster}/${namespace}/${serviceAccount}${pod === "" ? "" : `/${pod}`}`
+    // The server's own certificate was asked for by no cluster.
+    const requester = cluster === "" ? "the server itself" : caller
     const outcome = signature === undefined ? "unknown" : "issued"
     return [
       iso(intent.createdAt),
@@ -22,7 +25,8 @@ export function issuanceTable(found: readonly LoggedIssuance[]): string {
       requester,
     ]
   })
-  return layOut([["ISSUED", "KIND", "OUTCOME", "SERIAL", "IDENTITY", "EXPIRES", "REQUESTER"], ...rows])
+  const head = ["ISSUED", "KIND", "OUTCOME", "SERIAL", "IDENTITY", "EXPIRES", "REQUESTER"]
+  return `${columns([head, ...rows]).join("\n")}\n`
 }
 
 function recordOf({ intent, signature }: LoggedIssuance) {
@@ -41,20 +45,6 @@ function recordOf({ intent, signature }: LoggedIssuance) {
     requester: { ...requester, evidence_sha256: Buffer.from(evidenceDigest).toString("hex") },
     tbs: Buffer.from(intent.tbs).toString("base64"),
   }
-}
-
-function layOut(rows: readonly (readonly string[])[]): string {
-  const widths = rows.reduce<readonly number[]>(
-    (least, row) => row.map((cell, column) => Math.max(cell.length, least[column] ?? 0)),
-    [],
-  )
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  )
-  return `${lines.join("\n")}\n`
 }
 
 function iso(seconds: number): string {
