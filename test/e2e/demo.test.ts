@@ -94,6 +94,15 @@ describe("npm run demo", { concurrency: 2 }, () => {
     assert.deepEqual(leftBehind, [])
   })
 
+  test("ends by itself when the process that started it is killed", async () => {
+    await using demo = await startDemo([], NO_ENVOY, "in a shell")
+    await until("the first step", () => demo.stdout().includes("x509-svid"), 30_000)
+    demo.signal("SIGKILL")
+    const { stdout, leftBehind } = await demo.ended
+    assert.match(stdout, /stopped, as the process that started it has ended/)
+    assert.deepEqual(leftBehind, [])
+  })
+
   test("refuses a flag that it does not have, with exit code 64", async () => {
     await using demo = await startDemo(["--onec"])
     const { code, stderr } = await demo.ended

@@ -22,11 +22,21 @@ export interface DemoEnd {
   readonly leftBehind: readonly string[]
 }
 
-/** @param env laid over the environment of the test */
-export async function startDemo(flags: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<DemoRun> {
+/**
+ * @param env laid over the environment of the test
+ * @param how "in a shell": as the child of a shell, which is what then gets the signals; the end is that of the demo's output
+ */
+export async function startDemo(
+  flags: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  how: "itself" | "in a shell" = "itself",
+): Promise<DemoRun> {
   await using stack = new AsyncDisposableStack()
   const folder = stack.use(await scratchFolder("run"))
-  const child = spawn(process.execPath, [DEMO, ...flags], {
+  const command = [process.execPath, DEMO, ...flags]
+  // What follows the demo keeps the shell from becoming it.
+  const [program = "", ...args] = how === "itself" ? command : ["/bin/sh", "-c", '"$@"; exit $?', "sh", ...command]
+  const child = spawn(program, args, {
     env: { ...process.env, ...env, TMPDIR: folder.path },
     stdio: ["ignore", "pipe", "pipe"],
   })

@@ -57,6 +57,7 @@ function readFlags(): Flags | undefined {
 
 const STEPS: readonly Step[] = [x509Svid, jwtSvid, mtlsAccepted, mtlsRefused, leafRotation]
 const STEP_MILLIS: Millis = 15_000
+const PARENT_POLL: Millis = 500
 const DAY: Millis = 24 * 3600 * 1000
 const USAGE_EXIT = 64
 const USAGE = `usage: npm run demo -- [--once] [--json]
@@ -69,5 +70,13 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 const stopping = new AbortController()
 // Stays in place while everything comes down, so that an impatient second signal leaves nothing behind.
 for (const name of SIGNALS) process.on(name, () => stopping.abort(new Error(`stopped by ${name}`)))
+for (const output of [process.stdout, process.stderr]) {
+  output.on("error", () => stopping.abort(new Error("stopped, as nobody reads the output")))
+}
+// Someone who kills npm, or a shell, cannot mean to leave a server and two agents running.
+const parent = process.ppid
+setInterval(() => {
+  if (process.ppid !== parent) stopping.abort(new Error("stopped, as the process that started it has ended"))
+}, PARENT_POLL).unref()
 const flags = readFlags()
 process.exitCode = flags === undefined ? USAGE_EXIT : await runDemo(flags, stopping.signal)
