@@ -24,24 +24,30 @@ export interface ServerProcess extends AsyncDisposable {
   logTail(characters?: number): string
 }
 
+/** Where the files of a server are. */
+export type ServerPlace = Pick<ServerSetup, "folder" | "configFile" | "trustDomain">
+
 /** `assay init` over a setup. The SPIFFE bundle document is written to `bundleFile`; `roots` is the PEM of its authorities. */
-export async function initTrustDomain(setup: ServerSetup): Promise<{ bundleFile: string; roots: string }> {
-  const { stdout } = await run(process.execPath, [CLI, "init", "--config", setup.configFile])
+export async function initTrustDomain(
+  setup: ServerPlace,
+  cli = CLI,
+): Promise<{ readonly bundleFile: string; readonly roots: string }> {
+  const { stdout } = await run(process.execPath, [cli, "init", "--config", setup.configFile])
   const bundleFile = join(setup.folder, "bundle.json")
   await writeFile(bundleFile, stdout)
   const bundle = parseBundle(stdout, parseTrustDomain(setup.trustDomain))
   return { bundleFile, roots: bundle.x509Authorities.map((der) => encodePem("CERTIFICATE", der)).join("") }
 }
 
-/** Start a server over what `assay init` made, and wait until it listens. */
-export async function startServerProcess(setup: ServerSetup, name = "server"): Promise<ServerProcess> {
+/** Start a server over what `assay init` made, and wait until it listens. `cli`: which program. */
+export async function startServerProcess(setup: ServerPlace, cli = CLI): Promise<ServerProcess> {
   await using stack = new AsyncDisposableStack()
   const child = stack.use(
     new Child({
-      name: `assay ${name}`,
+      name: "assay server",
       command: process.execPath,
-      args: [CLI, "server", "--config", setup.configFile],
-      log: join(setup.folder, `${name}.log`),
+      args: [cli, "server", "--config", setup.configFile],
+      log: join(setup.folder, "server.log"),
     }),
   )
   const ports = await child.until("listening", async () => portsOf(child.logTail(LOG_CHARACTERS)), READY_MILLIS)

@@ -35,12 +35,15 @@ export async function makeServerSetup(folder: string, overrides: ConfigOverrides
   const sealing = join(folder, "sealing.key")
   await writeFile(jwks, cluster.jwks())
   await writeFile(sealing, randomBytes(32).toString("base64"), { mode: 0o600 })
-  const textOf = (change: ConfigOverrides) => JSON.stringify({ ...defaults(folder, jwks, sealing), ...change })
+  const wanted = overrides["trust_domain"]
+  const trustDomain = typeof wanted === "string" ? wanted : TRUST_DOMAIN
+  const textOf = (change: ConfigOverrides) =>
+    JSON.stringify({ ...defaults(folder, trustDomain, jwks, sealing), ...change })
   const configFile = join(folder, "assay.yaml")
   let pods = 0
   const setup: ServerSetup = {
     folder,
-    trustDomain: TRUST_DOMAIN,
+    trustDomain,
     cluster,
     configFile,
     token: ({ serviceAccount = "web", lifetime = 3600, pod } = {}) => {
@@ -54,9 +57,9 @@ export async function makeServerSetup(folder: string, overrides: ConfigOverrides
   return setup
 }
 
-function defaults(folder: string, jwks: string, sealing: string): object {
+function defaults(folder: string, trustDomain: string, jwks: string, sealing: string): object {
   return {
-    trust_domain: TRUST_DOMAIN,
+    trust_domain: trustDomain,
     listen: { grpc: "127.0.0.1:0", health: "127.0.0.1:0" },
     serving: { dns_names: ["localhost"], ip_addresses: ["127.0.0.1"] },
     storage: { sqlite: join(folder, "assay.db") },
