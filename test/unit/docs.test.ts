@@ -122,6 +122,15 @@ test("every dependency has a decision record, and their numbers are unique", () 
   assert.equal(new Set(numbers).size, numbers.length)
 })
 
+test("spec/00-scope.md lists every chapter", () => {
+  const listed = new Set(relativeLinks(documentAt("spec/00-scope.md").text).map((link) => `spec/${link}`))
+  const chapters = projectFiles("spec/*.md").map(({ path }) => path)
+  assert.deepEqual(
+    chapters.filter((path) => path !== "spec/00-scope.md" && !listed.has(path)),
+    [],
+  )
+})
+
 test("the changelog begins with what is unreleased, and there with security", () => {
   const [release, group] = [...documentAt("CHANGELOG.md").text.matchAll(/^##+ (.+)$/gm)].map(([, title]) => title)
   assert.deepEqual([release, group], ["Unreleased", "Security"])
