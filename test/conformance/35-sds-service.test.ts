@@ -1,12 +1,11 @@
 import assert from "node:assert/strict"
-import { join } from "node:path"
 import { type TestContext, test } from "node:test"
 import { IdentityError } from "../../src/core/errors.ts"
 import { DiscoveryRequest, type DiscoveryResponse } from "../../src/gen/envoy/service/discovery/v3/discovery.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeBundle, fakeSvid, fakeView } from "../support/fake-view.ts"
-import { scratchFolder } from "../support/peers/scratch.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { SdsClient, secretsOf } from "../support/sds-client.ts"
 import { listenSds, type SdsOptions, type SdsUnderTest } from "../support/sds-under-test.ts"
 import { until } from "../support/until.ts"
@@ -190,8 +189,8 @@ test("[XDS-08] goes on to the newest secret when an answer is missing", async (t
 
 async function start(t: TestContext, options: Partial<SdsOptions> & { readonly source?: FakeSource } = {}) {
   const source = options.source ?? new FakeSource({ kind: "ready", view: fakeView() })
-  const folder = await scratchFolder("sds")
-  const sds: SdsUnderTest = await listenSds({ path: join(folder.path, "s"), ...options, source })
+  const folder = await makeScratch("sds")
+  const sds: SdsUnderTest = await listenSds({ path: folder.path("s"), ...options, source })
   t.after(async () => {
     await sds[Symbol.asyncDispose]()
     await folder[Symbol.asyncDispose]()

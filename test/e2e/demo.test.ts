@@ -1,10 +1,10 @@
 import assert from "node:assert/strict"
 import { chmod, writeFile } from "node:fs/promises"
-import { delimiter, join } from "node:path"
+import { delimiter } from "node:path"
 import { describe, test } from "node:test"
 import { startDemo } from "../support/demo-run.ts"
 import { skipWithout } from "../support/peers/peer.ts"
-import { scratchFolder } from "../support/peers/scratch.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { until } from "../support/until.ts"
 
 const STEPS = ["x509-svid", "jwt-svid", "mtls-accepted", "mtls-refused", "leaf-rotation"]
@@ -68,10 +68,10 @@ describe("npm run demo", { concurrency: 2 }, () => {
   })
 
   test("a step that fails is reported as failed, hides no other, and makes the exit code 1", async () => {
-    await using folder = await scratchFolder("broken")
-    await writeFile(join(folder.path, "envoy"), "#!/bin/sh\necho cannot run >&2\nexit 3\n")
-    await chmod(join(folder.path, "envoy"), 0o755)
-    const path = [folder.path, process.env["PATH"]].join(delimiter)
+    await using folder = await makeScratch("broken")
+    await writeFile(folder.path("envoy"), "#!/bin/sh\necho cannot run >&2\nexit 3\n")
+    await chmod(folder.path("envoy"), 0o755)
+    const path = [folder.directory, process.env["PATH"]].join(delimiter)
     await using demo = await startDemo(["--once", "--json"], { ...NO_ENVOY, PATH: path })
     const { code, stdout, leftBehind } = await demo.ended
     assert.equal(code, 1)

@@ -4,8 +4,8 @@ import { envoyMeshConfig, type SdsPeer } from "../support/envoy-config.ts"
 import { type LiveMesh, openLiveMesh } from "../support/live-mesh.ts"
 import { startEnvoy } from "../support/peers/envoy.ts"
 import { skipWithout } from "../support/peers/peer.ts"
-import { scratchFolder } from "../support/peers/scratch.ts"
 import { openRequestLoop } from "../support/request-loop.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { until } from "../support/until.ts"
 
 const WEB = "spiffe://example.org/ns/shop/sa/web"
@@ -15,8 +15,8 @@ describe("two real Envoys fed by Assay itself", { skip: await skipWithout("envoy
   for (const kind of ["unix", "remote"] as const) {
     const where = kind === "unix" ? "from two agents" : "from the server, by token"
     test(`SDS ${where}: no request fails across ten rotations of leaves and issuing authorities under load`, async () => {
-      await using folder = await scratchFolder("mesh")
-      await using mesh = await openLiveMesh(folder.path, { svidTtl: 10, issuingTtl: 8 })
+      await using folder = await makeScratch("mesh")
+      await using mesh = await openLiveMesh(folder.directory, { svidTtl: 10, issuingTtl: 8 })
       await using inbound = await startEnvoy({
         name: "web",
         bootstrapYaml: envoyMeshConfig({

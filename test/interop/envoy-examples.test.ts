@@ -6,8 +6,8 @@ import { describe, test } from "node:test"
 import { promisify } from "node:util"
 import { encodePem } from "../../src/core/x509/pem.ts"
 import { peerFile, skipWithout } from "../support/peers/peer.ts"
-import { scratchFolder } from "../support/peers/scratch.ts"
 import { projectFiles } from "../support/project-files.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { makeTestCa } from "../support/test-ca.ts"
 
 const run = promisify(execFile)
@@ -23,9 +23,9 @@ describe("the Envoy bootstraps of deploy/envoy", { skip: await skipWithout("envo
 
   for (const { path, text } of EXAMPLES) {
     test(`${path} is accepted by Envoy`, async () => {
-      await using folder = await scratchFolder("envoy-example")
-      const files = await writeNamedFiles(folder.path)
-      const bootstrap = join(folder.path, "envoy.yaml")
+      await using folder = await makeScratch("envoy-example")
+      const files = await writeNamedFiles(folder.directory)
+      const bootstrap = folder.path("envoy.yaml")
       await writeFile(bootstrap, withFiles(text, files))
       const envoy = await peerFile("envoy", "envoy/_bin/envoy")
       const { stdout } = await run(envoy, ["--mode", "validate", "--config-path", bootstrap], { timeout: 30_000 })

@@ -1,13 +1,12 @@
 import assert from "node:assert/strict"
-import { join } from "node:path"
 import { describe, test } from "node:test"
 import { envoyMeshConfig } from "../support/envoy-config.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { meshView } from "../support/mesh.ts"
 import { startEnvoy } from "../support/peers/envoy.ts"
 import { skipWithout } from "../support/peers/peer.ts"
-import { scratchFolder } from "../support/peers/scratch.ts"
 import { openRequestLoop } from "../support/request-loop.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { listenSds } from "../support/sds-under-test.ts"
 import { makeTestCa } from "../support/test-ca.ts"
 import { until } from "../support/until.ts"
@@ -21,11 +20,11 @@ describe("two real Envoys with mTLS by SDS", { skip: await skipWithout("envoy") 
     ["DELTA_GRPC", "GRPC"],
   ] as const) {
     test(`${cartApi} to ${webApi}: no request fails while leaves, issuers and roots rotate ten times under load`, async () => {
-      await using folder = await scratchFolder("mtls")
+      await using folder = await makeScratch("mtls")
       let ca = makeTestCa()
       const web = new FakeSource({ kind: "ready", view: meshView(1, WEB, ca) })
       const cart = new FakeSource({ kind: "ready", view: meshView(1, CART, ca) })
-      const [webPath, cartPath] = [join(folder.path, "web.sock"), join(folder.path, "cart.sock")]
+      const [webPath, cartPath] = [folder.path("web.sock"), folder.path("cart.sock")]
       await using _webSds = await listenSds({ path: webPath, source: web })
       await using _cartSds = await listenSds({ path: cartPath, source: cart })
       await using inbound = await startEnvoy({
@@ -77,9 +76,9 @@ describe("two real Envoys with mTLS by SDS", { skip: await skipWithout("envoy") 
   }
 
   test("a caller with another identity is refused by the matcher on its SPIFFE ID", async () => {
-    await using folder = await scratchFolder("mtls")
+    await using folder = await makeScratch("mtls")
     const ca = makeTestCa()
-    const path = join(folder.path, "sds.sock")
+    const path = folder.path("sds.sock")
     const other = "spiffe://example.org/ns/shop/sa/other"
     const source = new FakeSource({ kind: "ready", view: meshView(1, other, ca) })
     await using _sds = await listenSds({ path, source })

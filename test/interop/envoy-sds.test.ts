@@ -1,5 +1,4 @@
 import assert from "node:assert/strict"
-import { join } from "node:path"
 import { describe, test } from "node:test"
 import { Secret } from "../../src/core/secret.ts"
 import { type EnvoyMeshConfig, envoyMeshConfig } from "../support/envoy-config.ts"
@@ -7,7 +6,7 @@ import { FakeSource } from "../support/fake-source.ts"
 import { heldSvid, meshView, requestOverMtls } from "../support/mesh.ts"
 import { type Envoy, startEnvoy } from "../support/peers/envoy.ts"
 import { skipWithout } from "../support/peers/peer.ts"
-import { scratchFolder } from "../support/peers/scratch.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { listenSds } from "../support/sds-under-test.ts"
 import { makeKeyPair, makeTestCa } from "../support/test-ca.ts"
 import { until } from "../support/until.ts"
@@ -20,10 +19,10 @@ describe("a real Envoy fed by SDS", { skip: await skipWithout("envoy") }, () => 
   for (const api of ["GRPC", "DELTA_GRPC"] as const) {
     for (const plain of [false, true]) {
       test(`${api}, ${plain ? "plain" : "SPIFFE"} validator: takes certificate and trust, and their rotation, without a restart`, async () => {
-        await using folder = await scratchFolder("sds")
+        await using folder = await makeScratch("sds")
         const [ca, next] = [makeTestCa(), makeTestCa()]
         const source = new FakeSource({ kind: "ready", view: meshView(1, WEB, ca) })
-        const path = join(folder.path, "sds.sock")
+        const path = folder.path("sds.sock")
         await using sds = await listenSds({ path, source })
         await using envoy = await startWeb(path, { api, metadata: { disable_spiffe_cert_validation: plain } })
         const port = await envoy.listenerPort("in")
@@ -48,10 +47,10 @@ describe("a real Envoy fed by SDS", { skip: await skipWithout("envoy") }, () => 
     }
 
     test(`${api}: an SVID that is asked for by its ID is served once it exists`, async () => {
-      await using folder = await scratchFolder("sds")
+      await using folder = await makeScratch("sds")
       const ca = makeTestCa()
       const source = new FakeSource({ kind: "ready", view: meshView(1, OTHER, ca) })
-      const path = join(folder.path, "sds.sock")
+      const path = folder.path("sds.sock")
       await using sds = await listenSds({ path, source })
       await using envoy = await startWeb(path, { api, certificate: WEB, until: "admin" })
       await until("both subscriptions", () => sds.streams() === 2 && source.reports.get("web")?.epoch === 1)
@@ -63,10 +62,10 @@ describe("a real Envoy fed by SDS", { skip: await skipWithout("envoy") }, () => 
     })
 
     test(`${api}: a secret that Envoy refuses is logged once, not sent again, and does no harm`, async () => {
-      await using folder = await scratchFolder("sds")
+      await using folder = await makeScratch("sds")
       const ca = makeTestCa()
       const source = new FakeSource({ kind: "ready", view: meshView(1, WEB, ca) })
-      const path = join(folder.path, "sds.sock")
+      const path = folder.path("sds.sock")
       await using sds = await listenSds({ path, source })
       await using envoy = await startWeb(path, { api })
       const port = await envoy.listenerPort("in")
@@ -89,10 +88,10 @@ describe("a real Envoy fed by SDS", { skip: await skipWithout("envoy") }, () => 
   }
 
   test("keeps its secrets while the SDS server is away, and takes the newest when it is back", async () => {
-    await using folder = await scratchFolder("sds")
+    await using folder = await makeScratch("sds")
     const ca = makeTestCa()
     const source = new FakeSource({ kind: "ready", view: meshView(1, WEB, ca) })
-    const path = join(folder.path, "sds.sock")
+    const path = folder.path("sds.sock")
     const first = await listenSds({ path, source })
     await using envoy = await startWeb(path, {})
     const port = await envoy.listenerPort("in")

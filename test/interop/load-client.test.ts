@@ -1,7 +1,6 @@
 import assert from "node:assert/strict"
 import { createHash, createPublicKey, verify } from "node:crypto"
 import { writeFile } from "node:fs/promises"
-import { join } from "node:path"
 import { describe, test } from "node:test"
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js"
 import { encodePem } from "../../src/core/x509/pem.ts"
@@ -17,7 +16,7 @@ import { FakeSource } from "../support/fake-source.ts"
 import { meshView } from "../support/mesh.ts"
 import { runLoad, startSdsFleet } from "../support/peers/load.ts"
 import { skipWithout } from "../support/peers/peer.ts"
-import { scratchFolder } from "../support/peers/scratch.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { listenSds } from "../support/sds-under-test.ts"
 import { makeTestCa, type TestCa } from "../support/test-ca.ts"
 
@@ -53,10 +52,10 @@ describe("the compiled load client of the benchmark", { skip: await skipWithout(
 
   for (const delta of [false, true]) {
     test(`holds SDS streams and sees a push reach all of them, ${delta ? "delta" : "state of the world"}`, async () => {
-      await using folder = await scratchFolder("fleet")
+      await using folder = await makeScratch("fleet")
       const web = "spiffe://example.org/ns/demo/sa/web"
       const source = new FakeSource({ kind: "ready", view: meshView(1, web, ca) })
-      const path = join(folder.path, "sds.sock")
+      const path = folder.path("sds.sock")
       await using sds = await listenSds({ path, source })
       const flags = { target: `unix://${path}`, streams: 200, conns: 2, ...(delta ? { delta } : {}) } as const
       const { fleet, opened } = await startSdsFleet(flags, 30_000)
@@ -73,8 +72,8 @@ describe("the compiled load client of the benchmark", { skip: await skipWithout(
 /** Answers every call after it has checked the proof; in a batch, each `failEvery`-th item is a problem. */
 async function listenCounting(ca: TestCa, failEvery = Number.POSITIVE_INFINITY) {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await scratchFolder("load"))
-  const paths = { ca: join(folder.path, "ca.pem"), tokens: join(folder.path, "tokens") }
+  const folder = stack.use(await makeScratch("load"))
+  const paths = { ca: folder.path("ca.pem"), tokens: folder.path("tokens") }
   await writeFile(paths.ca, encodePem("CERTIFICATE", ca.root.certificate.der))
   await writeFile(paths.tokens, "token-a\ntoken-b\n")
   const seen = { keys: new Set<string>(), tokens: new Set<string>() }

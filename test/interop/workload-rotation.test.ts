@@ -1,6 +1,5 @@
 import assert from "node:assert/strict"
 import { writeFile } from "node:fs/promises"
-import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { type AssayAgent, type AssayServer, startAssayAgent, startAssayServer } from "../support/assay-process.ts"
 import { runGoSpiffe, startGoSpiffe } from "../support/peers/go-spiffe.ts"
@@ -8,8 +7,8 @@ import { textOf } from "../support/peers/json-lines.ts"
 import { type Kube, startKube } from "../support/peers/kube.ts"
 import { skipWithout } from "../support/peers/peer.ts"
 import { runPySpiffe, startPySpiffe } from "../support/peers/py-spiffe.ts"
-import { scratchFolder } from "../support/peers/scratch.ts"
 import { eventIds, eventSerials } from "../support/peers/workload-events.ts"
+import { makeScratch } from "../support/scratch.ts"
 
 const WEB = "spiffe://test.example/ns/demo/sa/web"
 const DB = "spiffe://test.example/ns/demo/sa/db"
@@ -24,13 +23,13 @@ describe("from a cluster's token to a rotating SVID", { skip: await skipWithout(
   let db: AssayAgent
 
   before(async () => {
-    const folder = stack.use(await scratchFolder("tokens"))
+    const folder = stack.use(await makeScratch("tokens"))
     kube = stack.use(await startKube())
     await kube.createNamespace("demo")
     await kube.createNode("node-1")
     server = stack.use(await startAssayServer({ clusters: [await clusterOf(kube)], x509: { ttl: "10s" } }))
     const startFor = async (serviceAccount: string) => {
-      const tokenFile = join(folder.path, serviceAccount)
+      const tokenFile = folder.path(serviceAccount)
       await writeFile(tokenFile, await podToken(kube, serviceAccount))
       return stack.use(await startAssayAgent(server, serviceAccount, tokenFile))
     }

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Child } from "./peers/child.ts"
-import { scratchFolder } from "./peers/scratch.ts"
+import { makeScratch } from "./scratch.ts"
 import { initTrustDomain, startServerProcess } from "./server-process.ts"
 import { makeServerSetup } from "./server-setup.ts"
 
@@ -22,8 +22,8 @@ export interface AssayServer extends AsyncDisposable {
 /** Make a trust domain and serve it. `config` is laid over one that has all but clusters; keys as in the file. `cli`: which program. */
 export async function startAssayServer(config: Readonly<Record<string, unknown>>, cli = CLI): Promise<AssayServer> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await scratchFolder("server"))
-  const setup = await makeServerSetup(folder.path, { trust_domain: "test.example", clusters: [], ...config })
+  const folder = stack.use(await makeScratch("server"))
+  const setup = await makeServerSetup(folder.directory, { trust_domain: "test.example", clusters: [], ...config })
   const trust = await initTrustDomain(setup, cli)
   const server = stack.use(await startServerProcess(setup, cli))
   const moved = stack.move()
@@ -55,9 +55,9 @@ export async function startAssayAgent(
   cli = CLI,
 ): Promise<AssayAgent> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await scratchFolder("agent"))
-  const socket = join(folder.path, "agent.sock")
-  const file = join(folder.path, "agent.yaml")
+  const folder = stack.use(await makeScratch("agent"))
+  const socket = folder.path("agent.sock")
+  const file = folder.path("agent.yaml")
   const config = {
     trust_domain: server.trustDomain,
     server: { address: server.address },
@@ -72,7 +72,7 @@ export async function startAssayAgent(
       name: `assay agent ${name}`,
       command: process.execPath,
       args: [cli, "agent", "--config", file],
-      log: join(folder.path, "agent.log"),
+      log: folder.path("agent.log"),
     }),
   )
   const listens = async () => child.logTail(LOG_CHARACTERS).includes('"agent listens"') || undefined

@@ -3,7 +3,7 @@ import { once } from "node:events"
 import { readdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { text } from "node:stream/consumers"
-import { scratchFolder } from "./peers/scratch.ts"
+import { makeScratch } from "./scratch.ts"
 
 /** The demo in a process of its own, as a user starts it, with a folder for temporary files to itself. */
 export interface DemoRun extends AsyncDisposable {
@@ -32,12 +32,12 @@ export async function startDemo(
   how: "itself" | "in a shell" = "itself",
 ): Promise<DemoRun> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await scratchFolder("run"))
+  const folder = stack.use(await makeScratch("run"))
   const command = [process.execPath, DEMO, ...flags]
   // What follows the demo keeps the shell from becoming it.
   const [program = "", ...args] = how === "itself" ? command : ["/bin/sh", "-c", '"$@"; exit $?', "sh", ...command]
   const child = spawn(program, args, {
-    env: { ...process.env, ...env, TMPDIR: folder.path },
+    env: { ...process.env, ...env, TMPDIR: folder.directory },
     stdio: ["ignore", "pipe", "pipe"],
   })
   stack.defer(() => stop(child))
@@ -47,7 +47,7 @@ export async function startDemo(
   })
   const written = Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")])
   const ended = written.then(async ([stdout, stderr]) => {
-    return { code: child.exitCode, stdout, stderr, leftBehind: await remains(folder.path) }
+    return { code: child.exitCode, stdout, stderr, leftBehind: await remains(folder.directory) }
   })
   const started = stack.move()
   return {

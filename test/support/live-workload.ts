@@ -1,4 +1,3 @@
-import { join } from "node:path"
 import { makeJwsVerifier } from "../../src/adapters/jose/verify-jws.ts"
 import { makeValidateJwtSvid } from "../../src/app/deliver/validate-jwt-svid.ts"
 import { parseSpiffeId } from "../../src/core/spiffe/id.ts"
@@ -8,8 +7,8 @@ import { makeWorkloadService } from "../../src/transports/workload/workload-serv
 import { FakeSource } from "./fake-source.ts"
 import type { JwtKey } from "./jwt-key.ts"
 import { meshView } from "./mesh.ts"
-import { scratchFolder } from "./peers/scratch.ts"
 import { quietLog } from "./quiet-log.ts"
+import { makeScratch } from "./scratch.ts"
 import type { TestCa } from "./test-ca.ts"
 
 /** A workload's identity served over the Workload API on a Unix socket, rotated when the test says so. */
@@ -24,8 +23,8 @@ export interface LiveWorkload extends AsyncDisposable {
 /** Serve `spiffeId` from `ca`; JWT-SVIDs are signed with `jwtKey`, whose public half is in the bundle. Wall clock. */
 export async function openLiveWorkload(spiffeId: string, ca: TestCa, jwtKey: JwtKey): Promise<LiveWorkload> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await scratchFolder("live"))
-  const socket = join(folder.path, "api.sock")
+  const folder = stack.use(await makeScratch("live"))
+  const socket = folder.path("api.sock")
   const source = new FakeSource()
   source.answerJwt = (audience) => [jwtSvid(spiffeId, jwtKey, audience)]
   const now = () => Math.floor(Date.now() / 1000)

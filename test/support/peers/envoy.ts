@@ -1,8 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { makeScratch } from "../scratch.ts"
 import { Child } from "./child.ts"
 import { peerFile } from "./peer.ts"
-import { scratchFolder } from "./scratch.ts"
 
 export interface EnvoyOptions {
   /** For messages and as a part of folder names, e.g. "client". */
@@ -24,9 +23,9 @@ export interface EnvoyOptions {
 /** A real Envoy: one worker, no hot restart, admin on loopback at a port of its own choice. */
 export async function startEnvoy(options: EnvoyOptions): Promise<Envoy> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await scratchFolder(`envoy-${options.name}`))
-  const bootstrap = join(folder.path, "bootstrap.yaml")
-  const addressFile = join(folder.path, "admin.address")
+  const folder = stack.use(await makeScratch(`envoy-${options.name}`))
+  const bootstrap = folder.path("bootstrap.yaml")
+  const addressFile = folder.path("admin.address")
   await writeFile(bootstrap, options.bootstrapYaml)
   const admin = { admin: { address: { socket_address: { address: "127.0.0.1", port_value: 0 } } } }
   const child = stack.use(
@@ -37,7 +36,7 @@ export async function startEnvoy(options: EnvoyOptions): Promise<Envoy> {
         ...["--config-path", bootstrap, "--config-yaml", JSON.stringify(admin), "--admin-address-path", addressFile],
         ...["--concurrency", "1", "--disable-hot-restart", "--log-level", "info", "--drain-time-s", "1"],
       ],
-      log: join(folder.path, "envoy.log"),
+      log: folder.path("envoy.log"),
     }),
   )
   const millis = options.readyMillis ?? READY_MILLIS

@@ -2,9 +2,9 @@ import { randomBytes } from "node:crypto"
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Child } from "./child.ts"
+import { freePort } from "./free-port.ts"
 import { KubeApi } from "./kube-api.ts"
 import { peerFile } from "./peer.ts"
-import { freePort } from "./scratch.ts"
 import type { TokenSigner } from "./token-signer.ts"
 
 export interface KubeProcesses {

@@ -1,8 +1,8 @@
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { makeScratch } from "../scratch.ts"
 import { KubeApi, type KubeObject, textAt } from "./kube-api.ts"
 import { type KubeProcesses, startKubeProcesses } from "./kube-process.ts"
-import { scratchFolder } from "./scratch.ts"
 import { TokenSigner } from "./token-signer.ts"
 
 export interface KubeOptions {
@@ -13,14 +13,14 @@ export interface KubeOptions {
 /** A real API server with etcd, without kubelet, scheduler and controllers. Several can run at once. */
 export async function startKube({ issuer = DEFAULT_ISSUER }: KubeOptions = {}): Promise<Kube> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await scratchFolder("kube"))
+  const folder = stack.use(await makeScratch("kube"))
   const signer = new TokenSigner()
-  const processes = await startKubeProcesses(folder.path, issuer, signer, stack)
+  const processes = await startKubeProcesses(folder.directory, issuer, signer, stack)
   const { url, ca, adminToken } = processes
-  await writeFile(join(folder.path, "ca.crt"), ca)
-  await writeFile(join(folder.path, "admin.token"), adminToken, { mode: 0o600 })
-  await writeFile(join(folder.path, "admin.kubeconfig"), kubeconfig(url, folder.path, adminToken), { mode: 0o600 })
-  return new Kube(folder.path, issuer, signer, processes, stack.move())
+  await writeFile(folder.path("ca.crt"), ca)
+  await writeFile(folder.path("admin.token"), adminToken, { mode: 0o600 })
+  await writeFile(folder.path("admin.kubeconfig"), kubeconfig(url, folder.directory, adminToken), { mode: 0o600 })
+  return new Kube(folder.directory, issuer, signer, processes, stack.move())
 }
 
 export class Kube implements AsyncDisposable {

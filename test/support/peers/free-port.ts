@@ -1,13 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises"
 import { createServer } from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-
-/** A private folder that is removed at the end. Its path is short, since Unix sockets may lie in it. */
-export async function scratchFolder(name: string): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await mkdtemp(join(tmpdir(), `assay-${name}-`))
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
-}
 
 /**
  * A loopback port that nothing listens at, for peers that cannot be told to take any. It lies below the range from which
