@@ -72,13 +72,16 @@ export interface IssueX509Request {
   spiffeId: string;
   key:
     | //
-    /** PKCS#10, DER, at most 8 KiB. Only the public key and the proof of possession are used. */
+    /** PKCS#10, DER, at most limits.csr_size of the server, 8 KiB by default. Only the public key and the proof of possession are used. */
     { $case: "csr"; value: Buffer }
     | //
     /** Cheaper for machines than a CSR. */
     { $case: "provenKey"; value: ProvenKey }
     | undefined;
-  /** Only in a batch: the platform token of this item, in place of the one of the call. At most 16 KiB. */
+  /**
+   * Only in a batch: the platform token of this item, in place of the one of the call. At most limits.token_size
+   * of the server, 8 KiB by default, and never more than 16 KiB.
+   */
   token: string;
   /** Wanted lifetime in seconds. 0: what the rule says. Never more than what the rule says. */
   ttlSeconds: number;
