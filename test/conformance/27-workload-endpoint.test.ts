@@ -4,6 +4,7 @@ import { credentials, Metadata, makeClientConstructor } from "@grpc/grpc-js"
 import { IdentityError } from "../../src/core/errors.ts"
 import { parseWorkloadEndpoint } from "../../src/core/spiffe/endpoint.ts"
 import { SpiffeWorkloadAPIService } from "../../src/gen/spiffe/workload.ts"
+import { allKeys, configJsonSchema } from "../../src/main/config/json-schema.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeSvid, fakeView } from "../support/fake-view.ts"
 import { openWorkloadPeer, PEER_STREAMS, StreamReader, secured, unary } from "../support/workload-peer.ts"
@@ -40,6 +41,14 @@ test("[WE-01][WE-05] it serves gRPC on a unix socket without TLS", async () => {
   assert.match(peer.address, /^unix:\/\/\//)
   using svids = new StreamReader(peer.client.fetchX509Svid({}, secured()))
   assert.equal((await svids.next()).svids.length, 1)
+})
+
+test("[WE-02] no setting makes the agent serve workloads over TCP", () => {
+  const keys = [...allKeys(configJsonSchema("agent"))].map(({ key }) => key)
+  assert.deepEqual(
+    keys.filter((key) => /address|listen|port|tcp|^socket\./.test(key)),
+    ["server.address", "socket.path", "socket.mode", "health.listen"],
+  )
 })
 
 test("[WE-07] a caller whose identity is not there yet, or no longer, gets Unavailable", async () => {
