@@ -4,6 +4,7 @@ import { makeJwsVerifier } from "../../src/adapters/jose/verify-jws.ts"
 import { makeServerMetrics } from "../../src/adapters/metrics/registry.ts"
 import { systemClock } from "../../src/adapters/system/clock.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
+import type { AttestTelemetry } from "../../src/app/attest/attest-telemetry.ts"
 import { loadServerConfig } from "../../src/main/config/server-config.ts"
 import { openClusters } from "../../src/main/server/clusters.ts"
 import { openPipeline } from "../../src/main/server/pipeline.ts"
@@ -31,12 +32,11 @@ const state = dangerous(await openServerState(config, await readSealingKey(confi
 const verifier = makeJwsVerifier()
 const live = { config, clusters: await openClusters(config.clusters, { verifier, clock: systemClock, log: quietLog }) }
 const events = makeServerEvents(quietLog, makeServerMetrics())
-const attested = events.attest.attested
 const attest = {
   ...events.attest,
-  attested: (...call: Parameters<typeof attested>) => {
+  attested: (...call: Parameters<AttestTelemetry["attested"]>) => {
     reach("after-attest")
-    attested(...call)
+    events.attest.attested(...call)
   },
 }
 const random = makeSystemRandom()

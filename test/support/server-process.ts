@@ -18,6 +18,8 @@ export interface ServerProcess extends AsyncDisposable {
   readonly pid: number
   /** False once it has ended. */
   readonly running: boolean
+  /** Of a process that ended by itself. */
+  readonly exitCode: number | null
   signal(name: NodeJS.Signals): void
   /** All that it logged. */
   log(): string
@@ -60,6 +62,9 @@ export async function startServerProcess(setup: ServerPlace, cli = CLI): Promise
     pid: child.pid,
     get running() {
       return child.running
+    },
+    get exitCode() {
+      return child.exitCode
     },
     signal: (signal) => child.signal(signal),
     log: () => child.logTail(LOG_CHARACTERS),

@@ -43,14 +43,16 @@ export interface PipelineOptions {
   readonly setup?: ServerSetup
   /** Make the trust domain first. Default true. */
   readonly init?: boolean
+  /** Values that a file could not have, such as lives that a test can wait for. */
+  readonly tune?: (config: ServerConfig) => ServerConfig
 }
 
 export async function openPipelineUnderTest(options: PipelineOptions = {}): Promise<PipelineUnderTest> {
   await using stack = new AsyncDisposableStack()
-  const { clock = systemClock, log = quietLog, wrap = (state) => state } = options
+  const { clock = systemClock, log = quietLog, wrap = (state) => state, tune = (parsed) => parsed } = options
   const overrides = options.config ?? {}
   const setup = options.setup ?? (await makeServerSetup(stack.use(await makeScratch()).directory, overrides))
-  const config = setup.parse(overrides)
+  const config = tune(setup.parse(overrides))
   const sealingKey = await readSealingKey(config, {})
   const random = makeSystemRandom()
   if (options.init !== false) await initServerState(config, sealingKey, clock, random)
@@ -75,7 +77,7 @@ export async function openPipelineUnderTest(options: PipelineOptions = {}): Prom
       .own.x509Authorities.map((der) => encodePem("CERTIFICATE", der))
       .join(""),
     reload: async (change) => {
-      live = await makeLive(setup.parse({ ...overrides, ...change }), clock)
+      live = await makeLive(tune(setup.parse({ ...overrides, ...change })), clock)
       pipeline.rulesChanged()
     },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),

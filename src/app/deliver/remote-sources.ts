@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto"
 import { IdentityError } from "../../core/errors.ts"
+import type { Instant } from "../../core/time.ts"
 import type { IdentityAuthority } from "../../ports/identity-authority.ts"
 import type { OpenIdentitySource } from "../agent/open-identity-source.ts"
 import type { AttestToken } from "../attest/attest-token.ts"
@@ -8,6 +9,8 @@ import type { IdentitySource } from "./identity-source.ts"
 /** A source that somebody uses; dispose it to let go. */
 export interface SourceLease extends AsyncDisposable {
   readonly source: IdentitySource
+  /** When the evidence of the caller expires: it must prove itself anew by then. */
+  readonly notAfter: Instant
 }
 
 export interface RemoteSourcesDeps {
@@ -29,7 +32,7 @@ export type OpenRemoteSource = (token: string, signal: AbortSignal) => Promise<S
 export function makeOpenRemoteSource(deps: RemoteSourcesDeps): OpenRemoteSource {
   const shared = new Map<string, { readonly source: OpenIdentitySource; users: number }>()
   return async (token, signal) => {
-    await deps.attest(token, signal)
+    const { claims } = await deps.attest(token, signal)
     const name = createHash("sha256").update(token).digest("base64")
     let entry = shared.get(name)
     if (entry === undefined) {
@@ -43,6 +46,7 @@ export function makeOpenRemoteSource(deps: RemoteSourcesDeps): OpenRemoteSource 
     mine.users++
     return {
       source: mine.source,
+      notAfter: claims.expiresAt,
       [Symbol.asyncDispose]: async () => {
         mine.users--
         if (mine.users > 0) return

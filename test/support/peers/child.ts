@@ -49,6 +49,11 @@ export class Child implements AsyncDisposable {
     return this.#failure === undefined && this.#process.exitCode === null && this.#process.signalCode === null
   }
 
+  /** Of a process that ended by itself. */
+  get exitCode(): number | null {
+    return this.#process.exitCode
+  }
+
   /** The end of the log, for messages. */
   logTail(characters = TAIL_CHARACTERS): string {
     return readFileSync(this.#log, "utf8").slice(-characters)
@@ -75,6 +80,12 @@ export class Child implements AsyncDisposable {
     }
     const how = this.running ? `not ${what} within ${millis} ms` : `ended before it was ${what}`
     throw new Error(`${this.name}: ${how}\n${this.logTail()}`, { cause: last ?? this.#failure })
+  }
+
+  /** Wait for its end. @returns exit code; `undefined` when a signal ended it */
+  async ended(millis: number): Promise<number | undefined> {
+    if (this.running) await once(this.#process, "exit", { signal: AbortSignal.timeout(millis) })
+    return this.#process.exitCode ?? undefined
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

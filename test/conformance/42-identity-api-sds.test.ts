@@ -1,0 +1,75 @@
+import assert from "node:assert/strict"
+import { X509Certificate } from "node:crypto"
+import { after, test } from "node:test"
+import { type ClientDuplexStream, credentials, type ServiceError } from "@grpc/grpc-js"
+import { Secret } from "../../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts"
+import { DiscoveryRequest, type DiscoveryResponse } from "../../src/gen/envoy/service/discovery/v3/discovery.ts"
+import { SecretDiscoveryServiceClient } from "../../src/gen/envoy/service/secret/v3/sds.ts"
+import { bearer } from "../support/identity-peer.ts"
+import { openServerUnderTest } from "../support/server-under-test.ts"
+import { until } from "../support/until.ts"
+
+const server = await openServerUnderTest()
+after(() => server[Symbol.asyncDispose]())
+const client = new SecretDiscoveryServiceClient(server.address, credentials.createSsl(Buffer.from(server.roots)), {
+  "grpc.ssl_target_name_override": "localhost",
+})
+after(() => client.close())
+
+interface Stream {
+  readonly call: ClientDuplexStream<DiscoveryRequest, DiscoveryResponse>
+  readonly secrets: Secret[]
+  code: number | undefined
+}
+
+function subscribe(token: string | undefined): Stream {
+  const call = client.streamSecrets(bearer(token))
+  const stream: Stream = { call, secrets: [], code: undefined }
+  call.on("data", ({ resources }: DiscoveryResponse) => {
+    stream.secrets.push(...resources.map(({ value }) => Secret.decode(value)))
+  })
+  call.on("error", () => undefined)
+  call.on("status", ({ code }: ServiceError) => {
+    stream.code = code
+  })
+  call.write(DiscoveryRequest.fromPartial({ resourceNames: ["default", "ROOTCA"], node: { id: "envoy" } }))
+  return stream
+}
+
+test("[IDA-40] a proxy that shows its token gets key, chain and bundle; the log has what it was given", async () => {
+  const stream = subscribe(server.setup.token())
+  await until("both secrets", () => stream.secrets.length === 2)
+  const found = stream.secrets.find(({ name }) => name === "default")
+  assert.ok(found?.type?.$case === "tlsCertificate")
+  const { certificateChain, privateKey } = found.type.value
+  const leaf = new X509Certificate(inline(certificateChain))
+  assert.equal(leaf.subjectAltName, "URI:spiffe://prod.example/ns/shop/sa/web")
+  assert.match(inline(privateKey).toString(), /BEGIN PRIVATE KEY/)
+  const [logged] = await server.state.store.issuanceLog.search({ serial: leaf.serialNumber.toLowerCase(), limit: 1 })
+  assert.equal(logged?.intent.requester.namespace, "shop")
+  stream.call.cancel()
+})
+
+test("[IDA-41] without a token, or with one that does not attest, there is nothing", async () => {
+  for (const token of [undefined, "nonsense"]) {
+    const stream = subscribe(token)
+    await until("the end", () => stream.code !== undefined)
+    assert.deepEqual([stream.code, stream.secrets.length], [16, 0])
+  }
+})
+
+test("[IDA-41] a stream whose token expires ends, and the proxy comes back with a fresh one", async () => {
+  const stream = subscribe(server.setup.token({ lifetime: 2 }))
+  await until("both secrets", () => stream.secrets.length === 2)
+  await until("the end", () => stream.code !== undefined)
+  const again = subscribe(server.setup.token())
+  await until("both secrets", () => again.secrets.length === 2)
+  again.call.cancel()
+})
+
+function inline(source: { specifier?: unknown } | undefined): Buffer {
+  const { specifier } = source ?? {}
+  assert.ok(typeof specifier === "object" && specifier !== null && "value" in specifier)
+  assert.ok(Buffer.isBuffer(specifier.value))
+  return specifier.value
+}
