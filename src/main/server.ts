@@ -40,6 +40,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const metrics = makeServerMetrics()
   await using stack = new AsyncDisposableStack()
   const state = await openServerState(config, options.sealingKey)
+  stack.use(state.crypto)
   stack.use(state.store)
   let live = await makeLive(config, log)
   const events = makeServerEvents(log, metrics)
@@ -51,7 +52,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     log,
   )
   const readiness = watchReadiness(
-    [() => state.store.failure === undefined, () => pipeline.guard.steady()],
+    [() => (state.store.failure ?? state.crypto.failure) === undefined, () => pipeline.guard.steady()],
     systemClock,
   )
   // Before anybody can ask: a snapshot without them would take trust away from those who hold them.

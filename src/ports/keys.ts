@@ -43,5 +43,5 @@ export interface SoftwareKeys {
   /** Make a long-lived key. PKCS#8, DER, not encrypted. */
   generate(algorithm: KeyAlgorithm): Promise<Secret>
   /** @throws IdentityError `malformed` when it is not a key of this algorithm */
-  load(pkcs8: Secret, algorithm: KeyAlgorithm): Signer
+  load(pkcs8: Secret, algorithm: KeyAlgorithm): Promise<Signer>
 }

@@ -16,6 +16,7 @@ import type { AttestedClaims } from "../../src/core/policy/attested.ts"
 import { decideIdentities } from "../../src/core/policy/decide.ts"
 import type { RuleTable } from "../../src/core/rules/rule-table.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import { verifyInPool } from "../../src/core/x509/signature.ts"
 import { attestedCaller } from "./attested-caller.ts"
 import { FakeClock } from "./fake-clock.ts"
 import { FakeKeyStore, type OnSign, watchedKeys } from "./fake-keys.ts"
@@ -140,6 +141,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     steps,
     signed,
     issueX509: makeIssueX509({
+      verify: verifyInPool,
       ...common,
       issuing,
       journal: store.authorityJournal,

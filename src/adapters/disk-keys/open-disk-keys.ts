@@ -40,14 +40,14 @@ class DiskKeys implements KeyStore {
       if (codeOf(cause) === "EEXIST") throw new IdentityError("already-exists", `key "${keyId}" exists`, { cause })
       throw notReady("key store cannot write", cause)
     }
-    return this.#options.software.load(pkcs8, algorithm)
+    return await this.#options.software.load(pkcs8, algorithm)
   }
 
   async open(keyId: string): Promise<Signer> {
     const file = await readSealed(this.#pathOf(keyId), keyId)
     const { algorithm, pkcs8 } = unsealKey(keyId, file, this.#options.sealingKey)
     using opened = pkcs8
-    return this.#options.software.load(opened, algorithm)
+    return await this.#options.software.load(opened, algorithm)
   }
 
   async list(): Promise<readonly string[]> {

@@ -7,6 +7,7 @@ import { parseCsr, verifyCsr, verifyProvenKey } from "../../core/x509/csr.ts"
 import { IssuancePermit } from "../../core/x509/permit.ts"
 import { refuseBlockedKey, type SubjectPublicKey } from "../../core/x509/public-key.ts"
 import { makeSerial } from "../../core/x509/serial.ts"
+import type { VerifySignature } from "../../core/x509/signature.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Intent, IssuanceLog } from "../../ports/issuance-log.ts"
@@ -26,6 +27,8 @@ export interface IssueX509Deps {
   readonly clock: Clock
   readonly random: Random
   readonly events: IssueEvents
+  /** Where proofs of possession are verified. */
+  readonly verify: VerifySignature
   readonly profile: X509Profile
 }
 
@@ -43,7 +46,7 @@ export function makeIssueX509(deps: IssueX509Deps): IssueX509 {
   const underWay = new Map<string, Promise<X509Svid>>()
   return async (request, signal) => {
     const { attested, grant } = await deps.authorize(request, "x509", signal)
-    const key = await proveKey(request.key, attested.claims.evidenceDigest, deps.profile.csrBytes())
+    const key = await proveKey(deps, request.key, attested.claims.evidenceDigest)
     const authority = deps.issuing.current()
     refuseBlockedKey(key, deps.issuing.authorityKeyIds())
     const identical = idempotencyKey([key.spki, attested.claims.evidenceDigest, grant.id, `${request.ttl}`])
@@ -119,9 +122,13 @@ function prepare(deps: IssueX509Deps, order: Order, now: number): IssuancePermit
   return IssuancePermit.prepare(authority.template, leaf)
 }
 
-function proveKey(evidence: KeyEvidence, evidenceDigest: Uint8Array, csrBytes: number): Promise<SubjectPublicKey> {
-  if (evidence.kind === "csr") return verifyCsr(parseCsr(evidence.der, { maxBytes: csrBytes }))
-  return verifyProvenKey({ publicKey: evidence.publicKey, proof: evidence.proof, evidenceDigest })
+function proveKey(
+  { verify, profile }: IssueX509Deps,
+  evidence: KeyEvidence,
+  evidenceDigest: Uint8Array,
+): Promise<SubjectPublicKey> {
+  if (evidence.kind === "csr") return verifyCsr(parseCsr(evidence.der, { maxBytes: profile.csrBytes() }), verify)
+  return verifyProvenKey({ publicKey: evidence.publicKey, proof: evidence.proof, evidenceDigest }, verify)
 }
 
 /** The certificate that an earlier try of the same request was given. */

@@ -4,10 +4,15 @@ import { walkDer } from "./der-walk.ts"
 import { readExtensions } from "./extension-reader.ts"
 import { checkName } from "./names.ts"
 import { OID } from "./oid.ts"
-import { parsePublicKey, type SubjectPublicKey } from "./public-key.ts"
+import { provePublicKey, type SubjectPublicKey } from "./public-key.ts"
 import { malformed } from "./refusal.ts"
-import { verifySignature } from "./signature.ts"
-import { fitsKey, readSignatureAlgorithm, type SignatureAlgorithm } from "./signature-algorithm.ts"
+import { type VerifySignature, verifyInPool } from "./signature.ts"
+import {
+  fitsKey,
+  readSignatureAlgorithm,
+  type SignatureAlgorithm,
+  signatureAlgorithmFor,
+} from "./signature-algorithm.ts"
 
 /**
  * A certification request, reduced to a key and its proof of possession. What else it asks for is not even kept: the
@@ -45,14 +50,13 @@ export function parseCsr(
  * Check the key against the policy, and the signature against the key. @throws IdentityError `malformed`; reason `signature`
  * when it does not verify, `signature-algorithm` when it cannot be by this key @see CSR-01..CSR-03
  */
-export async function verifyCsr(csr: Csr): Promise<SubjectPublicKey> {
-  const key = parsePublicKey(csr.spki)
-  if (!fitsKey(csr.signatureAlgorithm, key.algorithm)) {
-    throw malformed("signature-algorithm", "signature of the request is of another kind than its key")
-  }
-  const valid = await verifySignature(key, csr.info, csr.signature, csr.signatureAlgorithm)
-  if (!valid) throw malformed("signature", "signature of the request does not verify")
-  return key
+export function verifyCsr(csr: Csr, verify: VerifySignature = verifyInPool): Promise<SubjectPublicKey> {
+  return provePublicKey(csr.spki, async (spki, algorithm) => {
+    if (!fitsKey(csr.signatureAlgorithm, algorithm)) {
+      throw malformed("signature-algorithm", "signature of the request is of another kind than its key")
+    }
+    return await verify(spki, csr.info, csr.signature, csr.signatureAlgorithm)
+  })
 }
 
 /** A public key with a signature that shows possession of its private half. */
@@ -75,11 +79,13 @@ export function provenKeyMessage(evidenceDigest: Uint8Array, spki: Uint8Array): 
  * Check the key against the policy and its proof of possession. @throws IdentityError `malformed`; reason `signature` when the
  * proof does not verify @see KEY-09 INV-09
  */
-export async function verifyProvenKey({ publicKey, proof, evidenceDigest }: ProvenKey): Promise<SubjectPublicKey> {
-  const key = parsePublicKey(publicKey)
-  const valid = await verifySignature(key, provenKeyMessage(evidenceDigest, key.spki), proof)
-  if (!valid) throw malformed("signature", "proof of possession does not verify")
-  return key
+export function verifyProvenKey(
+  { publicKey, proof, evidenceDigest }: ProvenKey,
+  verify: VerifySignature = verifyInPool,
+): Promise<SubjectPublicKey> {
+  return provePublicKey(publicKey, (spki, algorithm) =>
+    verify(spki, provenKeyMessage(evidenceDigest, spki), proof, signatureAlgorithmFor(algorithm)),
+  )
 }
 
 /** Check the CertificationRequestInfo and return its public key. */

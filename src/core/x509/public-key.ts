@@ -11,26 +11,47 @@ export class SubjectPublicKey {
   /** SubjectPublicKeyInfo, DER; the only encoding of this key that the policy allows. */
   readonly spki: Uint8Array
   readonly algorithm: SubjectKeyAlgorithm
-  readonly keyObject: KeyObject
   /** Key identifier, 20 octets: the first 160 bits of SHA-256 over the key bits (RFC 7093, method 1). */
   readonly keyId: Uint8Array
   readonly #keyIdHex: string
+  #keyObject: KeyObject | undefined
 
   private constructor(spki: Uint8Array, algorithm: SubjectKeyAlgorithm, keyBits: Uint8Array) {
     this.spki = spki
     this.algorithm = algorithm
-    this.keyObject = importKey(spki)
     this.#keyIdHex = hash("sha256", keyBits, "hex").slice(0, 2 * KEY_ID_OCTETS)
     this.keyId = new Uint8Array(Buffer.from(this.#keyIdHex, "hex"))
   }
 
   /** For {@link parsePublicKey} alone. */
   static parse(bytes: Uint8Array): SubjectPublicKey {
+    const key = SubjectPublicKey.#shape(bytes)
+    key.#keyObject = importKey(key.spki)
+    return key
+  }
+
+  /** For {@link provePublicKey} alone. */
+  static async prove(bytes: Uint8Array, check: CheckPossession): Promise<SubjectPublicKey> {
+    const key = SubjectPublicKey.#shape(bytes)
+    const verdict = await check(key.spki, key.algorithm)
+    if (verdict === "wrong-key") throw malformed("key-point", "public key is not valid")
+    if (verdict === "wrong-signature") throw malformed("signature", "proof of possession does not verify")
+    return key
+  }
+
+  /** Everything of the policy but whether the point lies on its curve. */
+  static #shape(bytes: Uint8Array): SubjectPublicKey {
     if (bytes.length > MAX_SPKI) throw malformed("der-size", "public key is longer than 2048 bytes")
     const spki = new Uint8Array(bytes) // the caller's buffer may be re-used
     if (hasShape(spki, P256)) return new SubjectPublicKey(spki, "ec-p256", spki.subarray(P256.prefix.length - 1))
     if (hasShape(spki, P384)) return new SubjectPublicKey(spki, "ec-p384", spki.subarray(P384.prefix.length - 1))
     return new SubjectPublicKey(spki, "rsa", readRsaKey(spki))
+  }
+
+  /** For verification. */
+  get keyObject(): KeyObject {
+    this.#keyObject ??= importKey(this.spki)
+    return this.#keyObject
   }
 
   /** Key identifier in lowercase hex. */
@@ -46,6 +67,18 @@ export class SubjectPublicKey {
  */
 export function parsePublicKey(spki: Uint8Array): SubjectPublicKey {
   return SubjectPublicKey.parse(spki)
+}
+
+/** Verifies a signature by the key `spki`, which it imports: that is what shows that the point lies on the curve. */
+export type CheckPossession = (spki: Uint8Array, algorithm: SubjectKeyAlgorithm) => Promise<Verdict>
+export type Verdict = "valid" | "wrong-signature" | "wrong-key"
+
+/**
+ * {@link parsePublicKey} together with a proof of possession, for one import of the key in place of two.
+ * @throws IdentityError as {@link parsePublicKey}; reason `signature` when the proof does not verify
+ */
+export function provePublicKey(spki: Uint8Array, check: CheckPossession): Promise<SubjectPublicKey> {
+  return SubjectPublicKey.prove(spki, check)
 }
 
 /**

@@ -77,10 +77,14 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     random,
     events: events.authority,
   })
+  const ephemeral: EphemeralKeys = {
+    makeSigner: (algorithm) => state.crypto.makeSigner(algorithm),
+    makeWorkloadKey: (algorithm) => processKeys.makeWorkloadKey(algorithm),
+  }
   const issuing = await openIssuingAuthorities({
     trust,
     keys: state.keys,
-    ephemeral: processKeys,
+    ephemeral,
     journal: store.authorityJournal,
     audit: store.auditLog,
     clock,
@@ -121,7 +125,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     jwtKeys,
     serialPrefix,
     guard,
-    ephemeral: processKeys,
+    ephemeral,
     issueX509: timed(
       clock,
       events,
@@ -129,6 +133,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       makeIssueX509({
         ...common,
         issuing,
+        verify: state.crypto.verify,
         journal: store.authorityJournal,
         profile: {
           jitter: config.x509.ttlJitter,

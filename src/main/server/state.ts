@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises"
 import { openDiskKeys } from "../../adapters/disk-keys/open-disk-keys.ts"
 import { parseSealingKey } from "../../adapters/disk-keys/sealing-key.ts"
+import { CryptoThread } from "../../adapters/process-keys/crypto-thread.ts"
 import { makeSoftwareKeys } from "../../adapters/process-keys/software-keys.ts"
 import { openSqliteStore, type SqliteStore } from "../../adapters/sqlite/open-store.ts"
 import { chooseCryptoProvider } from "../../adapters/webcrypto/provider.ts"
@@ -16,6 +17,8 @@ import type { ServerConfig } from "../config/server-config.ts"
 export interface ServerState {
   readonly store: SqliteStore
   readonly keys: KeyStore
+  /** Where keys are used and proofs verified. It holds no process alive; dispose it after the store. */
+  readonly crypto: CryptoThread
 }
 
 /**
@@ -40,7 +43,8 @@ export async function readSealingKey(config: ServerConfig, environment: NodeJS.P
 /** Open what `assay init` made. @throws IdentityError `not-found` when it was not */
 export async function openServerState(config: ServerConfig, sealingKey: Secret): Promise<ServerState> {
   const store = await openSqliteStore({ path: config.storage.sqlite, mode: "open" })
-  return { store, keys: await openKeys(config, sealingKey) }
+  const crypto = new CryptoThread()
+  return { store, keys: await openKeys(config, sealingKey, crypto), crypto }
 }
 
 /** Make store, root key and trust domain. @throws IdentityError `already-exists` */
@@ -64,9 +68,10 @@ export async function initServerState(
   )
 }
 
-async function openKeys(config: ServerConfig, sealingKey: Secret): Promise<KeyStore> {
+async function openKeys(config: ServerConfig, sealingKey: Secret, thread?: CryptoThread): Promise<KeyStore> {
   const crypto = await chooseCryptoProvider(config.keys.cryptoProvider)
-  return openDiskKeys({ directory: config.keys.directory, sealingKey, software: makeSoftwareKeys({ crypto }) })
+  const software = makeSoftwareKeys(thread === undefined ? { crypto } : { crypto, thread })
+  return openDiskKeys({ directory: config.keys.directory, sealingKey, software })
 }
 
 /** A root starts well before anything it signs. */

@@ -24,12 +24,12 @@ test("each provider makes keys that load as their own algorithm and as no other"
   for (const name of ["native", "peculiar"] as const) {
     const software = makeSoftwareKeys({ crypto: await chooseCryptoProvider(name) })
     const pkcs8 = await software.generate("ec-p384")
-    assert.equal(software.load(pkcs8, "ec-p384").algorithm, "ec-p384")
-    assert.throws(() => software.load(pkcs8, "ec-p256"), refusal("malformed"))
+    assert.equal((await software.load(pkcs8, "ec-p384")).algorithm, "ec-p384")
+    await assert.rejects(software.load(pkcs8, "ec-p256"), refusal("malformed"))
   }
 })
 
-test("refuses bytes that are no key and does not quote them", () => {
+test("refuses bytes that are no key and does not quote them", async () => {
   const software = makeSoftwareKeys({ crypto: webcrypto })
-  assert.throws(() => software.load(new Secret(new Uint8Array(20)), "ec-p256"), refusal("malformed"))
+  await assert.rejects(software.load(new Secret(new Uint8Array(20)), "ec-p256"), refusal("malformed"))
 })

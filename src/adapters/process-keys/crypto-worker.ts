@@ -1,0 +1,59 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto"
+import { parentPort } from "node:worker_threads"
+import type { KeyAlgorithm } from "../../ports/keys.ts"
+import { type CryptoAnswer, type CryptoJob, signNow, verifyNow } from "./crypto-job.ts"
+
+/** Keys of authorities live in this thread and never leave it. */
+const keys: { readonly privateKey: KeyObject; readonly algorithm: KeyAlgorithm }[] = []
+
+parentPort?.on("message", (jobs: readonly CryptoJob[]) => {
+  parentPort?.postMessage(jobs.map(run))
+})
+
+function run(job: CryptoJob): CryptoAnswer {
+  try {
+    return answer(job)
+  } catch (thrown) {
+    // OpenSSL describes what it read, which may be a private key.
+    const message = job.kind === "load" ? "not a private key of this algorithm" : String(thrown)
+    return { kind: "failed", message }
+  }
+}
+
+function answer(job: CryptoJob): CryptoAnswer {
+  switch (job.kind) {
+    case "make":
+      return keep(generate(job.algorithm), job.algorithm)
+    case "load":
+      return keep(createPrivateKey({ key: Buffer.from(job.pkcs8), format: "der", type: "pkcs8" }), job.algorithm)
+    case "sign": {
+      const held = keys[job.key]
+      if (held === undefined) throw new RangeError("no such key in the crypto thread")
+      return { kind: "signature", signature: signNow(held.privateKey, held.algorithm, job.data, job.form) }
+    }
+    case "verify":
+      return { kind: "verdict", verdict: verifyNow(job.spki, job.digest, job.data, job.signature) }
+    default:
+      return job satisfies never
+  }
+}
+
+function keep(privateKey: KeyObject, algorithm: KeyAlgorithm): CryptoAnswer {
+  const publicKey = createPublicKey(privateKey).export({ type: "spki", format: "der" })
+  return { kind: "key", key: keys.push({ privateKey, algorithm }) - 1, publicKey }
+}
+
+function generate(algorithm: KeyAlgorithm): KeyObject {
+  switch (algorithm) {
+    case "ec-p256":
+      return generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey
+    case "ec-p384":
+      return generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey
+    case "rsa-2048":
+      return generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey
+    case "rsa-4096":
+      return generateKeyPairSync("rsa", { modulusLength: 4096 }).privateKey
+    default:
+      return algorithm satisfies never
+  }
+}
