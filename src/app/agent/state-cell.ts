@@ -1,10 +1,11 @@
+import { makeChangeSignal } from "../../core/change-signal.ts"
 import type { IdentityState, IdentityView } from "../deliver/identity-source.ts"
 import { sameView } from "./same-view.ts"
 
 /** The state that readers see. It changes only when its content does. */
 export class StateCell {
   #state: IdentityState
-  readonly #waiters = new Set<() => void>()
+  readonly #changes = makeChangeSignal()
 
   constructor(initial: IdentityState) {
     this.#state = initial
@@ -16,26 +17,14 @@ export class StateCell {
 
   /** Resolves at the next change, or when `signal` aborts. Never rejects. */
   changed(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    if (signal.aborted) {
-      resolve()
-      return promise
-    }
-    const done = (): void => {
-      this.#waiters.delete(done)
-      signal.removeEventListener("abort", done)
-      resolve()
-    }
-    this.#waiters.add(done)
-    signal.addEventListener("abort", done)
-    return promise
+    return this.#changes.changed(signal)
   }
 
   /** @returns whether this was a change @see AGT-03 */
   set(next: IdentityState): boolean {
     if (sameState(this.#state, next)) return false
     this.#state = next
-    for (const wake of [...this.#waiters]) wake()
+    this.#changes.fire()
     return true
   }
 }
