@@ -49,6 +49,8 @@ export interface IssueFixture {
 export interface IssueFixtureOptions {
   readonly jitter?: number
   readonly issuingTtl?: number
+  /** Default: fails the test. */
+  readonly stepFailed?: (what: string, thrown: unknown) => void
 }
 
 export const FIXTURE_START = 1_800_000_000
@@ -81,7 +83,11 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     clock,
     guard,
     random,
-    events: { issuingAdopted: () => undefined, jwtKeyChanged: () => undefined, stepFailed: raise },
+    events: {
+      issuingAdopted: () => undefined,
+      jwtKeyChanged: () => undefined,
+      stepFailed: options.stepFailed ?? raise,
+    },
   }
   const subject = { commonName: "Test", organization: undefined }
   const plan = { algorithm: "ec-p256", backdate: 3600, subject } as const

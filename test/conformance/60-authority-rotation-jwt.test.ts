@@ -1,0 +1,112 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { thumbprint } from "../../src/core/jose/jwk.ts"
+import { jwtRequest, NEVER, openIssueFixture, SCHEDULE } from "../support/issue-fixture.ts"
+
+type Fixture = Awaited<ReturnType<typeof openIssueFixture>>
+
+/** `state` of each key, oldest first. */
+const states = ({ trust }: Fixture) => trust.record().jwtKeys.map(({ state }) => state)
+const published = ({ trust }: Fixture) => trust.snapshot().own.jwtAuthorities.map(({ kid }) => kid)
+
+async function moveOn(fixture: Fixture, seconds: number): Promise<void> {
+  await fixture.clock.advance(seconds)
+  await fixture.jwtKeys.advance()
+}
+
+test("[JWKS-03][AUT-20] a key is announced, then signs, then stays for its last tokens, then is gone with its private half", async () => {
+  const fixture = await openIssueFixture()
+  const { keyTtl, publishAhead, retiredGrace } = SCHEDULE
+  const first = fixture.jwtKeys.active().kid
+  const { epoch } = fixture.trust.snapshot()
+  assert.deepEqual(states(fixture), ["active"])
+  await moveOn(fixture, keyTtl - publishAhead - 1)
+  assert.deepEqual(states(fixture), ["active"])
+  await moveOn(fixture, 1)
+  assert.deepEqual(states(fixture), ["active", "next"])
+  assert.equal(fixture.jwtKeys.active().kid, first)
+  assert.equal(published(fixture).length, 2)
+  await moveOn(fixture, publishAhead)
+  assert.deepEqual(states(fixture), ["retired", "active"])
+  const second = fixture.jwtKeys.active().kid
+  assert.deepEqual(published(fixture), [first, second])
+  await moveOn(fixture, retiredGrace)
+  assert.deepEqual(published(fixture), [second])
+  assert.equal(fixture.trust.snapshot().epoch, epoch + 3)
+  assert.equal((await fixture.keys.list()).filter((id) => id.startsWith("jwt")).length, 1)
+})
+
+test("[AUT-20] a key that was announced late still waits until it was published long enough", async () => {
+  const fixture = await openIssueFixture()
+  const first = fixture.jwtKeys.active().kid
+  await moveOn(fixture, SCHEDULE.keyTtl + 1000)
+  assert.deepEqual(states(fixture), ["active", "next"])
+  await moveOn(fixture, SCHEDULE.publishAhead - 1)
+  assert.equal(fixture.jwtKeys.active().kid, first)
+  await moveOn(fixture, 1)
+  assert.notEqual(fixture.jwtKeys.active().kid, first)
+})
+
+test("[JWKS-05] at every moment each token that has not expired can be verified by the published keys", async () => {
+  const fixture = await openIssueFixture()
+  const alive: { readonly kid: string; readonly exp: number }[] = []
+  const skew = SCHEDULE.retiredGrace - 300
+  for (let moment = 0; moment < 400; moment++) {
+    await moveOn(fixture, moment % 50 === 0 ? 7000 : 97)
+    const { token, expiresAt } = await fixture.issueJwt(jwtRequest(), NEVER)
+    const { kid } = JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString())
+    alive.push({ kid, exp: expiresAt })
+    const kids = new Set(published(fixture))
+    const now = fixture.clock.now()
+    assert.deepEqual(
+      alive.filter((one) => one.exp + skew > now && !kids.has(one.kid)),
+      [],
+    )
+    assert.equal(states(fixture).filter((state) => state === "active").length, 1)
+  }
+  assert.ok(new Set(alive.map(({ kid }) => kid)).size >= 2, "keys were rotated")
+})
+
+test("[JWKS-07] kid is the thumbprint of the key, in bundle and tokens", async () => {
+  const fixture = await openIssueFixture()
+  const [authority] = fixture.trust.snapshot().own.jwtAuthorities
+  assert.ok(authority !== undefined)
+  assert.equal(authority.kid, thumbprint(authority.jwk))
+  const { token } = await fixture.issueJwt(jwtRequest(), NEVER)
+  const header = JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString())
+  assert.deepEqual(header, { alg: "ES256", kid: authority.kid, typ: "JWT" })
+})
+
+for (const fault of ["lost", "kept"] as const) {
+  test(`[AUT-21] a step whose write was ${fault} is taken by the next try, and one key is active throughout`, async () => {
+    const fixture = await openIssueFixture()
+    let writes = 0
+    for (let moment = 0; moment < 60; moment++) {
+      fixture.store.onWrite = (kind) => (kind === "authority" && writes++ % 3 < 2 ? fault : "none")
+      await moveOn(fixture, 3600).catch(() => undefined)
+      fixture.store.onWrite = () => "none"
+      assert.equal(states(fixture).filter((state) => state === "active").length, 1)
+      assert.deepEqual((await fixture.store.authorityJournal.read())?.jwtKeys, fixture.trust.record().jwtKeys)
+      await fixture.issueJwt(jwtRequest(), NEVER)
+    }
+    assert.ok(writes >= 6)
+  })
+}
+
+test("[AUT-21][INV-21] a clock that jumped moves no key", async () => {
+  const fixture = await openIssueFixture()
+  const before = fixture.trust.record().jwtKeys
+  const stop = new AbortController()
+  const running = fixture.jwtKeys.run(stop.signal)
+  await fixture.clock.untilSleeping(1)
+  fixture.clock.jumpWall(10 * 86_400)
+  await fixture.clock.advance(60)
+  await fixture.clock.untilSleeping(1)
+  assert.deepEqual(fixture.trust.record().jwtKeys, before)
+  fixture.clock.jumpWall(-10 * 86_400)
+  await fixture.clock.advance(60)
+  await fixture.clock.untilSleeping(1)
+  assert.deepEqual(fixture.trust.record().jwtKeys, before)
+  stop.abort()
+  await running
+})
