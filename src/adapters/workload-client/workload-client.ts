@@ -4,7 +4,7 @@ import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { Secret } from "../../core/secret.ts"
 import type { WorkloadEndpoint } from "../../core/spiffe/endpoint.ts"
 import { parseSpiffeId, trustDomainId, trustDomainOf } from "../../core/spiffe/id.ts"
-import { splitConcatenatedDer } from "../../core/x509/concatenated.ts"
+import { splitCertificates } from "../../core/x509/certificate.ts"
 import {
   type JWTBundlesResponse,
   type JWTSVIDResponse,
@@ -91,12 +91,12 @@ function parseX509(message: X509SVIDResponse): X509Material {
     svids: message.svids.map((svid) => ({
       spiffeId: parseSpiffeId(svid.spiffeId),
       hint: svid.hint,
-      chain: splitConcatenatedDer(svid.x509Svid),
+      chain: splitCertificates(svid.x509Svid),
       key: new Secret(svid.x509SvidKey),
-      bundle: splitConcatenatedDer(svid.bundle),
+      bundle: splitCertificates(svid.bundle),
     })),
     federated: new Map(
-      Object.entries(message.federatedBundles).map(([id, der]) => [canonical(id), splitConcatenatedDer(der)]),
+      Object.entries(message.federatedBundles).map(([id, der]) => [canonical(id), splitCertificates(der)]),
     ),
   }
 }

@@ -28,16 +28,16 @@ export function parseCertificate(der: Uint8Array): CertificateView {
   return { ...view, der, tbs, signature }
 }
 
-/** Split certificates that stand one after another, as the Workload API writes chains. At most 16. @throws IdentityError `malformed` */
+/** Split certificates that stand one after another, as the Workload API writes them. At most 256. @throws IdentityError `malformed` */
 export function splitCertificates(bytes: Uint8Array): readonly Uint8Array[] {
   const reader = new DerReader(bytes)
   const certificates: Uint8Array[] = []
   while (!reader.done) {
-    if (certificates.length === MAX_CHAIN) throw malformed("der-size", "more than 16 certificates")
+    if (certificates.length === MAX_CERTIFICATES) throw malformed("der-size", "more than 256 certificates")
     certificates.push(reader.element(TAG.sequence))
   }
   return certificates
 }
 
 const MAX_CERTIFICATE = 65536
-const MAX_CHAIN = 16
+const MAX_CERTIFICATES = 256
