@@ -228,3 +228,15 @@ test("[AGT-23] a token that is on its way when its key leaves the bundle is not 
   await fetch(agent, "db")
   assert.equal(agent.authority.jwtCalls.length, 2)
 })
+
+test("[AGT-24] with 1024 tokens on their way, whoever asks for one more is told to come back", async () => {
+  await using agent = new AgentUnderTest()
+  await ready(agent, CART)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  agent.authority.gate = promise
+  const waiting = Array.from({ length: 1024 }, (_, i) => fetch(agent, `aud-${i}`))
+  await assert.rejects(fetch(agent, "one more"), { code: "rate-limited", retryAfter: 1 })
+  resolve()
+  await Promise.all(waiting)
+  await fetch(agent, "one more")
+})

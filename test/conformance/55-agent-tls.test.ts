@@ -107,7 +107,7 @@ for (const [form, encode] of [
   ["a SPIFFE bundle document", (ca: TestCa) => encodeBundle(ca.bundle)],
   ["PEM", (ca: TestCa) => encodePem("CERTIFICATE", ca.root.certificate.der)],
 ] as const) {
-  test(`[AGT-36] bootstraps from an https URL that gives ${form}, and from a file with it`, async () => {
+  test(`[AGT-39] bootstraps from an https URL that gives ${form}, and from a file with it`, async () => {
     const ca = makeTestCa()
     await using setup = await setUpClient(makeTestCa())
     await using web = await listenHttps((_, response) => response.end(encode(ca)))
@@ -122,7 +122,7 @@ for (const [form, encode] of [
   })
 }
 
-test("[AGT-38] gives no roots, and says why, when the URL's server is not trusted or answers otherwise", async () => {
+test("[AGT-38][AGT-39] gives no roots, and says why, when the URL's server is not trusted or answers otherwise", async () => {
   const ca = makeTestCa()
   await using setup = await setUpClient(ca)
   await using server = await startIdentityServer(ca, SERVER)
@@ -147,7 +147,7 @@ test("[AGT-38] gives no roots, and says why, when the URL's server is not truste
   assert.deepEqual(server.calls, [])
 })
 
-test("[AGT-38] gives up on a URL that is slow, and at once when it is stopped", async () => {
+test("[AGT-39] gives up on a URL that is slow, and at once when it is stopped", async () => {
   await using web = await listenHttps((_, response) => response.write("{"))
   const roots = await readFile(web.caFile, "utf8")
   await assert.rejects(fetchDocument(web.url, roots, 200, never), { code: "not-ready" })

@@ -17,7 +17,7 @@ export type Bootstrap =
   /** The server shows a certificate from files: the PEM roots of that. */
   | { readonly kind: "ca-file"; readonly file: string }
 
-/** Load roots, DER, at least one. @throws IdentityError `not-ready` @see AGT-36 AGT-38 */
+/** Load roots, DER, at least one. @throws IdentityError `not-ready` @see AGT-38 AGT-39 */
 export async function loadRoots(
   bootstrap: Bootstrap,
   endpoint: ServerEndpoint,

@@ -28,7 +28,7 @@ interface Row {
 
 /**
  * JWT-SVIDs per identity and set of audiences. One call at a time for each, whoever asks; the least recently used row goes
- * first. @see AGT-20 AGT-21 AGT-22 AGT-23
+ * first. @see AGT-20..AGT-24
  */
 export class JwtCache {
   readonly #deps: JwtCacheDeps

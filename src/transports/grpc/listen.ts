@@ -42,7 +42,8 @@ export async function listenGrpc(
   const server = new Server(options(limits))
   for (const { definition, implementation } of services) server.addService(definition, implementation)
   const port = await bind(server, address, credentials ?? ServerCredentials.createInsecure())
-  return { port, [Symbol.asyncDispose]: () => shutDown(server, drain) }
+  const bound = address.replace(/:0$/, `:${port}`)
+  return { port, [Symbol.asyncDispose]: () => shutDown(server, bound, drain) }
 }
 
 function bind(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
@@ -54,14 +55,10 @@ function bind(server: Server, address: string, credentials: ServerCredentials): 
   })
 }
 
-function shutDown(server: Server, drain: Millis): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => server.forceShutdown(), drain)
-    server.tryShutdown(() => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
+function shutDown(server: Server, address: string, drain: Millis): Promise<void> {
+  // Not forceShutdown: without channelz, grpc-js 1.14 leaves its sessions alone.
+  server.drain(address, drain)
+  return new Promise((resolve) => server.tryShutdown(() => resolve()))
 }
 
 function options(limits: GrpcLimits): ServerOptions {
