@@ -24,7 +24,6 @@ describe("npm run demo", { concurrency: 2 }, () => {
       STEPS,
     )
     for (const step of steps) assert.equal(step.ok, true, JSON.stringify(step))
-    assert.ok(steps.reduce((sum, { ms }) => sum + ms, 0) < 30_000)
     const details = new Map(steps.map(({ name, detail }) => [name, detail]))
     assert.match(
       details.get("x509-svid") ?? "",
@@ -86,7 +85,7 @@ describe("npm run demo", { concurrency: 2 }, () => {
 
   test("a signal in the middle ends it with exit code 1 and leaves nothing behind", async () => {
     await using demo = await startDemo(["--once"], NO_ENVOY)
-    await until("the first step", () => demo.stdout().includes("x509-svid"), 30_000)
+    await until("the first step", () => demo.stdout().includes("x509-svid"), 60_000)
     demo.signal("SIGTERM")
     const { code, stdout, leftBehind } = await demo.ended
     assert.equal(code, 1)
@@ -96,7 +95,7 @@ describe("npm run demo", { concurrency: 2 }, () => {
 
   test("ends by itself when the process that started it is killed", async () => {
     await using demo = await startDemo([], NO_ENVOY, "in a shell")
-    await until("the first step", () => demo.stdout().includes("x509-svid"), 30_000)
+    await until("the first step", () => demo.stdout().includes("x509-svid"), 60_000)
     demo.signal("SIGKILL")
     const { stdout, leftBehind } = await demo.ended
     assert.match(stdout, /stopped, as the process that started it has ended/)

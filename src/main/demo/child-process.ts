@@ -103,7 +103,7 @@ function fieldsOf(line: string): Readonly<Record<string, unknown>> {
   return { ...parsed }
 }
 
-const READY_MILLIS: Millis = 15_000
+const READY_MILLIS: Millis = 30_000
 const POLL_MILLIS: Millis = 10
 const STOP_MILLIS: Millis = 5_000
 const TAIL_LINES = 5

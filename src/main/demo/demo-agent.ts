@@ -65,4 +65,4 @@ export async function startAgent(order: AgentOrder, signal: AbortSignal): Promis
 }
 
 const CLI = join(import.meta.dirname, "../cli.ts")
-const FIRST_SVID_WITHIN: Millis = 10_000
+const FIRST_SVID_WITHIN: Millis = 20_000
