@@ -113,7 +113,13 @@ const CONSUMER = { name: "x", kind: ConsumerKind.CONSUMER_KIND_FILE, epoch: 0, n
 const DISORDER: readonly (readonly [name: string, send: (subscriber: Subscriber) => void])[] = [
   ["an ACK before hello", (subscriber) => subscriber.acknowledge(1)],
   ["an empty message", (subscriber) => subscriber.send(undefined)],
-  ["a second hello", (subscriber) => [1, 2].forEach(() => subscriber.hello())],
+  [
+    "a second hello",
+    (subscriber) => {
+      subscriber.hello()
+      subscriber.hello()
+    },
+  ],
   [
     "more than 256 consumers",
     (subscriber) => {
