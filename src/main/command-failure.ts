@@ -11,7 +11,7 @@ export interface FailureForm {
   readonly verbose: boolean
 }
 
-/** What a command that failed prints, and its exit code. @see CFG-12 CFG-13 */
+/** What a command that failed prints, and its exit code. @see CFG-12 CFG-13 CLI-07 */
 export function describeFailure(
   thrown: unknown,
   form: FailureForm,

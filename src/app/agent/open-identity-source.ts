@@ -28,7 +28,7 @@ export interface OpenIdentitySource extends IdentitySource, AsyncDisposable {
 
 /**
  * Keep the identities of this agent current, from now until disposed. Starts in state `waiting`, reaches `ready` by itself.
- * @see AGT-01..AGT-23
+ * @see AGT-01..AGT-24
  */
 export function openIdentitySource(deps: IdentitySourceDeps): OpenIdentitySource {
   return new AgentIdentities(deps)

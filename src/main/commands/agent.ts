@@ -12,7 +12,7 @@ export function registerAgent(program: Command): void {
     .action(agent)
 }
 
-/** Ends once it was asked to stop and has. @throws IdentityError; Node's own error when the file cannot be read @see AGT-42 */
+/** Ends once it was asked to stop and has. @throws IdentityError; Node's own error when the file cannot be read @see AGT-42 CLI-07 */
 async function agent({ config: file }: { readonly config: string }): Promise<void> {
   const config = await loadAgentConfig(file)
   const log = openLog(config.log.level, process.stderr)
@@ -21,6 +21,10 @@ async function agent({ config: file }: { readonly config: string }): Promise<voi
   process.once("SIGINT", stop).once("SIGTERM", stop)
   try {
     await runAgent(config, log, controller.signal)
+  } catch (thrown) {
+    // The last line on stderr is for people; where a bug comes from is only here.
+    log.error({ err: thrown }, "agent failed")
+    throw thrown
   } finally {
     process.off("SIGINT", stop).off("SIGTERM", stop)
   }

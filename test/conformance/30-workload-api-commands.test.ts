@@ -1,0 +1,96 @@
+import assert from "node:assert/strict"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { writeFile } from "node:fs/promises"
+import { createServer } from "node:net"
+import { text } from "node:stream/consumers"
+import { test } from "node:test"
+import { IdentityError } from "../../src/core/errors.ts"
+import { describeFailure, UsageError } from "../../src/main/command-failure.ts"
+import { FakeSource } from "../support/fake-source.ts"
+import { fakeBundle, fakeSvid, fakeView } from "../support/fake-view.ts"
+import { PROJECT } from "../support/project-files.ts"
+import { makeScratch } from "../support/scratch.ts"
+import { openWorkloadPeer } from "../support/workload-peer.ts"
+
+const FORM = { json: false, verbose: false }
+
+async function assay(args: readonly string[]) {
+  const { SPIFFE_ENDPOINT_SOCKET: _, ...env } = process.env
+  const child = spawn(process.execPath, ["src/main/cli.ts", ...args], { cwd: PROJECT, env })
+  const [err] = await Promise.all([text(child.stderr), once(child, "close")])
+  return { err, code: child.exitCode }
+}
+
+for (const [script, code] of [
+  ["test -r $ASSAY_SVID_FILE && test -r $ASSAY_SVID_KEY_FILE && test -r $ASSAY_BUNDLE_FILE && exit 7", 7],
+  ["kill -TERM $$", 143],
+] as const) {
+  test(`[CLI-06] exec gives the files and ends with ${code} as its command does`, async () => {
+    await using peer = await openWorkloadPeer(source())
+    const { code: got } = await assay(["exec", "--socket", peer.address, "--", "sh", "-c", script])
+    assert.equal(got, code)
+  })
+}
+
+test("[CLI-06] exec ends with 127 when the command cannot be started", async () => {
+  await using peer = await openWorkloadPeer(source())
+  const { err, code } = await assay(["exec", "--socket", peer.address, "--", "/nonexistent/command"])
+  assert.equal(code, 127)
+  assert.match(err, /did not start/)
+})
+
+test("[CLI-07] a failure is 1, a command line that cannot be meant 64, a bug 70, whatever the command", () => {
+  const codeOf = (thrown: unknown) => describeFailure(thrown, FORM).exitCode
+  assert.equal(codeOf(new IdentityError("no-identity", "no rule matches")), 1)
+  assert.equal(codeOf(new IdentityError("not-ready", "later", { retryAfter: 5 })), 1)
+  assert.equal(codeOf(new DOMException("late", "TimeoutError")), 1)
+  assert.equal(codeOf(new UsageError("what?")), 64)
+  assert.equal(codeOf(new TypeError("undefined is not a function")), 70)
+})
+
+test("[CLI-07] agent exits 64 without a file, 1 for a bad one, and 1 when its socket is taken", async () => {
+  await using folder = await makeScratch("agent")
+  const { err, code } = await assay(["agent"])
+  assert.equal(code, 64, err)
+  const file = folder.path("agent.yaml")
+  await writeFile(file, "trust_domain: prod.example\nbootstap: {}\n")
+  const bad = await assay(["agent", "-c", file])
+  assert.equal(bad.code, 1)
+  assert.match(bad.err, /^assay: invalid-configuration: .*agent\.yaml:2:1.*bootstap/s)
+  const path = folder.path("a.sock")
+  const owner = createServer().listen(path)
+  await once(owner, "listening")
+  const config = {
+    trust_domain: "prod.example",
+    server: { address: "127.0.0.1:1" },
+    bootstrap: { insecure: true },
+    socket: { path },
+  }
+  await writeFile(file, JSON.stringify(config))
+  const taken = await assay(["agent", "-c", file])
+  owner.close()
+  assert.equal(taken.code, 1)
+  assert.match(taken.err, /^assay: already-exists: another process listens/m)
+})
+
+test("[CLI-07] commands that ask the Workload API exit 64 without an address", async () => {
+  for (const args of [
+    ["api", "fetch", "x509"],
+    ["write", "-d", "/nonexistent"],
+    ["exec", "--", "true"],
+  ]) {
+    const { err, code } = await assay(args)
+    assert.equal(code, 64)
+    assert.match(err, /SPIFFE_ENDPOINT_SOCKET/)
+  }
+})
+
+function source(): FakeSource {
+  const der = Buffer.from([0x30, 1, 7])
+  const own = fakeBundle("prod.example", { x509Authorities: [der] })
+  return new FakeSource({
+    kind: "ready",
+    view: fakeView({ svids: [fakeSvid("spiffe://prod.example/a", { chain: [der] })], own }),
+  })
+}
