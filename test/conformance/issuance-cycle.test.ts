@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import crypto, { createHash } from "node:crypto"
 import { syncBuiltinESMExports } from "node:module"
 import { test } from "node:test"
+import { signNow } from "../../src/adapters/process-keys/crypto-job.ts"
 import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
 import { parseSpiffeId } from "../../src/core/spiffe/id.ts"
 import { parseCertificate } from "../../src/core/x509/certificate.ts"
@@ -176,6 +177,7 @@ test("[ISS-06] an issuing authority that is out of date signs nothing", async ()
 
 test("[ISS-07] an RSA signature that does not verify is seen by nobody", async (t) => {
   const signer = await processKeys.makeSigner("rsa-2048")
+  const { privateKey } = crypto.generateKeyPairSync("rsa", { modulusLength: 2048 })
   const { sign } = crypto
   t.after(() => {
     crypto.sign = sign
@@ -183,11 +185,14 @@ test("[ISS-07] an RSA signature that does not verify is seen by nobody", async (
   })
   // The native signer cannot be made to fail, so its answer is changed on the way.
   Object.assign(crypto, {
-    sign: (...[hash, data, key, done]: [string, Uint8Array, crypto.SignKeyObjectInput, SignDone]) =>
-      sign(hash, data, key, (error, signature) => done(error, signature === undefined ? signature : flip(signature))),
+    sign: (hash: string, data: Uint8Array, key: crypto.SignKeyObjectInput, done?: SignDone) => {
+      if (done === undefined) return flip(sign(hash, data, key))
+      sign(hash, data, key, (error, signature) => done(error, signature === undefined ? signature : flip(signature)))
+    },
   })
   syncBuiltinESMExports()
   await assert.rejects(signer.sign(new Uint8Array(10), "der"), /does not verify/)
+  assert.throws(() => signNow(privateKey, "rsa-2048", new Uint8Array(10), "der"), /does not verify/)
 })
 
 type SignDone = (error: Error | null, signature: Buffer) => void

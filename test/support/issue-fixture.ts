@@ -37,6 +37,8 @@ export interface IssueFixture {
   readonly steps: string[]
   /** What every token attests to; a test may change it. Token `expired` does not attest. */
   caller: Partial<AttestedClaims>
+  /** What attestation fails with. */
+  failAttest: IdentityError | undefined
   rules: RuleTable
   limits: RateLimits
   /** What leaves and tokens were signed for. */
@@ -61,6 +63,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
   const random = makeSystemRandom()
   const knobs: Knobs = {
     caller: {},
+    failAttest: undefined,
     rules: table([rule({ name: "default", spiffeId: "/ns/{{namespace}}/sa/{{service_account}}" })]),
     limits: { perIdentity: { perSecond: 1000, burst: 1000 }, global: { perSecond: 1000, burst: 1000 } },
     onSign: () => undefined,
@@ -108,6 +111,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
   const authorize = makeAuthorize({
     attest: async (token) => {
       steps.push("attest")
+      if (knobs.failAttest !== undefined) throw knobs.failAttest
       if (token === "expired") throw new IdentityError("unauthenticated", "expired", { reason: "token-expired" })
       return attestedCaller({ evidenceDigest: createHash("sha256").update(token).digest(), ...knobs.caller })
     },
@@ -162,7 +166,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
   })
 }
 
-type Knobs = Pick<IssueFixture, "caller" | "rules" | "limits" | "onSign" | "random">
+type Knobs = Pick<IssueFixture, "caller" | "failAttest" | "rules" | "limits" | "onSign" | "random">
 
 /** A request with a fresh key. */
 export function x509Request(change: Partial<X509Request> = {}): X509Request {

@@ -57,6 +57,7 @@ export async function openPipelineUnderTest(options: PipelineOptions = {}): Prom
   const random = makeSystemRandom()
   if (options.init !== false) await initServerState(config, sealingKey, clock, random)
   const opened = await openServerState(config, sealingKey)
+  stack.use(opened.crypto)
   stack.use(opened.store)
   const state = wrap(opened)
   const metrics = makeServerMetrics()

@@ -1,0 +1,128 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import type { AuditEvent } from "../../src/core/audit/event.ts"
+import { type ErrorCode, IdentityError } from "../../src/core/errors.ts"
+import { parseSpiffeId } from "../../src/core/spiffe/id.ts"
+import { jwtRequest, NEVER, openIssueFixture, x509Request } from "../support/issue-fixture.ts"
+import { projectFiles } from "../support/project-files.ts"
+
+test("[AUD-01] each grant is recorded once, with who, what, by which rule, and whether degraded", async () => {
+  const fixture = await openIssueFixture()
+  fixture.caller = { degraded: true }
+  const request = x509Request({ requestId: "r9" })
+  const { serial } = await fixture.issueX509(request, NEVER)
+  await fixture.issueX509(request, NEVER)
+  const granted = fixture.store.events.filter(({ type }) => type === "svid.granted")
+  assert.deepEqual(granted, [
+    {
+      type: "svid.granted",
+      kind: "x509",
+      at: fixture.clock.now(),
+      actor: "k8s:main/shop/web/web-0",
+      requestId: "r9",
+      spiffeId: "spiffe://prod.example/ns/shop/sa/web",
+      serial,
+      rule: "default",
+      revision: fixture.rules.revision,
+      degraded: true,
+    },
+  ])
+})
+
+const DECIDED: readonly ErrorCode[] = ["attestation-denied", "no-identity", "policy-denied", "audience-denied"]
+const UNDECIDED: readonly ErrorCode[] = [
+  "malformed",
+  "unauthenticated",
+  "rate-limited",
+  "not-ready",
+  "attestor-down",
+  "cancelled",
+  "deadline",
+  "internal",
+]
+
+for (const [codes, id, records] of [
+  [DECIDED, "AUD-02", 1],
+  [UNDECIDED, "AUD-03", 0],
+] as const) {
+  for (const code of codes) {
+    test(`[${id}] ${code} leaves ${records === 1 ? "a record" : "no record"}, and is counted and logged`, async () => {
+      const fixture = await openIssueFixture()
+      const before = fixture.store.events.length
+      fixture.failAttest = new IdentityError(code, "told to", { reason: "told" })
+      await assert.rejects(fixture.issueX509(x509Request(), NEVER))
+      const events = fixture.store.events.slice(before)
+      assert.equal(events.length, records)
+      for (const event of events) {
+        assert.ok(event.type === "svid.refused")
+        assert.deepEqual([event.actor, event.code, event.reason], ["unknown", code, "told"])
+      }
+      assert.ok(fixture.steps.includes(`refused ${code}`))
+    })
+  }
+}
+
+test("[AUD-02] the record of a refusal names the caller that was attested", async () => {
+  const fixture = await openIssueFixture()
+  fixture.caller = { pod: undefined, node: undefined }
+  const spiffeId = parseSpiffeId("spiffe://prod.example/ns/shop/sa/other")
+  await assert.rejects(fixture.issueJwt(jwtRequest({ spiffeId }), NEVER))
+  assert.equal(fixture.store.events.at(-1)?.actor, "k8s:main/shop/web")
+})
+
+test("[AUD-04] a new trust domain, its authorities and its keys are recorded; without the record there is no step", async () => {
+  const fixture = await openIssueFixture()
+  assert.deepEqual(fixture.store.events.map(describe), [
+    "authority.created",
+    "jwt-key.changed publish",
+    "authority.adopted",
+  ])
+  await fixture.clock.advance(86_400 - 3600)
+  fixture.store.onWrite = (kind) => (kind === "audit" ? "lost" : "none")
+  await assert.rejects(fixture.jwtKeys.advance())
+  assert.equal(fixture.trust.record().jwtKeys.length, 1)
+  fixture.store.onWrite = () => "none"
+  for (const pause of [0, 3600, 360]) {
+    await fixture.clock.advance(pause)
+    await fixture.jwtKeys.advance()
+  }
+  assert.deepEqual(fixture.store.events.slice(3).map(describe), [
+    "jwt-key.changed publish",
+    "jwt-key.changed activate",
+    "jwt-key.changed remove",
+  ])
+})
+
+test("[AUD-05] the chapter lists every event and its fields, and no other", () => {
+  const chapter = projectFiles("spec/80-audit.md")[0]?.text ?? ""
+  const rows = [...chapter.matchAll(/^\| `([a-z-]+\.[a-z-]+)` \| ([^|]+) \|/gm)]
+  const listed = Object.fromEntries(rows.map(([, type = "", fields = ""]) => [type, fields.match(/\w+/g)]))
+  assert.deepEqual(listed, FIELDS)
+})
+
+test("[AUD-06] what was sent is not in any record", async () => {
+  const fixture = await openIssueFixture()
+  const token = `canary-${"x".repeat(40)}`
+  const request = x509Request({ token })
+  await fixture.issueX509(request, NEVER)
+  const jwt = await fixture.issueJwt(jwtRequest({ token, audience: ["canary-audience"] }), NEVER)
+  const text = JSON.stringify(fixture.store.events)
+  for (const secret of [token, "canary", jwt.token, jwt.token.split(".")[2] ?? jwt.token]) {
+    assert.equal(text.includes(secret), false)
+  }
+})
+
+function describe(event: AuditEvent): string {
+  return event.type === "jwt-key.changed" ? `${event.type} ${event.change}` : event.type
+}
+
+type Fields<Type> = Exclude<keyof Extract<AuditEvent, { readonly type: Type }>, "type" | "at" | "actor" | "requestId">
+
+/** The compiler holds this to the union: no event and no field can be missing or foreign. */
+const FIELDS = {
+  "svid.granted": ["kind", "spiffeId", "serial", "rule", "revision", "degraded"],
+  "svid.refused": ["kind", "code", "reason"],
+  "authority.created": ["authority", "notAfter"],
+  "authority.adopted": ["authority", "notAfter"],
+  "jwt-key.changed": ["authority", "change"],
+} satisfies { readonly [Type in AuditEvent["type"]]: readonly Fields<Type>[] }

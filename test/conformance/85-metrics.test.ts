@@ -1,0 +1,85 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import type { Registry } from "prom-client"
+import { makeAgentMetrics } from "../../src/adapters/metrics/agent-registry.ts"
+import { makeServerMetrics } from "../../src/adapters/metrics/registry.ts"
+import { IdentityError } from "../../src/core/errors.ts"
+import { makeServerEvents } from "../../src/main/server-events.ts"
+import type { Log } from "../../src/ports/telemetry.ts"
+import { proveFreshKey } from "../support/identity-peer.ts"
+import { NEVER } from "../support/issue-fixture.ts"
+import { projectFiles } from "../support/project-files.ts"
+import { openPipelineUnderTest } from "../support/server-under-test.ts"
+
+const FACTS = { ready: false, identities: 0, epoch: 0, firstNotAfter: 0 }
+const REGISTRIES: readonly (readonly [name: string, heading: string, registry: Registry])[] = [
+  ["server", "## Server", makeServerMetrics().registry],
+  ["agent", "## Agent", makeAgentMetrics(() => FACTS, false).registry],
+]
+
+for (const [name, heading, registry] of REGISTRIES) {
+  test(`[MET-01] the chapter lists every metric of the ${name} with its type and labels, and no other`, () => {
+    assert.deepEqual(listedUnder(heading), metricsOf(registry))
+  })
+}
+
+test("[MET-02] no label comes from what a caller sent", async () => {
+  await using server = await openPipelineUnderTest()
+  const { pipeline, setup, metrics } = server
+  const claims = { iss: "https://canary.example", aud: ["canary"], sub: "canary" }
+  for (const token of ["canary", setup.cluster.signToken(claims), `${setup.token()}canary`]) {
+    const request = { token, spiffeId: undefined, ttl: undefined, requestId: "canary", audience: ["canary"] }
+    await assert.rejects(pipeline.issueJwt(request, NEVER), IdentityError)
+  }
+  const text = await metrics.registry.metrics()
+  assert.match(text, /^assay_refused_total\{kind="jwt",code="unauthenticated"\} 3$/m)
+  assert.match(text, /^assay_attestation_total\{cluster="",outcome="unauthenticated"\} 3$/m)
+  assert.equal(text.includes("canary"), false)
+})
+
+test("[MET-03] an issuance is counted and timed once", async () => {
+  await using server = await openPipelineUnderTest()
+  const token = server.setup.token()
+  const { publicKey, proof } = proveFreshKey(token)
+  const request = { token, spiffeId: undefined, ttl: undefined, requestId: "r" }
+  const key = { kind: "proven-key", publicKey, proof } as const
+  await server.pipeline.issueX509({ ...request, key }, NEVER)
+  await server.pipeline.issueJwt({ ...request, audience: ["db"] }, NEVER)
+  const text = await server.metrics.registry.metrics()
+  for (const kind of ["x509", "jwt"]) {
+    assert.match(text, new RegExp(`^assay_issued_total\\{kind="${kind}"\\} 1$`, "m"))
+    assert.match(text, new RegExp(`^assay_issue_seconds_count\\{kind="${kind}"\\} 1$`, "m"))
+  }
+  assert.match(text, /^assay_attestation_total\{cluster="main",outcome="checked"\} 1$/m)
+  assert.match(text, /^assay_attestation_total\{cluster="main",outcome="remembered"\} 1$/m)
+  assert.match(text, /^assay_authority_not_after_seconds\{authority="issuing"\} \d+$/m)
+})
+
+test("[MET-03] a refusal is one count and one record: a bug as an error, all else as information", () => {
+  const lines: string[] = []
+  const note = (level: string) => () => void lines.push(level)
+  const log: Log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") }
+  const { issue } = makeServerEvents(log, makeServerMetrics())
+  issue.refused("x509", "r", new IdentityError("no-identity", "no"))
+  issue.refused("x509", "r", new IdentityError("internal", "no"))
+  assert.deepEqual(lines, ["info", "error"])
+})
+
+/** `name type label label`, sorted. */
+function metricsOf(registry: Registry): readonly string[] {
+  const own = registry.getMetricsAsArray().filter(({ name }) => name.startsWith("assay_"))
+  return own
+    .map((metric) => {
+      const labels = "labelNames" in metric && Array.isArray(metric.labelNames) ? metric.labelNames : []
+      return [metric.name, metric.constructor.name.toLowerCase(), ...labels].join(" ")
+    })
+    .sort()
+}
+
+function listedUnder(heading: string): readonly string[] {
+  const chapter = projectFiles("spec/85-metrics.md")[0]?.text ?? ""
+  const [section = ""] = chapter.slice(chapter.indexOf(heading) + heading.length).split("\n## ")
+  return [...section.matchAll(/^\| `(\w+)` \| (\w+) \| ([^|]*)\|/gm)]
+    .map(([, name, type, labels = ""]) => [name, type, ...(labels.match(/\w+/g) ?? [])].join(" "))
+    .sort()
+}
