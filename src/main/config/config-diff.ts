@@ -13,7 +13,7 @@ export function diffConfigs(current: ServerConfig, next: ServerConfig): ConfigDi
   const before = contentOf(current)
   const after = contentOf(next)
   const changed = [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key))
-  const isReloadable = (key: string) => RELOADABLE.has(key.split(".")[0] ?? "")
+  const isReloadable = (key: string) => RELOADABLE.has(key.split(".")[0] ?? "") && !OF_THE_LISTENER.has(key)
   return { reloadable: changed.filter(isReloadable), needsRestart: changed.filter((key) => !isReloadable(key)) }
 }
 
@@ -37,3 +37,9 @@ function snake(key: string): string {
 
 /** Top-level keys that a running server takes from a changed file. */
 export const RELOADABLE: ReadonlySet<string> = new Set(["clusters", "rules", "federation", "limits", "log"])
+/** What a listener was told when it began, and tells every connection. */
+const OF_THE_LISTENER: ReadonlySet<string> = new Set([
+  "limits.message_size",
+  "limits.header_size",
+  "limits.streams_per_connection",
+])

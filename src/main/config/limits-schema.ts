@@ -30,4 +30,6 @@ export const limitsSchema = z
     global_burst: count({ min: 1, max: 1_000_000 }).default(20_000).describe("Issuances at once. Default 20000."),
   })
   .prefault({})
-  .describe("Bounds on what callers can ask for. Reloadable.")
+  .describe(
+    "Bounds on what callers can ask for. Reloadable, but for message_size, header_size and streams_per_connection.",
+  )
