@@ -45,6 +45,8 @@ test("[AGT-16] of more than 256 consumers, tells those that refuse, then those t
     const nackReason = epoch === 299 ? "bad chain" : undefined
     agent.source.observed(`envoy-${epoch}`, { name: `envoy-${epoch}`, kind: "sds", epoch, nackReason })
   }
+  const mute = { name: "workload-api/1", kind: "workload-api", epoch: 0, nackReason: undefined } as const
+  agent.source.observed(mute.name, mute)
   await agent.clock.advance(1)
   const epochs = agent.authority.stream.reports.at(-1)?.map(({ epoch }) => epoch)
   assert.deepEqual(epochs, [299, ...Array.from({ length: 255 }, (_, i) => i + 1)])

@@ -34,7 +34,9 @@ export class ConsumerReports {
 
 function furthestBehindFirst(a: ConsumerReport, b: ConsumerReport): number {
   const refused = Number(b.nackReason !== undefined) - Number(a.nackReason !== undefined)
-  return refused !== 0 ? refused : a.epoch - b.epoch
+  // The Workload API has no acknowledgements, so its clients stay at epoch 0 and would crowd out those that are behind.
+  const mute = Number(a.kind === "workload-api") - Number(b.kind === "workload-api")
+  return refused || mute || a.epoch - b.epoch
 }
 
 function sameReport(a: ConsumerReport, b: ConsumerReport): boolean {
