@@ -6,6 +6,7 @@ import { after, test } from "node:test"
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls"
 import { Client, credentials, Metadata } from "@grpc/grpc-js"
 import { issueServing } from "../../src/app/issue/issue-serving.ts"
+import { parseIpAddress } from "../../src/core/x509/ip-address.ts"
 import { encodePem } from "../../src/core/x509/pem.ts"
 import { HealthClient, HealthCheckResponse_ServingStatus as Serving } from "../../src/gen/grpc/health/v1/health.ts"
 import { bearer, failureOf, IdentityPeer, JWT } from "../support/identity-peer.ts"
@@ -178,7 +179,13 @@ test("[IDA-27] reflection lists the services of the listener", async () => {
 
 async function makeServing() {
   const { trust, issuing, ephemeral, serialPrefix } = server.pipeline
-  const plan = { dnsNames: ["localhost"], ipAddresses: [], ttl: 600, backdate: 10, serialPrefix }
+  const plan = {
+    dnsNames: ["localhost"],
+    ipAddresses: [parseIpAddress("127.0.0.1")],
+    ttl: 600,
+    backdate: 10,
+    serialPrefix,
+  }
   const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes))
   const { clock } = server
   const log = server.state.store.issuanceLog
@@ -200,10 +207,7 @@ function shakeHands(options: ConnectionOptions, sessions: Buffer[] = []): Promis
 }
 
 async function openSession(): Promise<AsyncDisposable & { readonly client: ClientHttp2Session }> {
-  const client = connectHttp2(`https://localhost:${server.port}`, {
-    ca: server.roots,
-    lookup: (_h, _o, done) => done(null, [{ address: "127.0.0.1", family: 4 }]),
-  })
+  const client = connectHttp2(`https://${server.address}`, { ca: server.roots })
   await once(client, "remoteSettings")
   return {
     client,

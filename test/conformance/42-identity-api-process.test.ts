@@ -1,5 +1,7 @@
 import assert from "node:assert/strict"
+import { once } from "node:events"
 import { writeFile } from "node:fs/promises"
+import { connect } from "node:http2"
 import { after, test } from "node:test"
 import { credentials } from "@grpc/grpc-js"
 import { HealthClient, HealthCheckResponse_ServingStatus as Serving } from "../../src/gen/grpc/health/v1/health.ts"
@@ -7,6 +9,7 @@ import { failureOf, IdentityPeer, JWT } from "../support/identity-peer.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { initTrustDomain, startServerProcess } from "../support/server-process.ts"
 import { makeServerSetup } from "../support/server-setup.ts"
+import { openServerUnderTest } from "../support/server-under-test.ts"
 import { Subscriber } from "../support/subscriber.ts"
 import { until } from "../support/until.ts"
 
@@ -57,6 +60,21 @@ test("[IDA-31] a bad file changes nothing and is said in log and metrics; the ne
   server.signal("SIGHUP")
   await until("adoption", () => server.log().split('"configuration adopted"').length === 5)
   assert.equal((await peer.jwt({}, token)).spiffeId, "spiffe://prod.example/ns/shop/sa/web")
+})
+
+test("[IDA-32] a call that never ends holds the drain no longer than its timeout", async () => {
+  const stuck = await openServerUnderTest({ config: { drain: { timeout: "1s" } } })
+  const client = connect(`https://${stuck.address}`, { ca: stuck.roots })
+  client.on("error", () => undefined)
+  const path = "/assay.v1.Identity/IssueJwt"
+  const call = client.request({ ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" })
+  call.on("error", () => undefined)
+  const closed = new Promise((resolve) => call.once("close", resolve))
+  call.write(Buffer.alloc(1))
+  await once(client, "remoteSettings")
+  await stuck[Symbol.asyncDispose]()
+  await closed
+  client.destroy()
 })
 
 test("[IDA-32] at SIGTERM subscriptions end well, running calls finish, new ones are refused, and it exits 0 at once", async () => {

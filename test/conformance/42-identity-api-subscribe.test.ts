@@ -49,11 +49,11 @@ test("[IDA-11] a reader that is slow gets the newest snapshot, not all that it m
 })
 
 test("[IDA-12] the stream ends well when its token expires, and when it reaches its age", async () => {
-  using short = new Subscriber(peer, server.setup.token({ lifetime: 2 }))
+  using short = new Subscriber(peer, server.setup.token({ lifetime: 3 }))
   short.hello()
   await short.snapshot()
   assert.equal(await short.ended(), undefined)
-  streamAge = 0.2
+  streamAge = 1
   await server.reload({})
   using aged = new Subscriber(peer, server.setup.token())
   assert.equal(await aged.ended(), undefined)
