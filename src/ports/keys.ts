@@ -12,6 +12,8 @@ export interface Signer {
    * `form` chooses how an ECDSA signature is written: `der` for X.509, `p1363` for JOSE.
    */
   sign(data: Uint8Array, form: "der" | "p1363"): Promise<Uint8Array>
+  /** Let go of the private key: nothing is signed any more. Where it is sealed it stays sealed. */
+  forget(): void
 }
 
 /** Long-lived keys, sealed at rest. Trusting it means: whoever reads the store and the sealing key can sign as us. */

@@ -90,6 +90,7 @@ export class AgentUnderTest implements AsyncDisposable {
       algorithm: "ec-p256",
       publicKey: randomBytes(16),
       pkcs8: new Secret(randomBytes(16)),
+      forget: () => undefined,
       sign: () => Promise.reject(new Error("the agent core signs nothing")),
     } as const
     this.keys.push(key)

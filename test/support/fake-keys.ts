@@ -48,6 +48,7 @@ function watched(signer: Signer, keyId: string, onSign: OnSign): Signer {
   return {
     algorithm: signer.algorithm,
     publicKey: signer.publicKey,
+    forget: () => undefined,
     sign: async (data, form) => {
       await onSign(data, keyId)
       return signer.sign(data, form)

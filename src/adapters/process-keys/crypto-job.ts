@@ -6,6 +6,7 @@ import type { KeyAlgorithm } from "../../ports/keys.ts"
 export type CryptoJob =
   | { readonly kind: "make"; readonly algorithm: KeyAlgorithm }
   | { readonly kind: "load"; readonly algorithm: KeyAlgorithm; readonly pkcs8: Uint8Array }
+  | { readonly kind: "forget"; readonly key: number }
   | { readonly kind: "sign"; readonly key: number; readonly data: Uint8Array; readonly form: "der" | "p1363" }
   | {
       readonly kind: "verify"
@@ -19,6 +20,7 @@ export type CryptoJob =
 export type CryptoAnswer =
   | { readonly kind: "key"; readonly key: number; readonly publicKey: Uint8Array }
   | { readonly kind: "signature"; readonly signature: Uint8Array }
+  | { readonly kind: "forgotten" }
   | { readonly kind: "verdict"; readonly verdict: Verdict }
   /** A bug, or a key that is none. The text is for the log and never of a private key. */
   | { readonly kind: "failed"; readonly message: string }

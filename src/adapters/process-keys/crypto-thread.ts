@@ -65,6 +65,10 @@ export class CryptoThread implements AsyncDisposable {
         if (signed.kind !== "signature") throw new TypeError("crypto thread: no signature")
         return signed.signature
       },
+      forget: () => {
+        // A thread that has ended holds no key.
+        this.#submit({ kind: "forget", key }).catch(() => undefined)
+      },
     }
   }
 

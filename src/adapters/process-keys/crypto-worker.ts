@@ -4,7 +4,8 @@ import type { KeyAlgorithm } from "../../ports/keys.ts"
 import { type CryptoAnswer, type CryptoJob, signNow, verifyNow } from "./crypto-job.ts"
 
 /** Keys of authorities live in this thread and never leave it. */
-const keys: { readonly privateKey: KeyObject; readonly algorithm: KeyAlgorithm }[] = []
+const keys = new Map<number, { readonly privateKey: KeyObject; readonly algorithm: KeyAlgorithm }>()
+let made = 0
 
 parentPort?.on("message", (jobs: readonly CryptoJob[]) => {
   parentPort?.postMessage(jobs.map(run))
@@ -26,8 +27,11 @@ function answer(job: CryptoJob): CryptoAnswer {
       return keep(generate(job.algorithm), job.algorithm)
     case "load":
       return keep(createPrivateKey({ key: Buffer.from(job.pkcs8), format: "der", type: "pkcs8" }), job.algorithm)
+    case "forget":
+      keys.delete(job.key)
+      return { kind: "forgotten" }
     case "sign": {
-      const held = keys[job.key]
+      const held = keys.get(job.key)
       if (held === undefined) throw new RangeError("no such key in the crypto thread")
       return { kind: "signature", signature: signNow(held.privateKey, held.algorithm, job.data, job.form) }
     }
@@ -40,7 +44,9 @@ function answer(job: CryptoJob): CryptoAnswer {
 
 function keep(privateKey: KeyObject, algorithm: KeyAlgorithm): CryptoAnswer {
   const publicKey = createPublicKey(privateKey).export({ type: "spki", format: "der" })
-  return { kind: "key", key: keys.push({ privateKey, algorithm }) - 1, publicKey }
+  const key = made++
+  keys.set(key, { privateKey, algorithm })
+  return { kind: "key", key, publicKey }
 }
 
 function generate(algorithm: KeyAlgorithm): KeyObject {

@@ -6,7 +6,7 @@ import type { KeyAlgorithm, Signer } from "../../ports/keys.ts"
 export class SoftwareSigner implements Signer {
   readonly algorithm: KeyAlgorithm
   readonly publicKey: Uint8Array
-  readonly #private: KeyObject
+  #private: KeyObject | undefined
   readonly #public: KeyObject
 
   /** @throws IdentityError `malformed` when the key is not of this algorithm */
@@ -20,12 +20,17 @@ export class SoftwareSigner implements Signer {
 
   async sign(data: Uint8Array, form: "der" | "p1363"): Promise<Uint8Array> {
     const dsaEncoding = form === "der" ? "der" : "ieee-p1363"
+    if (this.#private === undefined) throw new TypeError("key was let go of")
     const signature = await signInPool(HASHES[this.algorithm], data, { key: this.#private, dsaEncoding })
     // One faulty RSA signature gives the key away; an ECDSA one does not, and a check would cost three times the signature.
     if (isRsa(this.algorithm) && !(await verifyInPool(HASHES[this.algorithm], data, this.#public, signature))) {
       throw new Error("RSA signature does not verify")
     }
     return signature
+  }
+
+  forget(): void {
+    this.#private = undefined
   }
 }
 

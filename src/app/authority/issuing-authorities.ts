@@ -65,9 +65,14 @@ export interface IssuingPlan {
 /** Open the issuing authority of this process: a new one at each start. */
 export async function openIssuingAuthorities(deps: IssuingDeps): Promise<IssuingAuthorities> {
   let current = await makeIssuing(deps)
+  let previous: IssuingAuthority | undefined
   let blocked = keyIds(deps, current)
   const rotate = async () => {
-    current = await makeIssuing(deps)
+    const next = await makeIssuing(deps)
+    // The one before may still be asked by a request that is under way; the one before that is not.
+    previous?.signer.forget()
+    previous = current
+    current = next
     blocked = keyIds(deps, current)
     deps.events.issuingAdopted(current.authorityId, current.notAfter)
   }
@@ -111,6 +116,7 @@ async function makeIssuing(deps: IssuingDeps): Promise<IssuingAuthority> {
   const now = clock.now()
   const life = validity(now, plan, root)
   const publicKey = parsePublicKey(signer.publicKey)
+  const rootSigner = await deps.keys.open(rootRecord.keyId)
   const certificate = await signIssuing(
     {
       serial: makeSerial(random, plan.serialPrefix),
@@ -120,8 +126,8 @@ async function makeIssuing(deps: IssuingDeps): Promise<IssuingAuthority> {
       ...life,
     },
     root,
-    await deps.keys.open(rootRecord.keyId),
-  )
+    rootSigner,
+  ).finally(() => rootSigner.forget())
   const issuer = verifyIssuingAuthority(certificate, deps.trust.snapshot().own, now)
   const authorityId = publicKey.keyIdHex
   const { notAfter } = life

@@ -43,11 +43,16 @@ export interface JwtKeySetDeps {
 /** Open the trust domain's JWT keys; the first one is made here when there is none. */
 export async function openJwtKeySet(deps: JwtKeySetDeps): Promise<JwtKeySet> {
   let active: ActiveJwtKey | undefined
+  let previous: ActiveJwtKey | undefined
   const load = async () => {
     const record = deps.trust.record().jwtKeys.find((key) => key.state === "active")
     if (record === undefined || record.kid === active?.kid) return
     const header = encodeJwtSvidHeader(record.kid, record.algorithm)
-    active = { kid: record.kid, header, signer: await deps.keys.open(record.keyId) }
+    const next = { kid: record.kid, header, signer: await deps.keys.open(record.keyId) }
+    // The one before may still be asked by a request that is under way; the one before that is not.
+    previous?.signer.forget()
+    previous = active
+    active = next
   }
   const advance = async () => {
     for (let taken = 0; taken < MAX_STEPS; taken++) {
@@ -111,6 +116,7 @@ async function takeStep(deps: JwtKeySetDeps): Promise<boolean> {
 async function publishKey(deps: JwtKeySetDeps, now: Instant): Promise<void> {
   const keyId = `jwt-${Buffer.from(deps.random(8)).toString("hex")}`
   const signer = await deps.keys.create(keyId, deps.algorithm)
+  signer.forget() // opened again when it is its turn to sign
   await auditChange(deps, keyId, "publish", now)
   const jwk = publicJwk(signer.publicKey)
   const algorithm = deps.algorithm === "ec-p256" ? "ES256" : "RS256"

@@ -33,6 +33,17 @@ test("a key that is given to the thread signs as itself, and the copy that trave
   assert.ok(verify("sha256", DATA, publicKey, await signer.sign(DATA, "der")))
 })
 
+test("a key that was let go of signs what was asked before, and nothing after", async () => {
+  await using thread = new CryptoThread()
+  const [kept, gone] = await Promise.all([thread.makeSigner("ec-p256"), thread.makeSigner("ec-p256")])
+  const before = gone.sign(DATA, "der")
+  gone.forget()
+  const key = createPublicKey({ key: Buffer.from(gone.publicKey), format: "der", type: "spki" })
+  assert.ok(verify("sha256", DATA, key, await before))
+  await assert.rejects(gone.sign(DATA, "der"), /no such key/)
+  assert.ok((await kept.sign(DATA, "der")).length > 60)
+})
+
 test("tells a wrong signature from a key that is none, in any mix", async () => {
   await using thread = new CryptoThread()
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" })
