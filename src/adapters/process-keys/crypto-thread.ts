@@ -15,7 +15,7 @@ import type { CryptoAnswer, CryptoJob } from "./crypto-job.ts"
 export class CryptoThread implements AsyncDisposable {
   readonly #worker: Worker
   #waiting: Waiting[] = []
-  #running: readonly Waiting[] = []
+  readonly #running: (readonly Waiting[])[] = []
   #scheduled = false
   #failure: IdentityError | undefined
 
@@ -81,29 +81,30 @@ export class CryptoThread implements AsyncDisposable {
     })
   }
 
-  /** At the end of this turn of the event loop, or when the group before is done. */
+  /** At the end of this turn of the event loop. */
   #schedule(): void {
-    if (this.#scheduled || this.#running.length > 0) return
+    if (this.#scheduled || this.#running.length >= MAX_RUNNING) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
-      if (this.#running.length === 0) this.#send()
+      this.#send()
     })
   }
 
+  /** Small groups, and more than one of them at the thread: it is never idle, and nobody waits long for the rest of a group. */
   #send(): void {
-    const group = this.#waiting.splice(0, MAX_GROUP)
-    if (group.length === 0) return
-    this.#running = group
-    this.#worker.ref()
-    this.#worker.postMessage(group.map(({ job }) => job))
+    while (this.#running.length < MAX_RUNNING && this.#waiting.length > 0) {
+      const group = this.#waiting.splice(0, MAX_GROUP)
+      this.#running.push(group)
+      this.#worker.ref()
+      this.#worker.postMessage(group.map(({ job }) => job))
+    }
   }
 
   #settle(answers: readonly CryptoAnswer[]): void {
-    const group = this.#running
-    this.#running = []
-    if (this.#waiting.length > 0) this.#send()
-    else this.#worker.unref()
+    const group = this.#running.shift() ?? []
+    this.#send()
+    if (this.#running.length === 0) this.#worker.unref()
     for (const [index, { resolve, reject }] of group.entries()) {
       const answer = answers[index]
       if (answer !== undefined && answer.kind !== "failed") resolve(answer)
@@ -113,8 +114,7 @@ export class CryptoThread implements AsyncDisposable {
 
   #die(cause: unknown): void {
     this.#failure ??= new IdentityError("not-ready", "the crypto thread has ended", { cause, reason: "crypto-dead" })
-    const left = [...this.#running, ...this.#waiting]
-    this.#running = []
+    const left = [...this.#running.splice(0).flat(), ...this.#waiting]
     this.#waiting = []
     for (const { reject } of left) reject(this.#failure)
   }
@@ -135,4 +135,5 @@ function busy(): IdentityError {
 
 const MAX_WAITING = 8192
 /** Small enough that the first of a group does not wait for the last for long. */
-const MAX_GROUP = 32
+const MAX_GROUP = 8
+const MAX_RUNNING = 4

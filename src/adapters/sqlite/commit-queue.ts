@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
 import { type Operation, type OperationResult, parseFailure } from "./operation.ts"
@@ -66,15 +65,11 @@ export class CommitQueue {
   async #drain(): Promise<void> {
     if (this.#running) return
     this.#running = true
-    let crowded = false
     while (this.#urgent) {
-      // Under load, a moment's wait makes one commit of many; who is alone does not wait.
-      if (crowded) await delay(GATHER)
       const group = this.#waiting.splice(0, MAX_GROUP)
       this.#urgent = this.#waiting.length > 0
       clearTimeout(this.#behindTimer)
       this.#behindTimer = undefined
-      crowded = group.length > 1
       await this.#commit(group)
     }
     this.#running = false
@@ -107,4 +102,3 @@ function queueFull(): IdentityError {
 const MAX_WAITING = 8192
 const MAX_GROUP = 1024
 const WRITE_BEHIND: Millis = 50
-const GATHER: Millis = 1
