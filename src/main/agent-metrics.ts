@@ -14,10 +14,30 @@ export function agentFacts(state: IdentityState): AgentFacts {
   }
 }
 
-export function sdsMetrics(metrics: ReturnType<typeof makeAgentMetrics>): SdsMetrics {
+export interface AgentMetrics {
+  readonly sds: SdsMetrics
+  /** Prometheus text; `undefined` when nobody can ask for it. */
+  readonly text: (() => Promise<string>) | undefined
+}
+
+/** The library is loaded only where there is an address to serve it on: it is a tenth of what an agent needs at rest. */
+export async function openAgentMetrics(
+  served: boolean,
+  facts: () => AgentFacts,
+  insecure: boolean,
+): Promise<AgentMetrics> {
+  if (!served) return { sds: UNCOUNTED, text: undefined }
+  const { makeAgentMetrics } = await import("../adapters/metrics/agent-registry.ts")
+  const metrics = makeAgentMetrics(facts, insecure)
+  return { sds: sdsMetrics(metrics), text: () => metrics.registry.metrics() }
+}
+
+function sdsMetrics(metrics: ReturnType<typeof makeAgentMetrics>): SdsMetrics {
   return {
     streams: (door, change) => metrics.sdsStreams.inc({ door }, change),
     pushed: (door) => metrics.sdsPushes.inc({ door }),
     answered: (door, outcome) => metrics.sdsAnswers.inc({ door, outcome }),
   }
 }
+
+const UNCOUNTED: SdsMetrics = { streams: () => undefined, pushed: () => undefined, answered: () => undefined }

@@ -2,7 +2,6 @@ import { once } from "node:events"
 import { hostname } from "node:os"
 import { openIdentityClient } from "../adapters/identity-client/open-identity-client.ts"
 import { makeJwsVerifier } from "../adapters/jose/verify-jws.ts"
-import { makeAgentMetrics } from "../adapters/metrics/agent-registry.ts"
 import { processKeys } from "../adapters/process-keys/process-keys.ts"
 import { systemClock } from "../adapters/system/clock.ts"
 import { makeSystemRandom } from "../adapters/system/random.ts"
@@ -17,14 +16,13 @@ import { type GrpcService, listenGrpc } from "../transports/grpc/listen.ts"
 import { makeReflectionServices } from "../transports/grpc/reflection-service.ts"
 import { listenHealth } from "../transports/health/health-http.ts"
 import { SDS_BOUNDS } from "../transports/sds/sds-bounds.ts"
+import type { SdsMetrics } from "../transports/sds/sds-events.ts"
 import { makeSdsService, type SdsService } from "../transports/sds/sds-service.ts"
 import { makeWorkloadService } from "../transports/workload/workload-service.ts"
-import { agentFacts, sdsMetrics } from "./agent-metrics.ts"
+import { agentFacts, openAgentMetrics } from "./agent-metrics.ts"
 import { openSocketTo, prepareSocketPath } from "./agent-socket.ts"
 import { identityClientSettings } from "./agent-trust.ts"
 import type { AgentConfig } from "./config/agent-config.ts"
-
-type Metrics = ReturnType<typeof makeAgentMetrics>
 
 /**
  * Run an agent until `signal` aborts: keep the identities of this pod current, and serve them on one unix socket.
@@ -54,8 +52,10 @@ export async function runAgent(
       verifyIssued,
     }),
   )
-  const metrics = makeAgentMetrics(() => agentFacts(source.current()), config.bootstrap.kind === "insecure")
-  const sds = makeSds(config, source, log, metrics)
+  const insecure = config.bootstrap.kind === "insecure"
+  const served = config.health.listen !== undefined
+  const metrics = await openAgentMetrics(served, () => agentFacts(source.current()), insecure)
+  const sds = makeSds(config, source, log, metrics.sds)
   const closing = new AbortController()
   stack.use(
     await listenGrpc(
@@ -70,10 +70,10 @@ export async function runAgent(
   stack.use(sds)
   stack.defer(() => closing.abort())
   await openSocketTo(path, config.socket.mode)
-  if (config.health.listen !== undefined) {
+  if (config.health.listen !== undefined && metrics.text !== undefined) {
     const ready = (): boolean => source.current().kind === "ready"
     const { host, port } = config.health.listen
-    stack.use(await listenHealth(host, port, { ready, metrics: () => metrics.registry.metrics() }))
+    stack.use(await listenHealth(host, port, { ready, metrics: metrics.text }))
   }
   log.info({ socket: path, trustDomain: config.trustDomain }, "agent listens")
   listening?.()
@@ -98,7 +98,7 @@ function services(source: IdentitySource, sds: SdsService, log: Log, closing: Ab
 }
 
 /** One socket, one pod: whoever can connect is that pod, and gets what it holds. */
-function makeSds(config: AgentConfig, source: IdentitySource, log: Log, metrics: Metrics): SdsService {
+function makeSds(config: AgentConfig, source: IdentitySource, log: Log, metrics: SdsMetrics): SdsService {
   const { defaultSvidName, defaultBundleName, allBundlesName, spiffeValidator } = config.sds
   return makeSdsService({
     openSource: async () => ({ source, [Symbol.asyncDispose]: async () => undefined }),
@@ -108,7 +108,7 @@ function makeSds(config: AgentConfig, source: IdentitySource, log: Log, metrics:
     clock: systemClock,
     random: makeSystemRandom(),
     log,
-    metrics: sdsMetrics(metrics),
+    metrics,
   })
 }
 
