@@ -42,7 +42,8 @@ function answer(
   services: readonly string[],
   files: ReadonlyMap<string, DescribedFile>,
 ): Answer {
-  switch (messageRequest?.$case) {
+  if (messageRequest === undefined) return invalid("empty request")
+  switch (messageRequest.$case) {
     case "listServices":
       return { $case: "listServicesResponse", value: { service: services.map((name) => ({ name })) } }
     case "fileByFilename":
@@ -54,7 +55,7 @@ function answer(
     case "allExtensionNumbersOfType":
       return notFound("there are no extensions here")
     default:
-      return { $case: "errorResponse", value: { errorCode: INVALID_ARGUMENT, errorMessage: "empty request" } }
+      return messageRequest satisfies never
   }
 }
 
@@ -75,6 +76,10 @@ function withImports(file: DescribedFile, files: ReadonlyMap<string, DescribedFi
 function readIndex(): ReadonlyMap<string, DescribedFile> {
   const set = readDescriptorSet(readFileSync(new URL("../../gen/descriptors.binpb", import.meta.url)))
   return new Map(set.flatMap((file) => [file.name, ...file.symbols].map((key) => [key, file] as const)))
+}
+
+function invalid(errorMessage: string): Answer {
+  return { $case: "errorResponse", value: { errorCode: INVALID_ARGUMENT, errorMessage } }
 }
 
 function notFound(errorMessage: string): Answer {
