@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4
 import { realpathSync } from "node:fs"
 import { Command } from "commander"
 import { describeFailure, UsageError } from "./command-failure.ts"
@@ -85,6 +85,7 @@ const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly module:
   ["validate", { summary: "check a configuration file and exit", module: "validate" }],
   ["explain", { summary: "show which identities a token gets, and why", module: "explain" }],
   ["config", { summary: "print the JSON Schema of a configuration file", module: "config-schema" }],
+  ["bundle", { summary: "print the bundle that others are to trust", module: "bundle" }],
   ["log", { summary: "search the issuance log", module: "log" }],
   ["api", { summary: "ask the Workload API as a workload would", module: "api" }],
   ["write", { summary: "keep PEM files current for programs that read files", module: "write" }],
@@ -95,6 +96,7 @@ Examples:
   assay validate --config assay.yaml           check a file before a server reads it
   assay init --config assay.yaml               make the trust domain, once
   assay server --config assay.yaml             serve identities
+  assay bundle show --config assay.yaml        what are its peers to trust?
   assay explain --config assay.yaml --token -  why does this token get no identity?
   assay api fetch x509                         what does this workload hold?
   assay <command> --help                       more about one command`

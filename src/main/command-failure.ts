@@ -63,6 +63,11 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ["no-identity", "run assay explain with the caller's token"],
   ["policy-denied", "run assay explain with the caller's token"],
   ["socket-unreachable", "check that assay agent runs, and that its socket is the one of SPIFFE_ENDPOINT_SOCKET"],
+  ["store-unusable", "check storage.sqlite: the path, and that this user may write the file and its folder"],
+  ["folder-unusable", "check the path, and that this user may write what is above it"],
+  ["key-unusable", "check keys.sealing_key_file, and that this user may write its folder"],
+  ["key-directory-missing", "check keys.directory; restore it, or run assay init again when it never finished"],
+  ["sealing-key-missing", "restore the key; for a new trust domain, run assay init --make-sealing-key"],
   ["not-ready", "try again; if it stays, look at the server's log"],
   ["internal", "run again with --verbose, and report what it prints"],
 ])

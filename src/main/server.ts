@@ -1,6 +1,7 @@
 import { once } from "node:events"
 import { makeJwsVerifier } from "../adapters/jose/verify-jws.ts"
 import { makeServerMetrics, type ServerMetrics } from "../adapters/metrics/registry.ts"
+import { exposedFiles } from "../adapters/sqlite/exposed-files.ts"
 import { systemClock } from "../adapters/system/clock.ts"
 import { makeSystemRandom } from "../adapters/system/random.ts"
 import type { Secret } from "../core/secret.ts"
@@ -42,6 +43,9 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const state = await openServerState(config, options.sealingKey)
   stack.use(state.crypto)
   stack.use(state.store)
+  for (const { file, mode } of await exposedFiles(config.storage.sqlite)) {
+    log.warn({ file, mode: mode.toString(8) }, "others may read or write this file of the store: chmod 600")
+  }
   let live = await makeLive(config, log)
   const events = makeServerEvents(log, metrics)
   const pipeline = await openPipeline({ state, live: () => live, clock: systemClock, random, events })

@@ -67,7 +67,7 @@ export async function openBenchPipeline(): Promise<AsyncDisposable & { pipeline:
   const config = parseServerConfig(text, "bench.yaml", makeCelConditions().compile)
   const sealingKey = parseSealingKey(randomBytes(32).toString("base64"))
   const random = makeSystemRandom()
-  await initServerState(config, sealingKey, systemClock, random)
+  await initServerState(config, async () => sealingKey, systemClock, random)
   const state = await openServerState(config, sealingKey)
   const clusters = await openClusters(config.clusters, {
     verifier: makeJwsVerifier(),
@@ -87,5 +87,7 @@ export async function openBenchPipeline(): Promise<AsyncDisposable & { pipeline:
   }
 }
 
-/** The program as it is installed: `npm run bench` builds it first. */
-export const BUILT_CLI = join(import.meta.dirname, "../../dist/main/cli.js")
+const BUILT_CLI = join(import.meta.dirname, "../../dist/main/cli.js")
+/** The programs as they are installed and as the README starts them; `npm run bench` builds them first. */
+export const BUILT_SERVER: readonly string[] = ["--max-semi-space-size=4", BUILT_CLI]
+export const BUILT_AGENT: readonly string[] = ["--max-semi-space-size=1", BUILT_CLI]

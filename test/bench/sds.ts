@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type AssayServer, startAssayServer } from "../support/assay-process.ts"
 import { startSdsFleet } from "../support/peers/load.ts"
-import { BUILT_CLI, makeBenchCluster } from "./bench-server.ts"
+import { BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
 import { residentKib } from "./memory.ts"
 
 export interface SdsFigures {
@@ -20,10 +20,10 @@ export async function measureSds(streams: number): Promise<SdsFigures> {
   try {
     const cluster = await makeBenchCluster(folder)
     const federation = join(folder, "federated.json")
-    await using other = await startAssayServer({}, BUILT_CLI)
+    await using other = await startAssayServer({}, BUILT_SERVER)
     await copyFile(other.bundleFile, federation)
     const config = { ...cluster.config, federation: [{ trust_domain: "other.example", bundle_file: federation }] }
-    await using server = await startAssayServer(config, BUILT_CLI)
+    await using server = await startAssayServer(config, BUILT_SERVER)
     const ca = join(folder, "roots.pem")
     const tokens = join(folder, "tokens")
     await writeFile(ca, server.roots)

@@ -6,7 +6,7 @@ import { parseWorkloadEndpoint } from "../../src/core/spiffe/endpoint.ts"
 import { type AssayServer, startAssayAgent, startAssayServer } from "../support/assay-process.ts"
 import { type LoadResult, runLoad } from "../support/peers/load.ts"
 import { until } from "../support/until.ts"
-import { BUILT_CLI, makeBenchCluster } from "./bench-server.ts"
+import { BUILT_AGENT, BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
 import { residentKib } from "./memory.ts"
 
 export interface WireRates {
@@ -26,7 +26,7 @@ export async function measureWire(seconds: number): Promise<WireRates> {
   const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
   try {
     const cluster = await makeBenchCluster(folder)
-    await using server = await startAssayServer(cluster.config, BUILT_CLI)
+    await using server = await startAssayServer(cluster.config, BUILT_SERVER)
     const ca = join(folder, "roots.pem")
     const tokens = join(folder, "tokens")
     await writeFile(ca, server.roots)
@@ -53,7 +53,7 @@ export async function measureWire(seconds: number): Promise<WireRates> {
 }
 
 async function measureAgent(server: AssayServer, tokenFile: string): Promise<number> {
-  await using agent = await startAssayAgent(server, "bench", tokenFile, BUILT_CLI)
+  await using agent = await startAssayAgent(server, "bench", tokenFile, BUILT_AGENT)
   using workload = openWorkloadClient(parseWorkloadEndpoint(`unix://${agent.socket}`))
   const fetched = () => workload.fetchJwt(["bench"], undefined, AbortSignal.timeout(5000)).catch(() => undefined)
   await until("the agent serves", async () => (await fetched()) !== undefined)

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"
 import { webcrypto } from "node:crypto"
-import { chmod, readFile, stat, writeFile } from "node:fs/promises"
+import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises"
 import { test } from "node:test"
 import { openDiskKeys } from "../../src/adapters/disk-keys/open-disk-keys.ts"
 import { sealKey, unsealKey } from "../../src/adapters/disk-keys/sealed-file.ts"
@@ -52,10 +52,11 @@ test("[STO-21] says what to do when the store is opened with the wrong sealing k
   await assert.rejects(keys.open("root-1"), /give the sealing key/)
 })
 
-test("[STO-22] refuses a key directory that others may enter and writes key files for the owner alone", async () => {
+test("[STO-22] refuses a key directory that is not there or that others may enter, and writes key files for the owner alone", async () => {
   await using scratch = await makeScratch()
+  await assert.rejects(openAt(scratch.path("keys"), SEALING), refusal("not-found", "key-directory-missing"))
+  await mkdir(scratch.path("keys"), { mode: 0o700 })
   await (await openAt(scratch.path("keys"), SEALING)).create("root-1", "ec-p256")
-  assert.equal((await stat(scratch.path("keys"))).mode & 0o777, 0o700)
   assert.equal((await stat(scratch.path("keys/root-1.sealed"))).mode & 0o777, 0o600)
   await chmod(scratch.path("keys"), 0o750)
   await assert.rejects(openAt(scratch.path("keys"), SEALING), refusal("not-ready", "key-directory-open"))

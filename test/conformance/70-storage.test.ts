@@ -1,10 +1,11 @@
 import assert from "node:assert/strict"
 import { existsSync } from "node:fs"
-import { writeFile } from "node:fs/promises"
+import { chmod, stat, writeFile } from "node:fs/promises"
 import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
+import { exposedFiles } from "../../src/adapters/sqlite/exposed-files.ts"
 import { openIssuanceReader } from "../../src/adapters/sqlite/issuance-reader.ts"
-import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
+import { demandDurability, openDatabase } from "../../src/adapters/sqlite/open-database.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
@@ -18,6 +19,16 @@ test("[STO-01] refuses to create a store where one is, and leaves it as it was",
   await record(store.issuanceLog, "a1")
   await assert.rejects(openSqliteStore({ path, mode: "create" }), refusal("already-exists"))
   assert.equal((await store.issuanceLog.search({ limit: 10 })).length, 1)
+})
+
+test("[STO-01] takes a store that an interrupted start left empty", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("s.db")
+  await writeFile(path, "")
+  await (await openSqliteStore({ path, mode: "create" }))[Symbol.asyncDispose]()
+  await using store = await openSqliteStore({ path, mode: "create" })
+  await record(store.issuanceLog, "a1")
+  await assert.rejects(openSqliteStore({ path, mode: "create" }), refusal("already-exists"))
 })
 
 test("[STO-02] refuses to open a store that is not there and leaves no file behind", async () => {
@@ -56,7 +67,8 @@ test("[STO-04] runs with WAL and synchronous=FULL, and refuses where there is no
   using db = openDatabase(scratch.path("s.db"), "create")
   assert.equal(db.prepare("PRAGMA journal_mode").get()?.["journal_mode"], "wal")
   assert.equal(db.prepare("PRAGMA synchronous").get()?.["synchronous"], 2)
-  assert.throws(() => openDatabase(":memory:", "create"), refusal("not-ready", "store-durability"))
+  using memory = new DatabaseSync(":memory:")
+  assert.throws(() => demandDurability(memory), refusal("not-ready", "store-durability"))
 })
 
 test("[STO-05] shows what was recorded to a reader while the store is written", async () => {
@@ -67,6 +79,22 @@ test("[STO-05] shows what was recorded to a reader while the store is written", 
   await using reader = await openIssuanceReader({ path })
   await record(store.issuanceLog, "a1")
   assert.equal((await reader.search({ serial: "a1", limit: 1 })).length, 1)
+})
+
+test("[STO-06] makes its files for their owner alone whatever the umask, and tells those that others may read", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("s.db")
+  const before = process.umask(0)
+  try {
+    await using store = await openSqliteStore({ path, mode: "create" })
+    await record(store.issuanceLog, "a1")
+    for (const suffix of ["", "-wal", "-shm"]) assert.equal((await stat(path + suffix)).mode & 0o777, 0o600, suffix)
+    assert.deepEqual(await exposedFiles(path), [])
+    await chmod(`${path}-wal`, 0o640)
+    assert.deepEqual(await exposedFiles(path), [{ file: `${path}-wal`, mode: 0o640 }])
+  } finally {
+    process.umask(before)
+  }
 })
 
 test("[STO-18] prunes only what expired before the instant, oldest first, up to the batch", async () => {

@@ -1,27 +1,11 @@
 import assert from "node:assert/strict"
-import { spawn } from "node:child_process"
-import { once } from "node:events"
 import { readFile, writeFile } from "node:fs/promises"
-import { text } from "node:stream/consumers"
 import { test } from "node:test"
 import { IdentityError } from "../../src/core/errors.ts"
 import { buildProgram } from "../../src/main/cli.ts"
 import { describeFailure } from "../../src/main/command-failure.ts"
+import { runAssay as assay } from "../support/run-assay.ts"
 import { makeScratch } from "../support/scratch.ts"
-
-interface Ended {
-  readonly code: unknown
-  readonly out: string
-  readonly err: string
-}
-
-/** Run the command line as its users do, and wait for its end. */
-async function assay(args: readonly string[], input = ""): Promise<Ended> {
-  const child = spawn(process.execPath, ["src/main/cli.ts", ...args], { timeout: 60_000 })
-  child.stdin.end(input)
-  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")])
-  return { code, out, err }
-}
 
 const GOOD = `trust_domain: prod.example
 clusters: [{ name: main, issuer: i, audiences: [a], keys: { jwks_file: /x }, token_review: { mode: off } }]
@@ -46,7 +30,19 @@ test("[CFG-10] assay validate exits 0 for a valid file and 1 with all problems o
 test("[CFG-11] help lists each command, and only the command asked for is registered with its options", async () => {
   const { code, out } = await assay(["--help"])
   assert.equal(code, 0)
-  for (const name of ["init", "server", "agent", "validate", "explain", "config", "log", "api", "write", "exec"]) {
+  for (const name of [
+    "init",
+    "server",
+    "agent",
+    "validate",
+    "explain",
+    "config",
+    "bundle",
+    "log",
+    "api",
+    "write",
+    "exec",
+  ]) {
     assert.match(out, new RegExp(`^  ${name} `, "m"))
     const program = await buildProgram([name])
     const loaded = program.commands.filter((command) => command.options.length + command.commands.length > 0)

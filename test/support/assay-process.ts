@@ -19,13 +19,16 @@ export interface AssayServer extends AsyncDisposable {
   logTail(characters?: number): string
 }
 
-/** Make a trust domain and serve it. `config` is laid over one that has all but clusters; keys as in the file. `cli`: which program. */
-export async function startAssayServer(config: Readonly<Record<string, unknown>>, cli = CLI): Promise<AssayServer> {
+/** Make a trust domain and serve it. `config` is laid over one that has all but clusters; keys as in the file. `program`: arguments of Node that start the command line. */
+export async function startAssayServer(
+  config: Readonly<Record<string, unknown>>,
+  program = PROGRAM,
+): Promise<AssayServer> {
   await using stack = new AsyncDisposableStack()
   const folder = stack.use(await makeScratch("server"))
   const setup = await makeServerSetup(folder.directory, { trust_domain: "test.example", clusters: [], ...config })
-  const trust = await initTrustDomain(setup, cli)
-  const server = stack.use(await startServerProcess(setup, cli))
+  const trust = await initTrustDomain(setup, program)
+  const server = stack.use(await startServerProcess(setup, program))
   const moved = stack.move()
   return {
     ...trust,
@@ -52,7 +55,7 @@ export async function startAssayAgent(
   server: AssayServer,
   name: string,
   tokenFile: string,
-  cli = CLI,
+  program = PROGRAM,
 ): Promise<AssayAgent> {
   await using stack = new AsyncDisposableStack()
   const folder = stack.use(await makeScratch("agent"))
@@ -71,7 +74,7 @@ export async function startAssayAgent(
     new Child({
       name: `assay agent ${name}`,
       command: process.execPath,
-      args: [cli, "agent", "--config", file],
+      args: [...program, "agent", "--config", file],
       log: folder.path("agent.log"),
     }),
   )
@@ -87,6 +90,6 @@ export async function startAssayAgent(
   }
 }
 
-const CLI = join(import.meta.dirname, "../../src/main/cli.ts")
+const PROGRAM: readonly string[] = [join(import.meta.dirname, "../../src/main/cli.ts")]
 const READY_MILLIS = 30_000
 const LOG_CHARACTERS = 256 * 1024

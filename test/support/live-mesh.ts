@@ -39,7 +39,7 @@ export async function openLiveMesh(folder: string, options: LiveMeshOptions): Pr
   const parsed = parseServerConfig(serverText(folder, options.svidTtl), "assay.yaml", makeCelConditions().compile)
   const config: ServerConfig = { ...parsed, issuing: { ttl: options.issuingTtl } }
   const sealingKey = parseSealingKey(randomBytes(32).toString("base64"))
-  await initServerState(config, sealingKey, systemClock, makeSystemRandom())
+  await initServerState(config, async () => sealingKey, systemClock, makeSystemRandom())
   const rootsFile = join(folder, "roots.pem")
   await writeFile(rootsFile, await rootsOf(config, sealingKey))
 

@@ -32,23 +32,23 @@ export type ServerPlace = Pick<ServerSetup, "folder" | "configFile" | "trustDoma
 /** `assay init` over a setup. The SPIFFE bundle document is written to `bundleFile`; `roots` is the PEM of its authorities. */
 export async function initTrustDomain(
   setup: ServerPlace,
-  cli = CLI,
+  program = PROGRAM,
 ): Promise<{ readonly bundleFile: string; readonly roots: string }> {
-  const { stdout } = await run(process.execPath, [cli, "init", "--config", setup.configFile])
+  const { stdout } = await run(process.execPath, [...program, "init", "--config", setup.configFile])
   const bundleFile = join(setup.folder, "bundle.json")
   await writeFile(bundleFile, stdout)
   const bundle = parseBundle(stdout, parseTrustDomain(setup.trustDomain))
   return { bundleFile, roots: bundle.x509Authorities.map((der) => encodePem("CERTIFICATE", der)).join("") }
 }
 
-/** Start a server over what `assay init` made, and wait until it listens. `cli`: which program. */
-export async function startServerProcess(setup: ServerPlace, cli = CLI): Promise<ServerProcess> {
+/** Start a server over what `assay init` made, and wait until it listens. `program`: arguments of Node that start the command line. */
+export async function startServerProcess(setup: ServerPlace, program = PROGRAM): Promise<ServerProcess> {
   await using stack = new AsyncDisposableStack()
   const child = stack.use(
     new Child({
       name: "assay server",
       command: process.execPath,
-      args: [cli, "server", "--config", setup.configFile],
+      args: [...program, "server", "--config", setup.configFile],
       log: join(setup.folder, "server.log"),
     }),
   )
@@ -81,6 +81,6 @@ function portsOf(log: string): { readonly grpc: number; readonly health: number 
 }
 
 const run = promisify(execFile)
-const CLI = join(import.meta.dirname, "../../src/main/cli.ts")
+const PROGRAM: readonly string[] = [join(import.meta.dirname, "../../src/main/cli.ts")]
 const READY_MILLIS = 30_000
 const LOG_CHARACTERS = 4 * 1024 * 1024

@@ -8,8 +8,9 @@ import type { ServerConfig } from "../../src/main/config/server-config.ts"
 import { openClusters } from "../../src/main/server/clusters.ts"
 import { listenServer, type ServerListeners } from "../../src/main/server/listeners.ts"
 import { type LiveConfig, openPipeline, type Pipeline } from "../../src/main/server/pipeline.ts"
+import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
 import { openServingTls } from "../../src/main/server/serving-certificate.ts"
-import { initServerState, openServerState, readSealingKey, type ServerState } from "../../src/main/server/state.ts"
+import { initServerState, openServerState, type ServerState } from "../../src/main/server/state.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
 import type { Clock } from "../../src/ports/clock.ts"
 import type { Log } from "../../src/ports/telemetry.ts"
@@ -55,7 +56,7 @@ export async function openPipelineUnderTest(options: PipelineOptions = {}): Prom
   const config = tune(setup.parse(overrides))
   const sealingKey = await readSealingKey(config, {})
   const random = makeSystemRandom()
-  if (options.init !== false) await initServerState(config, sealingKey, clock, random)
+  if (options.init !== false) await initServerState(config, async () => sealingKey, clock, random)
   const opened = await openServerState(config, sealingKey)
   stack.use(opened.crypto)
   stack.use(opened.store)

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, stat, unlink } from "node:fs/promises"
+import { readdir, readFile, stat, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { IdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
@@ -7,7 +7,7 @@ import { syncDirectory, writeNewFile } from "./durable-file.ts"
 import { sealKey, unsealKey } from "./sealed-file.ts"
 
 export interface DiskKeysOptions {
-  /** Made when it is not there, mode 0700. */
+  /** For its owner alone, mode 0700. Never made here: a mistyped path must not look like a store without keys. */
   readonly directory: string
   /** 32 bytes. @see parseSealingKey */
   readonly sealingKey: Secret
@@ -16,11 +16,12 @@ export interface DiskKeysOptions {
 
 /**
  * Long-lived keys, one sealed file each. Trusting it means: whoever has the directory and the sealing key can sign as us;
- * whoever has the directory alone can only destroy. @throws IdentityError `not-ready` when others may enter the directory
+ * whoever has the directory alone can only destroy. @throws IdentityError `not-found` when there is no such directory,
+ * `not-ready` when others may enter it @see STO-22
  */
 export async function openDiskKeys(options: DiskKeysOptions): Promise<KeyStore> {
   if (options.sealingKey.expose((key) => key.length) !== 32) throw new RangeError("sealing key is not 32 bytes")
-  await openDirectory(options.directory)
+  await demandPrivate(options.directory)
   return new DiskKeys(options)
 }
 
@@ -76,13 +77,14 @@ class DiskKeys implements KeyStore {
   }
 }
 
-async function openDirectory(directory: string): Promise<void> {
-  try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
-  } catch (cause) {
-    throw notReady("key directory cannot be made", cause)
-  }
-  const { mode, uid } = await stat(directory)
+async function demandPrivate(directory: string): Promise<void> {
+  const { mode, uid } = await stat(directory).catch((cause: unknown) => {
+    if (codeOf(cause) === "ENOENT") {
+      const reason = "key-directory-missing"
+      throw new IdentityError("not-found", `there is no key directory "${directory}"`, { cause, reason })
+    }
+    throw notReady(`key directory "${directory}" cannot be read`, cause)
+  })
   if ((mode & 0o077) !== 0 || uid !== process.getuid?.()) {
     throw new IdentityError("not-ready", `key directory "${directory}" is open to others: chmod 700 and own it`, {
       reason: "key-directory-open",

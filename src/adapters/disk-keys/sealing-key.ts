@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
-import { open } from "node:fs/promises"
 import { IdentityError } from "../../core/errors.ts"
 import { Secret } from "../../core/secret.ts"
+import { writeNewFile } from "./durable-file.ts"
 
 /** Parse a sealing key: 32 bytes as 64 hex digits or as base64, with white space around it. @throws IdentityError `malformed` */
 export function parseSealingKey(text: string): Secret {
@@ -14,23 +14,19 @@ export function parseSealingKey(text: string): Secret {
 }
 
 /**
- * Write a new sealing key, durable when it resolves, readable by its owner alone.
- * @throws IdentityError `already-exists`: a sealing key is never overwritten
+ * Write a new sealing key, whole and durable when it resolves, readable by its owner alone.
+ * @throws IdentityError `already-exists`: a sealing key is never overwritten @see STO-23
  */
 export async function makeSealingKeyFile(path: string): Promise<void> {
-  await using file = await openNew(path)
-  await file.writeFile(`${randomBytes(KEY_BYTES).toString("hex")}\n`)
-  await file.sync()
-}
-
-async function openNew(path: string): ReturnType<typeof open> {
   try {
-    return await open(path, "wx", 0o600)
+    await writeNewFile(path, Buffer.from(`${randomBytes(KEY_BYTES).toString("hex")}\n`))
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "EEXIST") {
-      throw new IdentityError("already-exists", "sealing key file exists", { cause })
-    }
-    throw new IdentityError("not-ready", "sealing key file cannot be made", { cause })
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown"
+    if (code === "EEXIST") throw new IdentityError("already-exists", `there is a file at "${path}" already`, { cause })
+    throw new IdentityError("not-ready", `sealing key "${path}" cannot be made (${code})`, {
+      cause,
+      reason: "key-unusable",
+    })
   }
 }
 

@@ -59,6 +59,17 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
   }
 }
 
+/** What the record says that verifiers are to trust. */
+export function ownBundle(record: AuthorityRecord): TrustBundle {
+  return {
+    trustDomain: record.trustDomain,
+    x509Authorities: record.roots.map((root) => root.certificate),
+    jwtAuthorities: record.jwtKeys.map(({ kid, algorithm, jwk }) => ({ kid, algorithm, jwk })),
+    sequence: record.epoch,
+    refreshHint: undefined,
+  }
+}
+
 /** The record in the journal after the attempt: `wanted` itself when it is what stands there. @see INV-25 */
 async function replaceOrReread(journal: AuthorityJournal, wanted: AuthorityRecord): Promise<AuthorityRecord> {
   try {
@@ -83,14 +94,7 @@ async function readRecord(journal: AuthorityJournal): Promise<AuthorityRecord> {
 }
 
 function snapshotOf(record: AuthorityRecord, federated: readonly TrustBundle[]): TrustSnapshot {
-  const own: TrustBundle = {
-    trustDomain: record.trustDomain,
-    x509Authorities: record.roots.map((root) => root.certificate),
-    jwtAuthorities: record.jwtKeys.map(({ kid, algorithm, jwk }) => ({ kid, algorithm, jwk })),
-    sequence: record.epoch,
-    refreshHint: undefined,
-  }
-  return { epoch: record.epoch, incarnation: record.incarnation, own, federated }
+  return { epoch: record.epoch, incarnation: record.incarnation, own: ownBundle(record), federated }
 }
 
 function sameContent<T>(left: T, right: T): boolean {

@@ -1,13 +1,15 @@
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
 import { openIssuanceReader } from "../../adapters/sqlite/issuance-reader.ts"
+import { toIdentityError } from "../../core/errors.ts"
+import { parseSpiffeId, type SpiffeId } from "../../core/spiffe/id.ts"
 import type { IssuanceQuery } from "../../ports/issuance-log.ts"
 import { loadServerConfig } from "../config/server-config.ts"
 import { issuanceJson, issuanceTable } from "./log-output.ts"
 
 interface SearchOptions {
   readonly config: string
-  readonly identity?: string
+  readonly identity?: SpiffeId
   readonly serial?: string
   readonly cluster?: string
   readonly namespace?: string
@@ -18,7 +20,7 @@ interface SearchOptions {
   readonly output: "table" | "json"
 }
 
-/** `assay log`: what was issued, and to whom. @see CLI-12 */
+/** `assay log`: what was issued, and to whom. @see CFG-21 */
 export function registerLog(program: Command): void {
   program
     .command("log")
@@ -26,14 +28,14 @@ export function registerLog(program: Command): void {
     .command("search")
     .description("find issuances, newest first; every filter that is given must match exactly")
     .requiredOption("-c, --config <file>", "configuration of the server, which may be running")
-    .option("--identity <spiffe id>", "issued for this identity")
-    .option("--serial <hex>", "this certificate, or the token with this jti")
+    .option("--identity <spiffe id>", "issued for this identity", parseIdentity)
+    .option("--serial <hex>", "this certificate, or the token with this jti", parseSerialText)
     .option("--cluster <name>", "asked for from this cluster")
     .option("--namespace <name>", "… from this namespace")
     .option("--pod <name>", "… by this pod")
     .addOption(new Option("--kind <kind>", "certificates or tokens").choices(["x509", "jwt"]))
     .option("--since <time>", "issued at or after this time, ISO 8601", parseTime)
-    .option("--limit <count>", "at most this many, 1 to 1000", Number, 50)
+    .option("--limit <count>", "at most this many, 1 to 1000", parseLimit, 50)
     .addOption(new Option("-o, --output <form>", "form of the output").choices(["table", "json"]).default("table"))
     .addHelpText("after", HELP)
     .action(search)
@@ -60,12 +62,35 @@ function queryOf(options: SearchOptions): IssuanceQuery {
   }
 }
 
+function parseIdentity(text: string): SpiffeId {
+  try {
+    return parseSpiffeId(text)
+  } catch (thrown) {
+    const why = toIdentityError(thrown).message
+    throw new InvalidArgumentError(`not a SPIFFE ID, such as spiffe://prod.example/ns/shop/sa/web: ${why}`)
+  }
+}
+
+/** Also as OpenSSL and browsers print it: capitals, and a colon between octets. */
+function parseSerialText(text: string): string {
+  if (!SERIAL.test(text)) throw new InvalidArgumentError("not the 34 hex digits of a serial, nor the 32 of a jti")
+  return text.replaceAll(":", "").toLowerCase()
+}
+
+function parseLimit(text: string): number {
+  const limit = Number(text)
+  if (/^\d+$/.test(text) && limit >= 1 && limit <= MAX_LIMIT) return limit
+  throw new InvalidArgumentError(`not a whole number from 1 to ${MAX_LIMIT}`)
+}
+
 function parseTime(text: string): number {
   const time = Date.parse(text)
   if (Number.isNaN(time)) throw new InvalidArgumentError("not an ISO 8601 time, such as 2026-11-22T10:00:00Z")
   return Math.floor(time / 1000)
 }
 
+const SERIAL = /^[0-9a-f]{2}(?::?[0-9a-f]{2}){15,16}$/i
+const MAX_LIMIT = 1000
 const HELP = `
 Examples:
   assay log search -c assay.yaml --identity spiffe://prod.example/ns/shop/sa/web

@@ -7,7 +7,8 @@ import { IdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
 import { loadServerConfig, type ServerConfig } from "../config/server-config.ts"
 import { type ReloadOutcome, watchServerConfig } from "../config/watch-config.ts"
-import { initServerState, readSealingKey } from "../server/state.ts"
+import { readSealingKey } from "../server/read-sealing-key.ts"
+import { initServerState } from "../server/state.ts"
 import { type AdoptConfig, runServer, type ServerOptions } from "../server.ts"
 
 interface RunOptions {
@@ -15,7 +16,7 @@ interface RunOptions {
   readonly init?: true
 }
 
-/** `assay server`: the authority itself. @see CLI-11 */
+/** `assay server`: the authority itself. */
 export function registerServer(program: Command): void {
   program
     .command("server")
@@ -59,7 +60,7 @@ async function adoptAndLog(next: ServerConfig, adopt: AdoptConfig, log: PinoLog)
 /** A store that is there is left as it is. */
 async function initOnce(config: ServerConfig, sealingKey: Secret): Promise<void> {
   try {
-    await initServerState(config, sealingKey, systemClock, makeSystemRandom())
+    await initServerState(config, async () => sealingKey, systemClock, makeSystemRandom())
   } catch (thrown) {
     if (!(thrown instanceof IdentityError && thrown.code === "already-exists")) throw thrown
   }

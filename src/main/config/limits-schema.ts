@@ -11,7 +11,9 @@ export const limitsSchema = z
       .prefault("16KiB")
       .describe("Largest request header block, which holds the token. Default 16KiB."),
     csr_size: size({ min: "512B", max: "64KiB" }).prefault("8KiB").describe("Largest PKCS#10 request. Default 8KiB."),
-    token_size: size({ min: "1KiB", max: "32KiB" }).prefault("8KiB").describe("Longest platform token. Default 8KiB."),
+    token_size: size({ min: "1KiB", max: "16KiB" })
+      .prefault("8KiB")
+      .describe("Longest platform token, at most 16KiB. Default 8KiB."),
     streams_per_connection: count({ min: 1, max: 10_000 })
       .default(100)
       .describe("Calls at once on one connection. Default 100."),

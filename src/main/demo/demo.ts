@@ -62,7 +62,8 @@ const DAY: Millis = 24 * 3600 * 1000
 const USAGE_EXIT = 64
 const USAGE = `usage: npm run demo -- [--once] [--json]
   --once   end after the steps: exit code 0, or 1 when one failed
-  --json   print the results as one JSON object, and the words for people on standard error
+  --json   print the results as one JSON object, the last line of standard output, and the words for people on standard
+           error; npm run -s demo -- --once --json prints nothing else
 `
 const STAYS_UP = "\nWhat runs stays up, with its logs, so that you can look for the reason. Ctrl-C stops it.\n"
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const

@@ -110,7 +110,6 @@ function remoteSds(deps: ListenerDeps): SdsService {
       }),
     maxSources: MAX_REMOTE_CALLERS,
   })
-  const { limits } = deps.live().config
   return makeSdsService({
     openSource: async (call, signal) => {
       const token = bearerToken(call.metadata, deps.live().config.limits.tokenSize)
@@ -118,7 +117,13 @@ function remoteSds(deps: ListenerDeps): SdsService {
     },
     words: SPIRE_WORDS,
     validator: "spiffe",
-    limits: { ...SDS_BOUNDS, streams: MAX_SDS_STREAMS, streamAge: limits.streamAge },
+    limits: {
+      ...SDS_BOUNDS,
+      streams: MAX_SDS_STREAMS,
+      get streamAge() {
+        return deps.live().config.limits.streamAge
+      },
+    },
     clock,
     random,
     log,

@@ -1,17 +1,16 @@
-import { readFile } from "node:fs/promises"
+import { dirname } from "node:path"
 import { openDiskKeys } from "../../adapters/disk-keys/open-disk-keys.ts"
-import { parseSealingKey } from "../../adapters/disk-keys/sealing-key.ts"
 import { CryptoThread } from "../../adapters/process-keys/crypto-thread.ts"
 import { makeSoftwareKeys } from "../../adapters/process-keys/software-keys.ts"
 import { openSqliteStore, type SqliteStore } from "../../adapters/sqlite/open-store.ts"
 import { chooseCryptoProvider } from "../../adapters/webcrypto/provider.ts"
 import { createTrustDomain } from "../../app/authority/create-trust-domain.ts"
-import { IdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { KeyStore } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
 import type { ServerConfig } from "../config/server-config.ts"
+import { makePrivateFolder } from "./private-folder.ts"
 
 /** Everything of a server that outlives its process. */
 export interface ServerState {
@@ -21,40 +20,33 @@ export interface ServerState {
   readonly crypto: CryptoThread
 }
 
-/**
- * The key that seals all others: from the configured file, else from the variable ASSAY_SEALING_KEY.
- * @throws IdentityError `not-ready` when there is none
- */
-export async function readSealingKey(config: ServerConfig, environment: NodeJS.ProcessEnv): Promise<Secret> {
-  const { sealingKeyFile } = config.keys
-  const text = sealingKeyFile === undefined ? environment["ASSAY_SEALING_KEY"] : await readFile(sealingKeyFile, "utf8")
-  if (text === undefined || text === "") {
-    throw new IdentityError(
-      "not-ready",
-      "no sealing key: set keys.sealing_key_file or the variable ASSAY_SEALING_KEY",
-      {
-        reason: "sealing-key-missing",
-      },
-    )
-  }
-  return parseSealingKey(text)
-}
-
 /** Open what `assay init` made. @throws IdentityError `not-found` when it was not */
 export async function openServerState(config: ServerConfig, sealingKey: Secret): Promise<ServerState> {
-  const store = await openSqliteStore({ path: config.storage.sqlite, mode: "open" })
-  const crypto = new CryptoThread()
-  return { store, keys: await openKeys(config, sealingKey, crypto), crypto }
+  await using stack = new AsyncDisposableStack()
+  const store = stack.use(await openSqliteStore({ path: config.storage.sqlite, mode: "open" }))
+  const crypto = stack.use(new CryptoThread())
+  const keys = await openKeys(config, sealingKey, crypto)
+  stack.move() // they are the caller's now; on a failure before this they are closed
+  return { store, keys, crypto }
 }
 
-/** Make store, root key and trust domain. @throws IdentityError `already-exists` */
+/**
+ * Make store, root key and trust domain, and the folders that are missing for them. Where there is a trust domain, nothing is
+ * made; after a failure or a crash at any step, the next call starts over with what is there.
+ * @param sealingKey is called once it is known that there is no trust domain yet @throws IdentityError `already-exists`
+ * @see CFG-18 CFG-19
+ */
 export async function initServerState(
   config: ServerConfig,
-  sealingKey: Secret,
+  sealingKey: () => Promise<Secret>,
   clock: Clock,
   random: Random,
 ): Promise<void> {
+  await makePrivateFolder(dirname(config.storage.sqlite), "storage.sqlite")
   await using store = await openSqliteStore({ path: config.storage.sqlite, mode: "create" })
+  const key = await sealingKey()
+  await makePrivateFolder(config.keys.directory, "keys.directory")
+  const keys = await openKeys(config, key)
   const { commonName, organization } = config.root
   await createTrustDomain(
     {
@@ -64,7 +56,7 @@ export async function initServerState(
       subject: { commonName, organization },
       backdate: ROOT_BACKDATE,
     },
-    { journal: store.authorityJournal, audit: store.auditLog, keys: await openKeys(config, sealingKey), clock, random },
+    { journal: store.authorityJournal, audit: store.auditLog, keys, clock, random },
   )
 }
 

@@ -30,7 +30,7 @@ export interface SdsLimits {
   readonly streams: number
   /** Names that one stream may ask for. */
   readonly names: number
-  /** A stream ends after 0.9 to 1 of this; `undefined`: it may stay. Envoy comes back by itself. */
+  /** A stream ends after 0.9 to 1 of what this is when it begins; `undefined`: it may stay. Envoy comes back by itself. */
   readonly streamAge: Seconds | undefined
   /** Newer secrets follow without the answer to earlier ones after this. */
   readonly answerWithin: Seconds

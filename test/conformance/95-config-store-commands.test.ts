@@ -1,0 +1,52 @@
+import assert from "node:assert/strict"
+import { X509Certificate } from "node:crypto"
+import { test } from "node:test"
+import { parseBundle } from "../../src/core/spiffe/bundle-document.ts"
+import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import { runAssay } from "../support/run-assay.ts"
+import { makeScratch } from "../support/scratch.ts"
+import { initTrustDomain, startServerProcess } from "../support/server-process.ts"
+import { makeServerSetup } from "../support/server-setup.ts"
+
+test("[CFG-20] bundle show prints what a running server's store holds, in each form", async () => {
+  await using scratch = await makeScratch()
+  const setup = await makeServerSetup(scratch.directory)
+  await initTrustDomain(setup)
+  await using _server = await startServerProcess(setup)
+  const show = async (form: string) => {
+    const { code, out, err } = await runAssay(["bundle", "show", "-c", setup.configFile, "-o", form])
+    assert.equal(code, 0, err)
+    return out
+  }
+  const bundle = parseBundle(await show("spiffe"), parseTrustDomain(setup.trustDomain))
+  assert.equal(bundle.jwtAuthorities.length, 1, "the key that the server made at its start")
+  assert.deepEqual([...new X509Certificate(await show("pem")).raw], [...(bundle.x509Authorities[0] ?? [])])
+  const { keys }: { keys: { kid: string }[] } = JSON.parse(await show("jwks"))
+  assert.deepEqual(
+    keys.map(({ kid }) => kid),
+    bundle.jwtAuthorities.map(({ kid }) => kid),
+  )
+})
+
+test("[CFG-20] bundle show says where there is no store", async () => {
+  await using scratch = await makeScratch()
+  const setup = await makeServerSetup(scratch.directory)
+  const { code, err } = await runAssay(["bundle", "show", "-c", setup.configFile])
+  assert.equal(code, 1)
+  assert.match(err, /not-found/)
+})
+
+for (const [flag, value] of [
+  ["--serial", "xyz"],
+  ["--serial", "abcd"],
+  ["--identity", "web"],
+  ["--limit", "0"],
+  ["--limit", "1001"],
+  ["--limit", "ten"],
+] as const) {
+  test(`[CFG-21] log search refuses ${flag} ${value} as wrong usage`, async () => {
+    const { code, out, err } = await runAssay(["log", "search", "-c", "none.yaml", flag, value])
+    assert.deepEqual([code, out], [64, ""])
+    assert.ok(err.includes(flag), err)
+  })
+}
