@@ -5,16 +5,8 @@ import { test } from "node:test"
 import { ERROR_CODES } from "../../src/core/errors.ts"
 import { GRPC_STATUS } from "../../src/transports/grpc/status.ts"
 import { PROJECT, type ProjectFile, projectFiles } from "../support/project-files.ts"
+import { brokenRuleLines, citedIds, type Rule, rulesOf, titleIds } from "../support/spec-rules.ts"
 
-interface Rule {
-  readonly id: string
-  /** `tested` rules need a test; exceptions say why not, todos name an issue. */
-  readonly state: "tested" | "exception" | "todo"
-  readonly path: string
-}
-
-/** `- [ID] …`, `- [ID exception: reason] …` or `- [ID todo #N] …`. */
-const RULE = /^[-*] \[([A-Z][A-Z0-9]*-\d+)(?:\] \S| (exception: [^\]]+|todo #\d+)\](?: \S|$))/
 const SELF = "test/conformance/coverage.test.ts"
 const CHAPTERS = projectFiles("spec/*.md")
 const CONFORMANCE = projectFiles("test/conformance/*.test.ts").filter(({ path }) => path !== SELF)
@@ -29,12 +21,7 @@ test("every rule of spec/ has a test whose title cites it, unless it says why no
 })
 
 test("every rule line is well formed: a list item with an id, and a state only as exception or todo", () => {
-  const broken = CHAPTERS.flatMap(({ path, text }) =>
-    text
-      .split("\n")
-      .filter((line) => /^[-*] \[[A-Z][A-Z0-9]*-/.test(line) && !RULE.test(line))
-      .map((line) => `${path}: ${line}`),
-  )
+  const broken = CHAPTERS.flatMap(brokenRuleLines)
   assert.deepEqual(broken, [])
 })
 
@@ -96,23 +83,6 @@ test("[ERR-02] each error code has the gRPC status that spec/90-errors.md says",
   const expected = Object.fromEntries(errorTable())
   for (const code of ERROR_CODES) assert.equal(STATUS_NAMES[GRPC_STATUS[code]], expected[code], code)
 })
-
-function rulesOf({ path, text }: ProjectFile): readonly Rule[] {
-  return text.split("\n").flatMap((line) => {
-    const [, id, state] = RULE.exec(line) ?? []
-    if (id === undefined) return []
-    return [{ id, path, state: state === undefined ? "tested" : state.startsWith("todo") ? "todo" : "exception" }]
-  })
-}
-
-/** Ids in brackets, as titles carry them, and ids as table cells that a title is made of. */
-function citedIds(text: string): readonly string[] {
-  return [...titleIds(text), ...[...text.matchAll(/"([A-Z][A-Z0-9]*-\d+)"/g)].flatMap(([, id]) => id ?? [])]
-}
-
-function titleIds(text: string): readonly string[] {
-  return [...text.matchAll(/\[([A-Z][A-Z0-9]*-\d+)\]/g)].flatMap(([, id]) => id ?? [])
-}
 
 /** Titles that stand in the call itself; those from a table are covered by {@link citedIds}. */
 function literalTitles(text: string): readonly string[] {

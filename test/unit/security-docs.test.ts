@@ -2,10 +2,15 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { allKeys, configJsonSchema } from "../../src/main/config/json-schema.ts"
 import { type ProjectFile, projectFiles } from "../support/project-files.ts"
+import { citedIds, rulesOf } from "../support/spec-rules.ts"
 
 const PAGES = ["SECURITY.md", "spec/threat-model.md", "spec/divergences.md", "spec/architecture.md"]
-const STATES = new Map(projectFiles("spec/*.md").flatMap(({ text }) => ruleStates(text)))
-const TESTED = new Set(projectFiles("test/**/*.test.ts").flatMap(({ text }) => testedIds(text)))
+const STATES = new Map(
+  projectFiles("spec/*.md")
+    .flatMap(rulesOf)
+    .map(({ id, state }) => [id, state]),
+)
+const TESTED = new Set(projectFiles("test/**/*.test.ts").flatMap(({ text }) => citedIds(text)))
 const SECURITY = pageAt("SECURITY.md")
 
 for (const path of PAGES) {
@@ -100,13 +105,4 @@ function citedRules(text: string): readonly string[] {
 
 function idOf(prefix: string | undefined, number: number): string {
   return `${prefix}-${String(number).padStart(2, "0")}`
-}
-
-function ruleStates(text: string): readonly (readonly [id: string, state: string])[] {
-  const rules = [...text.matchAll(/^- \[([A-Z][A-Z0-9]*-\d+)(?:\]| (exception|todo)\b)/gm)]
-  return rules.map(([, id = "", state = "tested"]) => [id, state] as const)
-}
-
-function testedIds(text: string): readonly string[] {
-  return [...text.matchAll(/[["]([A-Z][A-Z0-9]*-\d+)[\]"]/g)].flatMap(([, id]) => id ?? [])
 }
