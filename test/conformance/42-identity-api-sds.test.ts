@@ -9,7 +9,10 @@ import { bearer } from "../support/identity-peer.ts"
 import { openServerUnderTest } from "../support/server-under-test.ts"
 import { until } from "../support/until.ts"
 
-const server = await openServerUnderTest()
+let streamAge = 1800
+const server = await openServerUnderTest({
+  tune: (config) => ({ ...config, limits: { ...config.limits, streamAge } }),
+})
 after(() => server[Symbol.asyncDispose]())
 const client = new SecretDiscoveryServiceClient(server.address, credentials.createSsl(Buffer.from(server.roots)), {
   "grpc.ssl_target_name_override": "localhost",
@@ -65,6 +68,15 @@ test("[IDA-41] a stream whose token expires ends, and the proxy comes back with 
   const again = subscribe(server.setup.token())
   await until("both secrets", () => again.secrets.length === 2)
   again.call.cancel()
+})
+
+test("[IDA-41][CFG-15] a stream that begins after stream_age was changed ends by the new one", async () => {
+  streamAge = 1
+  await server.reload({})
+  const stream = subscribe(server.setup.token())
+  await until("both secrets", () => stream.secrets.length === 2)
+  await until("the end", () => stream.code !== undefined)
+  assert.equal(stream.code, 0)
 })
 
 function inline(source: { specifier?: unknown } | undefined): Buffer {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { readdir, readFile } from "node:fs/promises"
 import { test } from "node:test"
 import { makeCelConditions } from "../../src/adapters/cel/cel-conditions.ts"
+import { MAX_TOKEN_LENGTH } from "../../src/core/jose/compact.ts"
 import { parseAgentConfig } from "../../src/main/config/agent-config.ts"
 import { allKeys, type ConfigKind, configJsonSchema } from "../../src/main/config/json-schema.ts"
 import { keyTable } from "../../src/main/config/key-table.ts"
@@ -78,6 +79,13 @@ test("[CFG-04] values with units are text, with a known unit, within bounds", ()
   assert.match(problems(`${BASE}limits: { csr_size: 8kb }`)[0] ?? "", /must be a size such as/)
   assert.match(problems(`${BASE}limits: { identity_rate: 5/m }`)[0] ?? "", /must be a rate such as/)
   assert.match(problems(`${BASE}x509: { ttl_jitter: 51% }`)[0] ?? "", /must be from 0% to 50%/)
+})
+
+test("[CFG-04][ATT-01] the longest platform token that can be configured is the longest that is ever read", () => {
+  const limits = (size: string) => `${BASE}limits: { token_size: ${size}, header_size: 64KiB }\n`
+  const { tokenSize } = server(limits("16KiB")).limits
+  assert.equal(tokenSize, MAX_TOKEN_LENGTH)
+  assert.match(problems(limits("16385B"))[0] ?? "", /limits\.token_size: must be from 1KiB to 16KiB$/)
 })
 
 test("[CFG-05] values that contradict each other are refused with both keys", () => {

@@ -4,6 +4,7 @@ import { mkdir, rename, rm, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "node:test"
 import { makeCelConditions } from "../../src/adapters/cel/cel-conditions.ts"
+import { diffConfigs } from "../../src/main/config/config-diff.ts"
 import { parseServerConfig, type ServerConfig } from "../../src/main/config/server-config.ts"
 import { type ReloadOutcome, watchServerConfig } from "../../src/main/config/watch-config.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
@@ -118,6 +119,19 @@ test("[CFG-15] a change that needs a restart is not adopted, nor anything beside
   assert.deepEqual([watch.outcomes.at(-1), watch.adopted], ["needs-restart", []])
   await replace(file, configText("two", "limits: { identity_rate: 3/s }\nlog: { level: debug }"))
   await until("what can be reloaded is adopted", () => watch.adopted.length === 1)
+})
+
+test("[CFG-15] of all limits, those that a listener is told when it begins need a restart, and no other", () => {
+  const before = parseServerConfig(configText("one"), "assay.yaml", compile)
+  const diffs = Object.entries(before.limits).map(([key, value]) =>
+    diffConfigs(before, { ...before, limits: { ...before.limits, [key]: value + 1 } }),
+  )
+  assert.equal(diffs.length, Object.keys(before.limits).length)
+  assert.deepEqual(
+    diffs.flatMap(({ needsRestart }) => needsRestart),
+    ["limits.message_size", "limits.header_size", "limits.streams_per_connection"],
+  )
+  assert.equal(diffs.flatMap(({ reloadable }) => reloadable).length, diffs.length - 3)
 })
 
 test("[CFG-16] an invalid or missing file keeps the last good configuration", async () => {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict"
 import { X509Certificate } from "node:crypto"
+import { chmod } from "node:fs/promises"
+import { join } from "node:path"
 import { test } from "node:test"
 import { parseBundle } from "../../src/core/spiffe/bundle-document.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
@@ -35,6 +37,37 @@ test("[CFG-20] bundle show says where there is no store", async () => {
   assert.equal(code, 1)
   assert.match(err, /not-found/)
 })
+
+test("[CFG-21] log search takes a serial as OpenSSL and browsers print it", async () => {
+  await using scratch = await makeScratch()
+  const setup = await makeServerSetup(scratch.directory)
+  await initTrustDomain(setup)
+  await using _server = await startServerProcess(setup)
+  const search = async (...flags: readonly string[]) => {
+    const { code, out, err } = await runAssay(["log", "search", "-c", setup.configFile, "-o", "json", ...flags])
+    assert.equal(code, 0, err)
+    return (JSON.parse(out) as { serial: string }[]).map(({ serial }) => serial) // its form is held by unit tests
+  }
+  const [serial = ""] = await search("--identity", `spiffe://${setup.trustDomain}/assay/server`, "--limit", "1")
+  const printed = serial.toUpperCase().replaceAll(/(?<=^(?:..)+)(?=..)/g, ":")
+  for (const form of [serial, serial.toUpperCase(), printed]) assert.deepEqual(await search("--serial", form), [serial])
+})
+
+for (const [mode, warns] of [
+  [0o600, false],
+  [0o644, true],
+] as const) {
+  test(`[STO-06] a server whose store has mode ${mode.toString(8)} ${warns ? "warns" : "says nothing"}`, async () => {
+    await using scratch = await makeScratch()
+    const setup = await makeServerSetup(scratch.directory)
+    await initTrustDomain(setup)
+    const store = join(setup.folder, "assay.db")
+    await chmod(store, mode)
+    await using server = await startServerProcess(setup)
+    assert.equal(server.log().includes(`"file":"${store}","mode":"644"`), warns, server.log())
+    assert.equal(server.log().includes("chmod 600"), warns)
+  })
+}
 
 for (const [flag, value] of [
   ["--serial", "xyz"],
