@@ -32,6 +32,7 @@ test("every source file lies in a layer", () => {
 
 test("only app/attest makes an Attested", () => {
   assert.deepEqual(usersOf(/\bAttested\.witness\b/, ["src/app/attest/"]), [])
+  assert.deepEqual(usersOf(/\bPrincipal\.witness\b/, ["src/app/attest/"]), [])
 })
 
 test("only app/issue redeems an IssuancePermit", () => {
