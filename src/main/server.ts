@@ -125,7 +125,7 @@ function servingDeps(
 ) {
   const { trust, issuing, ephemeral, serialPrefix } = pipeline
   const plan = { ttl: Math.min(SERVING_TTL, config.issuing.ttl), backdate: config.x509.backdate, serialPrefix }
-  return { trust, issuing, ephemeral, log: state.store.issuanceLog, clock: systemClock, random, plan }
+  return { trust, issuing, ephemeral, signIntent: state.signIntent, clock: systemClock, random, plan }
 }
 
 function connectionLimits({ limits }: ServerConfig) {

@@ -188,8 +188,8 @@ async function makeServing() {
   }
   const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes))
   const { clock } = server
-  const log = server.state.store.issuanceLog
-  const { chain, key } = await issueServing({ trust, issuing, ephemeral, log, clock, random, plan })
+  const { signIntent } = server.state
+  const { chain, key } = await issueServing({ trust, issuing, ephemeral, signIntent, clock, random, plan })
   return {
     chain: chain.map((der) => encodePem("CERTIFICATE", der)).join(""),
     key: key.pkcs8.expose((der) => encodePem("PRIVATE KEY", der)),

@@ -5,6 +5,7 @@ import { makeServerMetrics } from "../../src/adapters/metrics/registry.ts"
 import { systemClock } from "../../src/adapters/system/clock.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import type { AttestTelemetry } from "../../src/app/attest/attest-telemetry.ts"
+import { commitThenSign } from "../../src/app/issue/commit-then-sign.ts"
 import { loadServerConfig } from "../../src/main/config/server-config.ts"
 import { openClusters } from "../../src/main/server/clusters.ts"
 import { openPipeline } from "../../src/main/server/pipeline.ts"
@@ -94,6 +95,7 @@ function dangerous(opened: ServerState): ServerState {
   const { auditLog, authorityJournal } = store
   return {
     ...opened,
+    signIntent: commitThenSign(issuanceLog),
     store: {
       issuanceLog,
       auditLog,

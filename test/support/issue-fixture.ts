@@ -7,6 +7,7 @@ import { type JwtKeySet, openJwtKeySet } from "../../src/app/authority/jwt-key-s
 import { openTrustState, type TrustState } from "../../src/app/authority/trust-state.ts"
 import { makeAuthorize } from "../../src/app/issue/authorize.ts"
 import { makeClockGuard } from "../../src/app/issue/clock-guard.ts"
+import { commitThenSign } from "../../src/app/issue/commit-then-sign.ts"
 import { makeIssueJwt } from "../../src/app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../src/app/issue/issue-x509.ts"
 import { makeRateLimit, type RateLimits } from "../../src/app/issue/rate-limit.ts"
@@ -135,7 +136,13 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     flush: () => store.issuanceLog.flush(),
     search: store.issuanceLog.search.bind(store.issuanceLog),
   }
-  const common = { authorize, log, clock, events, random: (bytes: number) => knobs.random(bytes) }
+  const common = {
+    authorize,
+    signIntent: commitThenSign(log),
+    clock,
+    events,
+    random: (bytes: number) => knobs.random(bytes),
+  }
   const noted = async <T>(step: string, write: Promise<T>): Promise<T> => {
     const result = await write
     steps.push(step)

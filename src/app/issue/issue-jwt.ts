@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto"
 import { IdentityError } from "../../core/errors.ts"
 import { encodeJwtSvidInput, sealJwtSvid } from "../../core/jose/jwt-svid.ts"
 import type { Grant } from "../../core/policy/grant.ts"
 import type { Clock } from "../../ports/clock.ts"
-import type { IssuanceLog } from "../../ports/issuance-log.ts"
+import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { Random } from "../../ports/random.ts"
 import type { JwtKeySet } from "../authority/jwt-key-set.ts"
 import type { Authorize } from "./authorize.ts"
@@ -15,7 +14,7 @@ import type { IssueJwt } from "./requests.ts"
 export interface IssueJwtDeps {
   readonly authorize: Authorize
   readonly keys: JwtKeySet
-  readonly log: IssuanceLog
+  readonly signIntent: SignIntent
   readonly clock: Clock
   readonly random: Random
   readonly events: IssueEvents
@@ -70,10 +69,9 @@ export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
       idempotencyKey: undefined,
     }
     const decision = grantedEvent("jwt", attested, grant, jti, request.requestId, now)
-    await deps.log.recordIntent(intent, decision, now)
-    const signature = await key.signer.sign(tbs, "p1363")
+    const order = { intent, decision, reuseSince: now, signer: key.signer, form: "p1363" } as const
+    const { signature } = await deps.signIntent(order)
     const token = sealJwtSvid(input, signature)
-    deps.log.recordOutcome(jti, createHash("sha256").update(token).digest())
     deps.events.jwtIssued(request.requestId)
     return { spiffeId: grant.id, hint: grant.hint, token, expiresAt: life.notAfter }
   }

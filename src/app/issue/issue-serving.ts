@@ -5,7 +5,7 @@ import { IssuancePermit } from "../../core/x509/permit.ts"
 import { parsePublicKey } from "../../core/x509/public-key.ts"
 import { makeSerial } from "../../core/x509/serial.ts"
 import type { Clock } from "../../ports/clock.ts"
-import type { IssuanceLog } from "../../ports/issuance-log.ts"
+import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { EphemeralKeys, WorkloadKey } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
 import type { IssuingAuthorities } from "../authority/issuing-authorities.ts"
@@ -24,7 +24,7 @@ export interface IssueServingDeps {
   readonly trust: TrustState
   readonly issuing: IssuingAuthorities
   readonly ephemeral: EphemeralKeys
-  readonly log: IssuanceLog
+  readonly signIntent: SignIntent
   readonly clock: Clock
   readonly random: Random
   readonly plan: {
@@ -52,10 +52,11 @@ export async function issueServing(deps: IssueServingDeps): Promise<ServingSvid>
     notBefore: Math.max(now - plan.backdate, authority.notBefore),
     notAfter: Math.min(now + plan.ttl, authority.notAfter),
   })
-  const { serial, tbs, notBefore, notAfter } = permit
+  const { serial, notBefore, notAfter } = permit
+  const tbs = permit.redeem(authority.authorityId)
   const requester = { cluster: "", namespace: "", serviceAccount: "", pod: "", podUid: "", node: "" }
-  await deps.log.recordIntent(
-    {
+  const { signature } = await deps.signIntent({
+    intent: {
       serial,
       kind: "x509",
       authorityId: authority.authorityId,
@@ -70,7 +71,7 @@ export async function issueServing(deps: IssueServingDeps): Promise<ServingSvid>
       rule: SERVING_RULE,
       idempotencyKey: undefined,
     },
-    {
+    decision: {
       type: "svid.granted",
       kind: "x509",
       at: now,
@@ -82,10 +83,10 @@ export async function issueServing(deps: IssueServingDeps): Promise<ServingSvid>
       revision: "",
       degraded: false,
     },
-    now,
-  )
-  const signature = await authority.signer.sign(permit.redeem(authority.authorityId), "der")
-  deps.log.recordOutcome(serial, signature)
+    reuseSince: now,
+    signer: authority.signer,
+    form: "der",
+  })
   return { chain: [assembleCertificate(tbs, signature), authority.certificate], key, notBefore, notAfter }
 }
 

@@ -10,7 +10,8 @@ import { makeSerial } from "../../core/x509/serial.ts"
 import type { VerifySignature } from "../../core/x509/signature.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { Clock } from "../../ports/clock.ts"
-import type { Intent, IssuanceLog } from "../../ports/issuance-log.ts"
+import type { SignIntent } from "../../ports/intent-signer.ts"
+import type { Intent } from "../../ports/issuance-log.ts"
 import type { Random } from "../../ports/random.ts"
 import type { IssuingAuthorities, IssuingAuthority } from "../authority/issuing-authorities.ts"
 import type { Authorize } from "./authorize.ts"
@@ -22,7 +23,7 @@ import type { IssueX509, KeyEvidence, X509Request, X509Svid } from "./requests.t
 export interface IssueX509Deps {
   readonly authorize: Authorize
   readonly issuing: IssuingAuthorities
-  readonly log: IssuanceLog
+  readonly signIntent: SignIntent
   readonly journal: Pick<AuthorityJournal, "readIssuing">
   readonly clock: Clock
   readonly random: Random
@@ -84,7 +85,7 @@ async function issue(deps: IssueX509Deps, order: Order): Promise<X509Svid> {
     epoch: authority.epoch,
     spiffeId: grant.id,
     hint: grant.hint,
-    tbs: permit.tbs,
+    tbs: permit.redeem(authority.authorityId),
     notBefore: permit.notBefore,
     notAfter: permit.notAfter,
     createdAt: now,
@@ -93,11 +94,10 @@ async function issue(deps: IssueX509Deps, order: Order): Promise<X509Svid> {
     idempotencyKey: order.identical,
   }
   const decision = grantedEvent("x509", attested, grant, permit.serial, request.requestId, now)
-  const result = await deps.log.recordIntent(intent, decision, now - reuseWindow(permit.notAfter - now))
+  const reuseSince = now - reuseWindow(permit.notAfter - now)
+  const result = await deps.signIntent({ intent, decision, reuseSince, signer: authority.signer, form: "der" })
   if (result.kind === "already-issued") return recall(deps, result.intent, result.signature)
-  const signature = await authority.signer.sign(permit.redeem(authority.authorityId), "der")
-  deps.log.recordOutcome(intent.serial, signature)
-  const svid = assemble(intent, signature, authority.certificate)
+  const svid = assemble(intent, result.signature, authority.certificate)
   deps.events.x509Issued(svid, request.requestId)
   return svid
 }

@@ -115,7 +115,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
   )
   const audit = store.auditLog
   const authorize = makeAuthorize({ attest, decide, rateLimit, audit, clock, guard, events: events.issue })
-  const common = { authorize, log: store.issuanceLog, clock, random, events: events.issue }
+  const common = { authorize, signIntent: state.signIntent, clock, random, events: events.issue }
   const rules = makeChangeSignal()
   return {
     attest,

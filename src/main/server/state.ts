@@ -5,8 +5,10 @@ import { makeSoftwareKeys } from "../../adapters/process-keys/software-keys.ts"
 import { openSqliteStore, type SqliteStore } from "../../adapters/sqlite/open-store.ts"
 import { chooseCryptoProvider } from "../../adapters/webcrypto/provider.ts"
 import { createTrustDomain } from "../../app/authority/create-trust-domain.ts"
+import { commitThenSign } from "../../app/issue/commit-then-sign.ts"
 import type { Secret } from "../../core/secret.ts"
 import type { Clock } from "../../ports/clock.ts"
+import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { KeyStore } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
 import type { ServerConfig } from "../config/server-config.ts"
@@ -18,6 +20,8 @@ export interface ServerState {
   readonly keys: KeyStore
   /** Where keys are used and proofs verified. It holds no process alive; dispose it after the store. */
   readonly crypto: CryptoThread
+  /** The one way to a signature that anybody outside can ask for. */
+  readonly signIntent: SignIntent
 }
 
 /** Open what `assay init` made. @throws IdentityError `not-found` when it was not */
@@ -27,7 +31,7 @@ export async function openServerState(config: ServerConfig, sealingKey: Secret):
   const crypto = stack.use(new CryptoThread())
   const keys = await openKeys(config, sealingKey, crypto)
   stack.move() // they are the caller's now; on a failure before this they are closed
-  return { store, keys, crypto }
+  return { store, keys, crypto, signIntent: commitThenSign(store.issuanceLog) }
 }
 
 /**
