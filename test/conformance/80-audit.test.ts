@@ -125,4 +125,7 @@ const FIELDS = {
   "authority.created": ["authority", "notAfter"],
   "authority.adopted": ["authority", "notAfter"],
   "jwt-key.changed": ["authority", "change"],
+  "token.revoked": ["tokenId", "subject", "clientId"],
+  "subject.revoked": ["subject", "issuedUntil"],
+  "token.introspected": ["tokenId", "active"],
 } satisfies { readonly [Type in AuditEvent["type"]]: readonly Fields<Type>[] }

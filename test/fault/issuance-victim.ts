@@ -100,8 +100,11 @@ function dangerous(opened: ServerState): ServerState {
       issuanceLog,
       auditLog,
       authorityJournal,
+      replayLog: store.replayLog,
+      revocationLog: store.revocationLog,
       failure: undefined,
       prune: (...call) => store.prune(...call),
+      pruneProofs: (...call) => store.pruneProofs(...call),
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     },
   }

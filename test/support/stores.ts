@@ -3,12 +3,16 @@ import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import type { AuditLog } from "../../src/ports/audit-log.ts"
 import type { AuthorityJournal } from "../../src/ports/authority-journal.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
+import type { ReplayLog } from "../../src/ports/replay-log.ts"
+import type { RevocationLog } from "../../src/ports/revocations.ts"
 import { makeScratch } from "./scratch.ts"
 
 export interface StoreUnderTest extends AsyncDisposable {
   readonly issuanceLog: IssuanceLog
   readonly auditLog: AuditLog
   readonly authorityJournal: AuthorityJournal
+  readonly replayLog: ReplayLog
+  readonly revocationLog: RevocationLog
 }
 
 /** Every adapter of the storage ports: a contract suite runs over all of them. */
@@ -20,10 +24,10 @@ export const STORES: readonly { readonly name: string; readonly open: () => Prom
 async function openScratchSqlite(): Promise<StoreUnderTest> {
   const scratch = await makeScratch()
   const store = await openSqliteStore({ path: scratch.path("store.db"), mode: "create" })
-  const { issuanceLog, auditLog, authorityJournal } = store
+  const { issuanceLog, auditLog, authorityJournal, replayLog, revocationLog } = store
   const close = async (): Promise<void> => {
     await store[Symbol.asyncDispose]()
     await scratch[Symbol.asyncDispose]()
   }
-  return { issuanceLog, auditLog, authorityJournal, [Symbol.asyncDispose]: close }
+  return { issuanceLog, auditLog, authorityJournal, replayLog, revocationLog, [Symbol.asyncDispose]: close }
 }

@@ -3,10 +3,12 @@ import { IdentityError } from "../../core/errors.ts"
 import type { AuditLog } from "../../ports/audit-log.ts"
 import { MemoryAuthorityJournal } from "./memory-authority-journal.ts"
 import { MemoryIssuanceLog } from "./memory-issuance-log.ts"
+import { MemoryReplayLog } from "./memory-replay-log.ts"
+import { MemoryRevocationLog } from "./memory-revocation-log.ts"
 
 /** "kept": the write landed but the caller saw an error. "lost": it did not land, and the caller saw an error. */
 export type Fault = "none" | "lost" | "kept"
-export type WriteKind = "intent" | "outcome" | "audit" | "authority" | "issuing"
+export type WriteKind = "intent" | "outcome" | "audit" | "authority" | "issuing" | "claim" | "revocation"
 
 /** Runs `write` as `fault` says. @throws IdentityError `not-ready` for `lost` and `kept` */
 export type FaultyWrite = <T>(kind: WriteKind, write: () => T) => T
@@ -23,6 +25,8 @@ export class MemoryStore implements AsyncDisposable {
   readonly issuanceLog: MemoryIssuanceLog
   readonly auditLog: AuditLog
   readonly authorityJournal: MemoryAuthorityJournal
+  readonly replayLog: MemoryReplayLog
+  readonly revocationLog: MemoryRevocationLog
 
   constructor() {
     const faulty: FaultyWrite = (kind, write) => this.#faulty(kind, write)
@@ -33,6 +37,8 @@ export class MemoryStore implements AsyncDisposable {
     this.issuanceLog = new MemoryIssuanceLog(faulty, append)
     this.auditLog = { append: async (event) => faulty("audit", () => append(event)) }
     this.authorityJournal = new MemoryAuthorityJournal(faulty)
+    this.replayLog = new MemoryReplayLog(faulty)
+    this.revocationLog = new MemoryRevocationLog(faulty, append)
   }
 
   #faulty<T>(kind: WriteKind, write: () => T): T {

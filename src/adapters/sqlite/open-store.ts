@@ -3,12 +3,16 @@ import type { Instant } from "../../core/time.ts"
 import type { AuditLog } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { IssuanceLog, IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
+import type { ReplayLog } from "../../ports/replay-log.ts"
+import type { RevocationLog } from "../../ports/revocations.ts"
 import { encodeAudit } from "./audit-row.ts"
 import { CommitQueue } from "./commit-queue.ts"
 import { type IssuanceReader, openIssuanceReader } from "./issuance-reader.ts"
 import type { OpenMode } from "./open-database.ts"
 import { SqliteAuthorityJournal } from "./sqlite-authority-journal.ts"
 import { SqliteIssuanceLog } from "./sqlite-issuance-log.ts"
+import { SqliteReplayLog } from "./sqlite-replay-log.ts"
+import { SqliteRevocationLog } from "./sqlite-revocation-log.ts"
 import { StoreThread } from "./store-thread.ts"
 
 export interface SqliteStoreOptions {
@@ -24,10 +28,14 @@ export interface SqliteStore extends AsyncDisposable {
   readonly issuanceLog: IssuanceLog
   readonly auditLog: AuditLog
   readonly authorityJournal: AuthorityJournal
+  readonly replayLog: ReplayLog
+  readonly revocationLog: RevocationLog
   /** Why nothing will be written any more until the process starts anew; `undefined` while all is well. */
   readonly failure: IdentityError | undefined
   /** Forget up to `batch` (1 to 10,000) intents that expired before `before`, oldest first. Audit events stay. How many went. */
   prune(before: Instant, batch: number): Promise<number>
+  /** Forget up to `batch` (1 to 10,000) spent proofs, and as many revocations, that ended before `before`. The larger count. */
+  pruneProofs(before: Instant, batch: number): Promise<number>
 }
 
 /**
@@ -43,6 +51,8 @@ class Store implements SqliteStore {
   readonly issuanceLog: IssuanceLog
   readonly auditLog: AuditLog
   readonly authorityJournal: AuthorityJournal
+  readonly replayLog: ReplayLog
+  readonly revocationLog: RevocationLog
   readonly #path: string
   readonly #thread: StoreThread
   readonly #queue: CommitQueue
@@ -60,16 +70,26 @@ class Store implements SqliteStore {
       },
     }
     this.authorityJournal = new SqliteAuthorityJournal(queue)
+    this.replayLog = new SqliteReplayLog(queue)
+    this.revocationLog = new SqliteRevocationLog(queue)
   }
 
   get failure(): IdentityError | undefined {
     return this.#thread.failure
   }
 
-  async prune(before: Instant, batch: number): Promise<number> {
+  prune(before: Instant, batch: number): Promise<number> {
+    return this.#prune("prune", before, batch)
+  }
+
+  pruneProofs(before: Instant, batch: number): Promise<number> {
+    return this.#prune("prune-proofs", before, batch)
+  }
+
+  async #prune(kind: "prune" | "prune-proofs", before: Instant, batch: number): Promise<number> {
     if (!Number.isInteger(batch) || batch < 1 || batch > MAX_PRUNE) throw new RangeError("batch is not 1 to 10000")
-    const result = await this.#queue.submit({ kind: "prune", before, batch })
-    return result.kind === "pruned" ? result.intents : 0
+    const result = await this.#queue.submit({ kind, before, batch })
+    return result.kind === "pruned" ? result.rows : 0
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -19,6 +19,18 @@ export type Operation =
   | { readonly kind: "replace-authority"; readonly revision: number; readonly record: string }
   | { readonly kind: "adopt-issuing"; readonly row: readonly SQLInputValue[] }
   | { readonly kind: "prune"; readonly before: Instant; readonly batch: number }
+  | {
+      readonly kind: "claim"
+      readonly use: string
+      readonly id: Uint8Array
+      /** Random, one for each claim: tells a claim that is said again from a second one. */
+      readonly holder: Uint8Array
+      readonly until: Instant
+    }
+  /** kind, name, issued_until, until. */
+  | { readonly kind: "revoke"; readonly row: readonly SQLInputValue[]; readonly audit: AuditRow }
+  | { readonly kind: "read-revocations"; readonly after: number; readonly limit: number }
+  | { readonly kind: "prune-proofs"; readonly before: Instant; readonly batch: number }
   | { readonly kind: "read-authority" }
   | { readonly kind: "read-issuing"; readonly authorityId: string }
   /** Writes nothing: done when everything before it is. */
@@ -30,7 +42,9 @@ export type AuditRow = readonly SQLInputValue[]
 export type OperationResult =
   | { readonly kind: "done" }
   | { readonly kind: "row"; readonly row: SqlRow | undefined }
-  | { readonly kind: "pruned"; readonly intents: number }
+  | { readonly kind: "rows"; readonly rows: readonly SqlRow[] }
+  | { readonly kind: "claim"; readonly won: boolean }
+  | { readonly kind: "pruned"; readonly rows: number }
   | { readonly kind: "failed"; readonly failure: Failure }
 
 /** An IdentityError on its way between threads; `detail` is for the log. */
@@ -55,5 +69,7 @@ export function parseFailure({ code, message, reason, detail }: Failure): Identi
 }
 
 export function isWrite(operation: Operation): boolean {
-  return operation.kind !== "read-authority" && operation.kind !== "read-issuing" && operation.kind !== "barrier"
+  return !READS.has(operation.kind)
 }
+
+const READS: ReadonlySet<Operation["kind"]> = new Set(["read-authority", "read-issuing", "read-revocations", "barrier"])

@@ -71,4 +71,27 @@ CREATE TABLE commit_mark (
 INSERT INTO commit_mark (id, mark) VALUES (1, '');
 `,
   },
+  {
+    version: 2,
+    sql: `
+CREATE TABLE spent_proof (
+  use TEXT NOT NULL,
+  id BLOB NOT NULL,
+  holder BLOB NOT NULL,
+  until INTEGER NOT NULL,
+  PRIMARY KEY (use, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spent_proof_until ON spent_proof (until);
+
+CREATE TABLE revocation (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL CHECK (kind IN ('token', 'subject')),
+  name TEXT NOT NULL,
+  issued_until INTEGER NOT NULL,
+  until INTEGER NOT NULL,
+  UNIQUE (kind, name)
+) STRICT;
+CREATE INDEX revocation_until ON revocation (until);
+`,
+  },
 ]

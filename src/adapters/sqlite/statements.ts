@@ -3,12 +3,14 @@ import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import { INTENT_COLUMNS } from "./intent-row.ts"
 import { encodeFailure, type Operation, type OperationResult } from "./operation.ts"
+import { ProofStatements } from "./proof-statements.ts"
 import { RecentKeys } from "./recent-keys.ts"
 import type { SqlRow } from "./sql-row.ts"
 
 /** Runs single operations inside a transaction that is somebody else's matter. */
 export class Statements {
   readonly #recent: RecentKeys
+  readonly #proofs: ProofStatements
   readonly #insertIntent: StatementSync
   readonly #findReusable: StatementSync
   readonly #insertOutcome: StatementSync
@@ -23,6 +25,7 @@ export class Statements {
 
   constructor(db: DatabaseSync) {
     this.#recent = new RecentKeys(db)
+    this.#proofs = new ProofStatements(db)
     this.#insertIntent = db.prepare(INSERT_INTENT)
     this.#findReusable = db.prepare(FIND_REUSABLE)
     this.#insertOutcome = db.prepare(INSERT_OUTCOME)
@@ -58,6 +61,12 @@ export class Statements {
         return oneRow(this.#adoptIssuing.run(...operation.row), ADOPTED)
       case "prune":
         return this.#prune(operation.before, operation.batch)
+      case "revoke":
+        return this.#revoke(operation)
+      case "claim":
+      case "read-revocations":
+      case "prune-proofs":
+        return this.#proofs.run(operation)
       case "read-authority":
         return { kind: "row", row: this.#readAuthority.get() }
       case "read-issuing":
@@ -81,6 +90,12 @@ export class Statements {
     return DONE
   }
 
+  #revoke(operation: Operation & { readonly kind: "revoke" }): OperationResult {
+    const result = this.#proofs.run(operation)
+    if (result.kind === "done") this.#insertAudit.run(...operation.audit)
+    return result
+  }
+
   /** The row is read again: its transaction may have been rolled back. */
   #reusable(key: Uint8Array, since: Instant): SqlRow | undefined {
     const id = this.#recent.find(key)
@@ -89,7 +104,7 @@ export class Statements {
 
   #prune(before: number, batch: number): OperationResult {
     this.#pruneOutcomes.run(before, batch)
-    return { kind: "pruned", intents: Number(this.#pruneIntents.run(before, batch).changes) }
+    return { kind: "pruned", rows: Number(this.#pruneIntents.run(before, batch).changes) }
   }
 }
 

@@ -30,6 +30,25 @@ export type AuditEvent =
       readonly authority: string
       readonly change: "publish" | "activate" | "remove"
     })
+  | (Common & {
+      /** Nobody shall accept this token any more; in force when recorded. */
+      readonly type: "token.revoked"
+      readonly tokenId: string
+      readonly subject: string
+      readonly clientId: string
+    })
+  | (Common & {
+      /** Nobody shall accept a token of this subject that was issued at `issuedUntil` or before. */
+      readonly type: "subject.revoked"
+      readonly subject: string
+      readonly issuedUntil: Instant
+    })
+  | (Common & {
+      /** An authenticated caller asked about a token; `tokenId` is empty for one that is not ours. */
+      readonly type: "token.introspected"
+      readonly tokenId: string
+      readonly active: boolean
+    })
 
 interface Common {
   readonly at: Instant
