@@ -1,5 +1,5 @@
 import { IdentityError } from "../errors.ts"
-import { type Json, type JsonObject, parseJsonObject } from "../json.ts"
+import { isJsonObject, type Json, type JsonObject, parseJsonObject } from "../json.ts"
 import { ECDSA_SIGNATURE_BYTES, type JwsAlgorithm } from "./algorithm.ts"
 
 /** What one kind of token may look like. Everything that is not listed is refused. */
@@ -7,6 +7,8 @@ export interface JwsProfile {
   readonly algorithms: readonly JwsAlgorithm[]
   /** Values of `typ`. Absent is always allowed; with an empty list it must be absent. @see JOS-12 JW-04 */
   readonly types: readonly string[]
+  /** True for proofs, which bring their own public key in `jwk`. Every other token with one is refused. @see JOS-04 DP-05 */
+  readonly embeddedKey?: true
 }
 
 /** In characters; a token that passes has one byte for each. @see INV-32 */
@@ -26,6 +28,8 @@ export interface JwsHeader {
   /** 1 to 256 characters. */
   readonly kid: string | undefined
   readonly typ: string | undefined
+  /** Only of a profile with {@link JwsProfile.embeddedKey}; nothing in it is checked. */
+  readonly jwk: JsonObject | undefined
 }
 
 /**
@@ -68,14 +72,20 @@ export function decodeBase64url(text: string): Uint8Array {
 function parseHeader(part: string, profile: JwsProfile): JwsHeader {
   const header = parseClaimsObject(decodeBase64url(part))
   for (const name of Object.keys(header)) {
-    if (!HEADER_MEMBERS.has(name)) throw malformed("token has a header member that is not allowed")
+    const known = HEADER_MEMBERS.has(name) || (name === "jwk" && profile.embeddedKey === true)
+    if (!known) throw malformed("token has a header member that is not allowed")
   }
   const alg = profile.algorithms.find((allowed) => allowed === header["alg"])
   if (alg === undefined) throw malformed("token has a signature algorithm that is not allowed")
   const kid = parseText(header["kid"], "kid")
   const typ = parseText(header["typ"], "typ")
   if (typ !== undefined && !profile.types.includes(typ)) throw malformed("token has a type that is not allowed")
-  return { alg, kid, typ }
+  return { alg, kid, typ, jwk: parseEmbeddedKey(header["jwk"]) }
+}
+
+function parseEmbeddedKey(value: Json | undefined): JsonObject | undefined {
+  if (value === undefined || isJsonObject(value)) return value
+  throw malformed("token header jwk is not an object")
 }
 
 function parseText(value: Json | undefined, name: string): string | undefined {

@@ -1,4 +1,5 @@
 import { dirname } from "node:path"
+import { deriveSharedKey } from "../../adapters/disk-keys/derived-key.ts"
 import { openDiskKeys } from "../../adapters/disk-keys/open-disk-keys.ts"
 import { CryptoThread } from "../../adapters/process-keys/crypto-thread.ts"
 import { makeSoftwareKeys } from "../../adapters/process-keys/software-keys.ts"
@@ -22,6 +23,8 @@ export interface ServerState {
   readonly crypto: CryptoThread
   /** The one way to a signature that anybody outside can ask for. */
   readonly signIntent: SignIntent
+  /** Of the nonces for DPoP proofs; the same for every server with this sealing key. */
+  readonly dpopNonceKey: Secret
 }
 
 /** Open what `assay init` made. @throws IdentityError `not-found` when it was not */
@@ -31,7 +34,8 @@ export async function openServerState(config: ServerConfig, sealingKey: Secret):
   const crypto = stack.use(new CryptoThread())
   const keys = await openKeys(config, sealingKey, crypto)
   stack.move() // they are the caller's now; on a failure before this they are closed
-  return { store, keys, crypto, signIntent: commitThenSign(store.issuanceLog) }
+  const dpopNonceKey = deriveSharedKey(sealingKey, "dpop nonce v1")
+  return { store, keys, crypto, signIntent: commitThenSign(store.issuanceLog), dpopNonceKey }
 }
 
 /**
