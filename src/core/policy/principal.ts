@@ -1,5 +1,6 @@
 import type { SpiffeId } from "../spiffe/id.ts"
 import type { Instant } from "../time.ts"
+import type { Attested } from "./attested.ts"
 
 /** How a principal was proven. A fact for the audit log: no rule may look at it. @see SCA-09 */
 export type ProofKind = "k8s-token" | "jwt-svid" | "x509-svid" | "access-token" | "external-token" | "private-key-jwt"
@@ -16,8 +17,8 @@ export interface PrincipalFacts {
   readonly expiresAt: Instant
   /** SHA-256 of the evidence: names it without holding it. */
   readonly evidenceDigest: Uint8Array
-  /** True when the documented degraded rule let it pass. @see INV-17 */
-  readonly degraded: boolean
+  /** What the platform vouched for, when that is how it was proven: for the issuance log, where pods are looked up. */
+  readonly attested: Attested | undefined
 }
 
 /** A witness that a principal was proven. Only `app/attest` makes one (the layer test holds that). */

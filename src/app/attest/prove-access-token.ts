@@ -1,0 +1,60 @@
+import { parseAccessToken } from "../../core/jose/access-token.ts"
+import { digestToken } from "../../core/jose/token-digest.ts"
+import { requestRefusal } from "../../core/oauth/request-refusal.ts"
+import { Principal } from "../../core/policy/principal.ts"
+import type { JwtAuthority } from "../../core/spiffe/bundle.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { JwsVerifier } from "../../ports/jws.ts"
+import type { RevocationView } from "../exchange/revocation-view.ts"
+import type { ProvenToken } from "./proven-token.ts"
+import { refuseAs, refuseLaterAs } from "./token-refused.ts"
+import { requireInDate } from "./token-window.ts"
+
+export interface ProveAccessTokenDeps {
+  readonly verifier: JwsVerifier
+  /** Of the own trust domain. */
+  readonly authorities: () => readonly JwtAuthority[]
+  readonly revocations: Pick<RevocationView, "isRevoked">
+  readonly clock: Clock
+}
+
+/**
+ * Verify an access token of ours; `holds` tells whether an audience is the caller's or ours.
+ * @throws IdentityError `unauthenticated` with a `RequestReason` @see AT-05 TX-10
+ */
+export type ProveAccessToken = (
+  token: string,
+  issuer: string,
+  holds: (audience: string) => boolean,
+) => Promise<ProvenToken>
+
+export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessToken {
+  return async (token, issuer, holds) => {
+    const { jws, claims } = refuseAs("token-invalid", () => parseAccessToken(token))
+    if (claims.iss !== issuer) throw requestRefusal("token-invalid")
+    await refuseLaterAs("token-invalid", () => deps.verifier.verify(jws, deps.authorities()))
+    requireInDate({ expiresAt: claims.exp, issuedAt: claims.iat, notBefore: undefined }, deps.clock.now())
+    if (!claims.aud.some(holds)) throw requestRefusal("token-audience-mismatch")
+    const { jti: tokenId, iat: issuedAt, sub, clientId, actors } = claims
+    if (deps.revocations.isRevoked({ tokenId, issuedAt, subjects: [sub, clientId, ...actors] })) {
+      throw requestRefusal("token-revoked")
+    }
+    return {
+      principal: Principal.witness({
+        id: sub,
+        clientId,
+        proof: "access-token",
+        source: issuer,
+        expiresAt: claims.exp,
+        evidenceDigest: Buffer.from(digestToken(token), "hex"),
+        attested: undefined,
+      }),
+      scopes: claims.scopes,
+      actors,
+      mayAct: undefined,
+      confirmation: claims.confirmation,
+      singleUse: undefined,
+      forUsAlone: false,
+    }
+  }
+}

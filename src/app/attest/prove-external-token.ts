@@ -1,0 +1,94 @@
+import { JWS_ALGORITHMS } from "../../core/jose/algorithm.ts"
+import { type JwsProfile, parseClaimsObject, parseCompactJws } from "../../core/jose/compact.ts"
+import { parseAudience, parseNumericDate, parseOptionalNumericDate } from "../../core/jose/registered-claims.ts"
+import { digestToken } from "../../core/jose/token-digest.ts"
+import type { JsonObject } from "../../core/json.ts"
+import { type ClaimTemplate, renderClaimTemplate } from "../../core/oauth/claim-template.ts"
+import { requestRefusal } from "../../core/oauth/request-refusal.ts"
+import { Principal } from "../../core/policy/principal.ts"
+import { isReserved, type SpiffeId, type TrustDomain } from "../../core/spiffe/id.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { ClusterKeys } from "../../ports/kube.ts"
+import { readMayAct } from "./prove-jwt-svid.ts"
+import type { ProvenToken } from "./proven-token.ts"
+import { refuseAs, refuseLaterAs } from "./token-refused.ts"
+import { requireInDate } from "./token-window.ts"
+
+/** An issuer outside, such as a CI system, whose tokens are accepted. */
+export interface ExternalIssuer {
+  readonly name: string
+  /** `iss`, compared as text. @see JOS-11 */
+  readonly issuer: string
+  /** A token must be for one or more of these and for nobody else. */
+  readonly audiences: readonly string[]
+  readonly keys: ClusterKeys
+  /** Claims that must have exactly this value. */
+  readonly requiredClaims: ReadonlyMap<string, string>
+  readonly spiffeId: ClaimTemplate
+}
+
+export interface ProveExternalTokenDeps {
+  readonly trustDomain: TrustDomain
+  readonly clock: Clock
+}
+
+/** Prove by a token of `issuer`. @throws IdentityError `unauthenticated` with a `RequestReason`; `attestor-down` @see EXT-01..EXT-04 */
+export type ProveExternalToken = (token: string, issuer: ExternalIssuer, signal: AbortSignal) => Promise<ProvenToken>
+
+export function makeProveExternalToken({ trustDomain, clock }: ProveExternalTokenDeps): ProveExternalToken {
+  return async (token, issuer, signal) => {
+    const { jws, claims } = refuseAs("token-invalid", () => {
+      const parsed = parseCompactJws(token, PROFILE)
+      return { jws: parsed, claims: parseClaimsObject(parsed.payloadBytes) }
+    })
+    if (claims["iss"] !== issuer.issuer) throw requestRefusal("token-invalid")
+    await refuseLaterAs("token-invalid", () => issuer.keys.verify(jws, signal))
+    const { audience, ...window } = refuseAs("token-invalid", () => readClaims(claims))
+    requireInDate(window, clock.now())
+    if (!audience.every((one) => issuer.audiences.includes(one))) throw requestRefusal("token-audience-mismatch")
+    for (const [name, value] of issuer.requiredClaims) {
+      if (claims[name] !== value) throw requestRefusal("token-identity-missing")
+    }
+    const id = identityOf(issuer, claims, trustDomain)
+    const jti = claims["jti"]
+    return {
+      principal: Principal.witness({
+        id,
+        clientId: id,
+        proof: "external-token",
+        source: issuer.name,
+        expiresAt: window.expiresAt,
+        evidenceDigest: Buffer.from(digestToken(token), "hex"),
+        attested: undefined,
+      }),
+      scopes: undefined,
+      actors: [],
+      mayAct: readMayAct(claims["may_act"]),
+      confirmation: claims["cnf"] === undefined ? undefined : refuseBound(),
+      singleUse: typeof jti === "string" ? { id: `${issuer.issuer} ${jti}` } : undefined,
+      forUsAlone: true,
+    }
+  }
+}
+
+function readClaims(claims: JsonObject) {
+  return {
+    audience: parseAudience(claims["aud"]),
+    expiresAt: parseNumericDate(claims["exp"], "exp"),
+    notBefore: parseOptionalNumericDate(claims["nbf"], "nbf"),
+    issuedAt: parseOptionalNumericDate(claims["iat"], "iat"),
+  }
+}
+
+function identityOf(issuer: ExternalIssuer, claims: JsonObject, trustDomain: TrustDomain): SpiffeId {
+  const id = refuseAs("token-identity-missing", () => renderClaimTemplate(issuer.spiffeId, claims, trustDomain))
+  if (id === undefined || isReserved(id)) throw requestRefusal("token-identity-missing")
+  return id
+}
+
+/** How outside issuers bind tokens is not known here, so a bound one is never taken for a bearer token. @see TX-15 */
+function refuseBound(): never {
+  throw requestRefusal("proof-of-possession-missing")
+}
+
+const PROFILE: JwsProfile = { algorithms: JWS_ALGORITHMS, types: ["JWT"] }

@@ -1,0 +1,77 @@
+import { type ParsedJwtSvid, parseJwtSvid } from "../../core/jose/jwt-svid.ts"
+import { digestToken } from "../../core/jose/token-digest.ts"
+import { isJsonObject, type Json } from "../../core/json.ts"
+import { requestRefusal } from "../../core/oauth/request-refusal.ts"
+import { Principal } from "../../core/policy/principal.ts"
+import type { TrustBundle } from "../../core/spiffe/bundle.ts"
+import { isReserved, type SpiffeId, trustDomainOf } from "../../core/spiffe/id.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { JwsVerifier } from "../../ports/jws.ts"
+import type { RevocationView } from "../exchange/revocation-view.ts"
+import type { MayAct, ProvenToken } from "./proven-token.ts"
+import { refuseAs, refuseLaterAs } from "./token-refused.ts"
+import { requireInDate } from "./token-window.ts"
+
+export interface ProveJwtSvidDeps {
+  readonly verifier: JwsVerifier
+  /** Of the own trust domain and of those that are federated with it. */
+  readonly bundles: () => readonly TrustBundle[]
+  readonly revocations: Pick<RevocationView, "isRevoked">
+  readonly clock: Clock
+}
+
+/**
+ * Prove by a JWT-SVID of the own or a federated trust domain. It must be for `issuer` alone, or, with `caller`, for one of both.
+ * It may be used again. @throws IdentityError `unauthenticated` with a `RequestReason`
+ * @see SCA-02 SCA-03 SCA-04 TX-10 JW-14 JOS-13
+ */
+export type ProveJwtSvid = (token: string, issuer: string, caller?: SpiffeId) => Promise<ProvenToken>
+
+export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
+  return async (token, issuer, caller) => {
+    const svid = refuseAs("token-invalid", () => parseJwtSvid(token))
+    const trustDomain = trustDomainOf(svid.spiffeId)
+    const bundle = deps.bundles().find((one) => one.trustDomain === trustDomain)
+    if (bundle === undefined || isReserved(svid.spiffeId)) throw requestRefusal("token-invalid")
+    await refuseLaterAs("token-invalid", () => deps.verifier.verify(svid.jws, bundle.jwtAuthorities))
+    requireInDate(svid, deps.clock.now())
+    const forUsAlone = svid.audience.length === 1 && svid.audience[0] === issuer
+    const forCaller = caller !== undefined && [issuer, caller].some((one) => svid.audience.includes(one))
+    if (!forUsAlone && !forCaller) throw requestRefusal("token-audience-mismatch")
+    refuseRevoked(svid, deps)
+    return {
+      principal: Principal.witness({
+        id: svid.spiffeId,
+        clientId: svid.spiffeId,
+        proof: "jwt-svid",
+        source: trustDomain,
+        expiresAt: svid.expiresAt,
+        evidenceDigest: Buffer.from(digestToken(token), "hex"),
+        attested: undefined,
+      }),
+      scopes: undefined,
+      actors: [],
+      mayAct: readMayAct(svid.claims["may_act"]),
+      confirmation: undefined,
+      singleUse: undefined,
+      forUsAlone,
+    }
+  }
+}
+
+/** Who may act by a token's own words. @throws IdentityError `unauthenticated` for what is no such statement @see TX-06 TX-12 */
+export function readMayAct(value: Json | undefined): MayAct | undefined {
+  if (value === undefined) return undefined
+  if (!isJsonObject(value)) throw requestRefusal("token-invalid")
+  const { sub, iss } = value
+  if (typeof sub !== "string" || (iss !== undefined && typeof iss !== "string")) throw requestRefusal("token-invalid")
+  return { sub, iss }
+}
+
+function refuseRevoked(svid: ParsedJwtSvid, { revocations }: ProveJwtSvidDeps): void {
+  const jti = svid.claims["jti"]
+  const tokenId = typeof jti === "string" ? jti : undefined
+  if (revocations.isRevoked({ tokenId, subjects: [svid.spiffeId], issuedAt: svid.issuedAt })) {
+    throw requestRefusal("token-revoked")
+  }
+}

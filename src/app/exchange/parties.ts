@@ -1,0 +1,130 @@
+import { MAX_ACTORS } from "../../core/jose/access-token.ts"
+import { requestRefusal } from "../../core/oauth/request-refusal.ts"
+import type { RequestedGrant } from "../../core/oauth/token-request.ts"
+import type { Principal } from "../../core/policy/principal.ts"
+import type { TokenQuestion } from "../../core/policy/token-question.ts"
+import type { SpiffeId } from "../../core/spiffe/id.ts"
+import type { Instant } from "../../core/time.ts"
+import type { ReplayLog } from "../../ports/replay-log.ts"
+import type { ProvenToken } from "../attest/proven-token.ts"
+import type { AuthenticatedClient } from "./authenticate-client.ts"
+import { asGrantError, type ProveSubject, type RequestProof } from "./prove-subject.ts"
+
+/** Who takes part in a token request, all proven. */
+export interface Parties {
+  readonly client: Principal
+  readonly subject: Principal
+  /** Who will act in the new token, newest first. */
+  readonly actors: readonly SpiffeId[]
+  readonly mode: TokenQuestion["mode"]
+  readonly subjectScopes: readonly string[] | undefined
+  /** When what the new token is made from expires; `undefined`: it is made from the client's own credential. @see TX-13 SCA-09 */
+  readonly subjectExpiresAt: Instant | undefined
+}
+
+export interface FindPartiesDeps {
+  readonly proveSubject: ProveSubject
+  readonly replayLog: ReplayLog
+}
+
+/** @throws IdentityError when a party is missing, not proven, or must not act @see TX-05 TX-06 TX-12 JB-02 JB-03 */
+export type FindParties = (
+  grant: RequestedGrant,
+  client: AuthenticatedClient | undefined,
+  proof: RequestProof,
+  signal: AbortSignal,
+) => Promise<Parties>
+
+export function makeFindParties(deps: FindPartiesDeps): FindParties {
+  return (grant, client, proof, signal) => {
+    switch (grant.type) {
+      case "client_credentials":
+        return partiesOfClient(client)
+      case "jwt-bearer":
+        return partiesOfAssertion(deps, grant.assertion, client, proof, signal)
+      case "token-exchange":
+        return partiesOfExchange(deps, grant, client, proof, signal)
+      default:
+        return grant satisfies never
+    }
+  }
+}
+
+async function partiesOfClient(client: AuthenticatedClient | undefined): Promise<Parties> {
+  if (client === undefined) throw requestRefusal("client-authentication-missing")
+  const { principal } = client
+  return {
+    client: principal,
+    subject: principal,
+    actors: [],
+    mode: "self",
+    subjectScopes: undefined,
+    subjectExpiresAt: undefined,
+  }
+}
+
+async function partiesOfAssertion(
+  { proveSubject, replayLog }: FindPartiesDeps,
+  assertion: string,
+  client: AuthenticatedClient | undefined,
+  proof: RequestProof,
+  signal: AbortSignal,
+): Promise<Parties> {
+  const code = "grant-expired-or-replayed"
+  const subject = await asGrantError(code, proveSubject({ text: assertion, type: "jwt" }, proof, signal))
+  const parties = await asGrantError(code, together(client, subject, undefined))
+  if (subject.singleUse !== undefined) {
+    const until = subject.principal.facts.expiresAt
+    const outcome = await replayLog.claim({ use: "assertion-grant", id: subject.singleUse.id, until })
+    if (outcome === "replayed") await asGrantError(code, Promise.reject(requestRefusal("token-replayed")))
+  }
+  return parties
+}
+
+async function partiesOfExchange(
+  { proveSubject }: FindPartiesDeps,
+  grant: RequestedGrant & { type: "token-exchange" },
+  client: AuthenticatedClient | undefined,
+  proof: RequestProof,
+  signal: AbortSignal,
+): Promise<Parties> {
+  const subject = await asGrantError("malformed", proveSubject(grant.subject, proof, signal))
+  const actor =
+    grant.actor === undefined ? undefined : await asGrantError("malformed", proveSubject(grant.actor, proof, signal))
+  return asGrantError("malformed", together(client, subject, actor))
+}
+
+/**
+ * Put the parties together. A caller that did not authenticate is whom its token is about, if that token was made for us alone;
+ * with an actor token, it is the actor. Who acts already stays in the chain whether or not there is a new actor, so that no route
+ * loses the trace, and `may_act` holds on every one of them. @see TX-05 TX-12 TX-18
+ */
+async function together(
+  authenticated: AuthenticatedClient | undefined,
+  subject: ProvenToken,
+  actor: ProvenToken | undefined,
+): Promise<Parties> {
+  const credential = actor ?? subject
+  if (authenticated === undefined && !credential.forUsAlone) throw requestRefusal("client-authentication-missing")
+  if (actor !== undefined && actor.actors.length > 0) throw requestRefusal("delegation-too-deep")
+  const client = authenticated?.principal ?? credential.principal
+  const { mayAct } = subject
+  const acting = actor?.principal ?? authenticated?.principal
+  if (mayAct !== undefined && !mayActMatches(mayAct, acting)) throw requestRefusal("may-act-mismatch")
+  const actors = actor === undefined ? subject.actors : [actor.principal.facts.id, ...subject.actors]
+  if (actors.length > MAX_ACTORS) throw requestRefusal("delegation-too-deep")
+  const isSelf = client.facts.id === subject.principal.facts.id
+  return {
+    client,
+    subject: subject.principal,
+    actors,
+    mode: actors.length > 0 ? "delegation" : isSelf ? "self" : "impersonation",
+    subjectScopes: subject.scopes,
+    subjectExpiresAt: subject.principal.facts.expiresAt,
+  }
+}
+
+function mayActMatches(mayAct: NonNullable<ProvenToken["mayAct"]>, acting: Principal | undefined): boolean {
+  if (acting === undefined || acting.facts.id !== mayAct.sub) return false
+  return mayAct.iss === undefined || mayAct.iss === acting.facts.source
+}
