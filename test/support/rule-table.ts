@@ -30,7 +30,10 @@ export function compiled(
   clusters: readonly ClusterBounds[] = [cluster("main")],
 ): CompiledRules {
   const { compile } = makeCelConditions()
-  return compileRules({ trustDomain: parseTrustDomain("prod.example"), clusters, rules }, compile)
+  return compileRules(
+    { trustDomain: parseTrustDomain("prod.example"), clusters, rules, tokens: NO_TOKEN_RULES },
+    compile,
+  )
 }
 
 /** @throws Error with the problems, as the test expected none */
@@ -46,3 +49,5 @@ export function problems(rules: readonly RuleSpec[], clusters?: readonly Cluster
   if (result.kind === "compiled") return []
   return result.problems.map(({ path, message }) => `${path.join(".")}: ${message}`)
 }
+
+const NO_TOKEN_RULES = { exports: [], accepts: [] }

@@ -37,7 +37,7 @@ function exactMismatch({ spec }: CompiledRule, claims: AttestedClaims): RuleOutc
 }
 
 function conditionMismatch({ spec, condition }: CompiledRule, claims: AttestedClaims): RuleOutcome | undefined {
-  const result = condition?.(subjectOf(claims))
+  const result = condition?.({ subject: subjectOf(claims) })
   if (result === undefined || result.kind === "matched") return undefined
   const because = result.kind === "error" ? `could not be decided: ${result.reason}` : "is false"
   return { kind: "not-matched", condition: "when", detail: `${spec.when} ${because}` }

@@ -1,6 +1,7 @@
 import { toIdentityError } from "../errors.ts"
 import { isReserved, parseWorkloadId } from "../spiffe/id.ts"
 import { isDnsName } from "../x509/dns-name.ts"
+import { compileTokenRules } from "./compile-token-rules.ts"
 import type { CompileCondition, Condition } from "./condition.ts"
 import { overlappingClusters } from "./overlap.ts"
 import { tableRevision } from "./revision.ts"
@@ -20,13 +21,15 @@ export function compileRules(spec: RuleTableSpec, compile: CompileCondition): Co
     .slice(0, MAX_RULES)
     .map((rule, ordinal) => compileRule(rule, ordinal, spec, compile, problems))
   problems.push(...namesUsedTwice(spec.rules), ...tableBounds(spec))
+  const tokens = compileTokenRules(spec.tokens, spec.trustDomain, compile, problems)
   if (problems.length > 0) return { kind: "refused", problems }
   const index = buildRuleIndex(rules)
   if (index.largestBucket > MAX_BUCKET) problems.push({ path: ["rules"], message: BUCKET_MESSAGE })
   problems.push(...overlappingClusters(rules, spec.clusters))
   if (problems.length > 0) return { kind: "refused", problems }
   const clusters = new Map(spec.clusters.map((cluster) => [cluster.name, cluster]))
-  const table: RuleTable = { revision: tableRevision(spec), trustDomain: spec.trustDomain, rules, clusters, index }
+  const { trustDomain } = spec
+  const table: RuleTable = { revision: tableRevision(spec), trustDomain, rules, clusters, index, tokens }
   return { kind: "compiled", table, warnings: longIdWarnings(rules) }
 }
 
@@ -52,7 +55,8 @@ function compileRule(
     problems.push({ path: ["rules", ordinal, ...field.split(".").map(part)], message })
   }
   const { when } = spec
-  const condition: Condition | undefined = when === undefined ? undefined : attempt("when", () => compile(when))
+  const condition: Condition | undefined =
+    when === undefined ? undefined : attempt("when", () => compile(when, "caller"))
   const id = attempt("spiffe_id", () => parseTemplate(absolute(spec.spiffeId, trustDomain))) ?? NOTHING
   if (id !== NOTHING) checkId(id, trustDomain, (message) => refuse("spiffe_id", message))
   const dnsNames = spec.dnsNames.map((name, i) => {

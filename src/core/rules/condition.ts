@@ -22,8 +22,46 @@ export type ConditionResult =
   | { readonly kind: "not-matched" }
   | { readonly kind: "error"; readonly reason: string }
 
-/** A checked expression. Evaluating it has no effects, never throws, and costs at most in proportion to its length. */
-export type Condition = (subject: ConditionSubject) => ConditionResult
+/** What a condition of a token rule can read: the question, and the one audience that is being judged. @see POL-07 */
+export interface TokenConditionInput {
+  readonly subject: ConditionParty
+  readonly client: ConditionParty
+  /** The newest actor alone; those before it are history. Without members when nobody acts. @see TX-05 */
+  readonly actor: ConditionParty | Record<string, never>
+  readonly request: {
+    readonly grant: string
+    readonly product: string
+    readonly mode: string
+    readonly audience: string
+    readonly binding: string
+    /** Absent when the request has no scope. */
+    readonly scopes?: readonly string[]
+    /** Seconds; absent when the request names none. */
+    readonly ttl?: bigint
+  }
+}
 
-/** Parse and type-check an expression over `subject`. @throws IdentityError `malformed`, naming the column */
-export type CompileCondition = (expression: string) => Condition
+export interface ConditionParty {
+  /** The SPIFFE ID. */
+  readonly id: string
+  readonly trust_domain: string
+  /** With its leading slash. */
+  readonly path: string
+}
+
+/** What expressions are over, by the kind of rule. */
+export interface ConditionInputs {
+  /** Identity rules. */
+  readonly caller: { readonly subject: ConditionSubject }
+  /** Token rules. */
+  readonly token: TokenConditionInput
+}
+
+/** A checked expression. Evaluating it has no effects, never throws, and costs at most in proportion to its length. */
+export type Condition<Input = ConditionInputs["caller"]> = (input: Input) => ConditionResult
+
+/** Parse and type-check an expression. @throws IdentityError `malformed`, naming the column */
+export type CompileCondition = <Kind extends keyof ConditionInputs>(
+  expression: string,
+  over: Kind,
+) => Condition<ConditionInputs[Kind]>

@@ -3,6 +3,7 @@ import type { Condition } from "./condition.ts"
 import type { ClusterBounds, RuleSpec } from "./rule.ts"
 import type { RuleIndex } from "./rule-index.ts"
 import type { Template } from "./template.ts"
+import type { TokenRules } from "./token-rule-table.ts"
 
 /** Rules that were checked as a whole; what is in force is swapped as a whole. @see POL-05 */
 export interface RuleTable {
@@ -13,6 +14,7 @@ export interface RuleTable {
   readonly rules: readonly CompiledRule[]
   readonly clusters: ReadonlyMap<string, ClusterBounds>
   readonly index: RuleIndex
+  readonly tokens: TokenRules
 }
 
 export interface CompiledRule {

@@ -1,5 +1,6 @@
 import type { TrustDomain } from "../spiffe/id.ts"
 import type { Seconds } from "../time.ts"
+import type { TokenRulesSpec } from "./token-rule.ts"
 
 /** One identity rule as its author wrote it, with defaults filled in. */
 export interface RuleSpec {
@@ -41,6 +42,7 @@ export interface RuleTableSpec {
   readonly clusters: readonly ClusterBounds[]
   /** The order is the order of the identities in a decision. */
   readonly rules: readonly RuleSpec[]
+  readonly tokens: TokenRulesSpec
 }
 
 /** What is wrong with a table, and where in its spec. */

@@ -48,6 +48,7 @@ function ruleTableSpec(document: ServerDocument): RuleTableSpec {
     })),
     rules:
       document.rules.length === 0 ? [defaultRule(document)] : document.rules.map((rule) => ruleSpec(rule, document)),
+    tokens: { exports: [], accepts: [] },
   }
 }
 
