@@ -25,10 +25,14 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
         metrics.issued.inc({ kind: "jwt" })
         log.debug({ requestId }, "issued a JWT-SVID")
       },
+      accessTokenIssued: (requestId) => {
+        metrics.issued.inc({ kind: "access-token" })
+        log.debug({ requestId }, "issued an access token")
+      },
       refused: (kind, requestId, err) => {
         metrics.refused.inc({ kind, code: err.code })
         const line = err.code === "internal" ? "error" : "info"
-        log[line]({ kind, code: err.code, reason: err.reason, requestId, err }, "refused a request for an SVID")
+        log[line]({ kind, code: err.code, reason: err.reason, requestId, err }, "refused a request for a credential")
       },
     },
     authority: {

@@ -8,14 +8,15 @@ import type { Secret } from "../core/secret.ts"
 import type { Log } from "../ports/telemetry.ts"
 import { listenHealth } from "../transports/health/health-http.ts"
 import type { ServerConfig } from "./config/server-config.ts"
-import { openClusters } from "./server/clusters.ts"
 import { openFederated } from "./server/federation.ts"
 import { listenServer, type ServerListeners } from "./server/listeners.ts"
-import { type LiveConfig, openPipeline, type Pipeline } from "./server/pipeline.ts"
+import { type LiveConfig, openLiveConfig } from "./server/live-config.ts"
+import { openPipeline, type Pipeline } from "./server/pipeline.ts"
 import { pruneExpired } from "./server/prune.ts"
 import { watchReadiness } from "./server/readiness.ts"
 import { openServingTls } from "./server/serving-certificate.ts"
 import { openServerState, type ServerState } from "./server/state.ts"
+import { openTokens } from "./server/token-listener.ts"
 import { makeServerEvents } from "./server-events.ts"
 
 export interface ServerOptions {
@@ -25,7 +26,7 @@ export interface ServerOptions {
   /** Calls `adopt` with each good new configuration until `signal` aborts; when that fails, the one before stays in force. */
   readonly watch: (adopt: AdoptConfig, metrics: ServerMetrics, signal: AbortSignal) => Promise<void>
   /** Called once everything listens, with the ports that were bound. */
-  readonly listening?: (ports: { readonly grpc: number; readonly health: number }) => void
+  readonly listening?: (ports: { readonly grpc: number; readonly health: number; readonly https?: number }) => void
 }
 
 /** Puts a configuration into force as a whole. Rejects, and changes nothing, when a cluster cannot be opened. */
@@ -46,7 +47,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   for (const { file, mode } of await exposedFiles(config.storage.sqlite)) {
     log.warn({ file, mode: mode.toString(8) }, "others may read or write this file of the store: chmod 600")
   }
-  let live = await makeLive(config, log)
+  let live = await openLive(config, log)
   const events = makeServerEvents(log, metrics)
   const pipeline = await openPipeline({ state, live: () => live, clock: systemClock, random, events })
   const serving = await openServingTls(
@@ -83,10 +84,21 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
       metrics: () => scrape(metrics, pipeline, listeners),
     }),
   )
+  const tokens = await openTokens({
+    pipeline,
+    state,
+    live: () => live,
+    clock: systemClock,
+    random,
+    events,
+    log,
+    serving,
+  })
+  if (tokens !== undefined) stack.use(tokens)
   const stop = new AbortController()
   const until = AbortSignal.any([signal, stop.signal])
   const adopt: AdoptConfig = async (next) => {
-    live = await makeLive(next, log)
+    live = await openLive(next, log)
     pipeline.rulesChanged()
   }
   const tasks = [
@@ -97,9 +109,15 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     keepFederated(until),
     pruneExpired({ store: state.store, clock: systemClock, guard: pipeline.guard, log }, until),
     options.watch(adopt, metrics, until),
+    ...(tokens === undefined ? [] : [tokens.run(until)]),
   ]
-  log.info({ trustDomain: config.trustDomain, grpc: listeners.grpcPort, health: health.port }, "server listens")
-  options.listening?.({ grpc: listeners.grpcPort, health: health.port })
+  const ports = {
+    grpc: listeners.grpcPort,
+    health: health.port,
+    ...(tokens === undefined ? {} : { https: tokens.port }),
+  }
+  log.info({ trustDomain: config.trustDomain, ...ports }, "server listens")
+  options.listening?.(ports)
   try {
     await Promise.race([signal.aborted ? undefined : once(signal, "abort"), ...tasks])
   } finally {
@@ -109,12 +127,8 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   log.info({}, "server stops")
 }
 
-/** A configuration with its clusters opened. Remembered attestations go with the old ones. */
-async function makeLive(config: ServerConfig, log: Log): Promise<LiveConfig> {
-  return {
-    config,
-    clusters: await openClusters(config.clusters, { verifier: makeJwsVerifier(), clock: systemClock, log }),
-  }
+function openLive(config: ServerConfig, log: Log): Promise<LiveConfig> {
+  return openLiveConfig(config, { verifier: makeJwsVerifier(), clock: systemClock, log })
 }
 
 function servingDeps(

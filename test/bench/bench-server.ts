@@ -10,7 +10,7 @@ import { systemClock } from "../../src/adapters/system/clock.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { parseServerConfig } from "../../src/main/config/server-config.ts"
 import { LocalCluster } from "../../src/main/demo/local-cluster.ts"
-import { openClusters } from "../../src/main/server/clusters.ts"
+import { openLiveConfig } from "../../src/main/server/live-config.ts"
 import { openPipeline, type Pipeline } from "../../src/main/server/pipeline.ts"
 import { initServerState, openServerState } from "../../src/main/server/state.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
@@ -69,12 +69,11 @@ export async function openBenchPipeline(): Promise<AsyncDisposable & { pipeline:
   const random = makeSystemRandom()
   await initServerState(config, async () => sealingKey, systemClock, random)
   const state = await openServerState(config, sealingKey)
-  const clusters = await openClusters(config.clusters, {
+  const live = await openLiveConfig(config, {
     verifier: makeJwsVerifier(),
     clock: systemClock,
     log: quietLog,
   })
-  const live = { config, clusters }
   const events = makeServerEvents(quietLog, makeServerMetrics())
   const pipeline = await openPipeline({ state, live: () => live, clock: systemClock, random, events })
   return {

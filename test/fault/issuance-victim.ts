@@ -7,7 +7,7 @@ import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import type { AttestTelemetry } from "../../src/app/attest/attest-telemetry.ts"
 import { commitThenSign } from "../../src/app/issue/commit-then-sign.ts"
 import { loadServerConfig } from "../../src/main/config/server-config.ts"
-import { openClusters } from "../../src/main/server/clusters.ts"
+import { openLiveConfig } from "../../src/main/server/live-config.ts"
 import { openPipeline } from "../../src/main/server/pipeline.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
 import { openServerState, type ServerState } from "../../src/main/server/state.ts"
@@ -32,7 +32,7 @@ function reach(step: string): void {
 const config = await loadServerConfig(configFile, makeCelConditions().compile)
 const state = dangerous(await openServerState(config, await readSealingKey(config, {})))
 const verifier = makeJwsVerifier()
-const live = { config, clusters: await openClusters(config.clusters, { verifier, clock: systemClock, log: quietLog }) }
+const live = await openLiveConfig(config, { verifier, clock: systemClock, log: quietLog })
 const events = makeServerEvents(quietLog, makeServerMetrics())
 const attest = {
   ...events.attest,

@@ -6,6 +6,7 @@ import { type IssuingAuthorities, openIssuingAuthorities } from "../../src/app/a
 import { type JwtKeySet, openJwtKeySet } from "../../src/app/authority/jwt-key-set.ts"
 import { openTrustState, type TrustState } from "../../src/app/authority/trust-state.ts"
 import { makeAuthorize } from "../../src/app/issue/authorize.ts"
+import { makeCertify } from "../../src/app/issue/certify.ts"
 import { makeClockGuard } from "../../src/app/issue/clock-guard.ts"
 import { commitThenSign } from "../../src/app/issue/commit-then-sign.ts"
 import { makeIssueJwt } from "../../src/app/issue/issue-jwt.ts"
@@ -107,6 +108,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
   const events = {
     x509Issued: () => void steps.push("issued"),
     jwtIssued: () => void steps.push("issued"),
+    accessTokenIssued: () => void steps.push("issued"),
     refused: (_: string, __: string, error: IdentityError) => void steps.push(`refused ${error.code}`),
   }
   const authorize = makeAuthorize({
@@ -158,11 +160,14 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     steps,
     signed,
     issueX509: makeIssueX509({
-      verify: verifyInPool,
-      ...common,
-      issuing,
-      journal: store.authorityJournal,
-      profile: { jitter: options.jitter ?? 0, backdate: 10, csrBytes: () => 8192, serialPrefix: 1 },
+      authorize,
+      certify: makeCertify({
+        verify: verifyInPool,
+        ...common,
+        issuing,
+        journal: store.authorityJournal,
+        profile: { jitter: options.jitter ?? 0, backdate: 10, csrBytes: () => 8192, serialPrefix: 1 },
+      }),
     }),
     issueJwt: makeIssueJwt({
       ...common,

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, sign } from "node:crypto"
+import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
 import { publicJwk, thumbprint } from "../../src/core/jose/jwk.ts"
 import type { JwtAuthority } from "../../src/core/spiffe/bundle.ts"
 
@@ -31,4 +31,9 @@ export function makeJwtKey(algorithm: "ES256" | "RS256" = "ES256"): JwtKey {
 
 function part(value: object | string): string {
   return Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url")
+}
+
+/** The public key of an authority. */
+export function spkiOf({ jwk }: JwtAuthority): KeyObject {
+  return createPublicKey({ key: { ...jwk }, format: "jwk" })
 }

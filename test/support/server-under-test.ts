@@ -5,9 +5,9 @@ import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { makeChangeSignal } from "../../src/core/change-signal.ts"
 import { encodePem } from "../../src/core/x509/pem.ts"
 import type { ServerConfig } from "../../src/main/config/server-config.ts"
-import { openClusters } from "../../src/main/server/clusters.ts"
 import { listenServer, type ServerListeners } from "../../src/main/server/listeners.ts"
-import { type LiveConfig, openPipeline, type Pipeline } from "../../src/main/server/pipeline.ts"
+import { type LiveConfig, openLiveConfig } from "../../src/main/server/live-config.ts"
+import { openPipeline, type Pipeline } from "../../src/main/server/pipeline.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
 import { openServingTls } from "../../src/main/server/serving-certificate.ts"
 import { initServerState, openServerState, type ServerState } from "../../src/main/server/state.ts"
@@ -134,7 +134,6 @@ export async function openServerUnderTest(options: PipelineOptions = {}): Promis
   }
 }
 
-async function makeLive(config: ServerConfig, clock: Clock): Promise<LiveConfig> {
-  const verifier = makeJwsVerifier()
-  return { config, clusters: await openClusters(config.clusters, { verifier, clock, log: quietLog }) }
+function makeLive(config: ServerConfig, clock: Clock): Promise<LiveConfig> {
+  return openLiveConfig(config, { verifier: makeJwsVerifier(), clock, log: quietLog })
 }

@@ -1,4 +1,4 @@
-import { parseAccessToken } from "../../core/jose/access-token.ts"
+import { type AccessTokenClaims, parseAccessToken } from "../../core/jose/access-token.ts"
 import { digestToken } from "../../core/jose/token-digest.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import { Principal } from "../../core/policy/principal.ts"
@@ -16,25 +16,23 @@ export interface ProveAccessTokenDeps {
   readonly authorities: () => readonly JwtAuthority[]
   readonly revocations: Pick<RevocationView, "isRevoked">
   readonly clock: Clock
+  /** `iss` of every token of ours. */
+  readonly issuer: string
 }
 
 /**
- * Verify an access token of ours; `holds` tells whether an audience is the caller's or ours.
+ * Verify an access token of ours, for which `accepts` answers whether it may say this.
  * @throws IdentityError `unauthenticated` with a `RequestReason` @see AT-05 TX-10
  */
-export type ProveAccessToken = (
-  token: string,
-  issuer: string,
-  holds: (audience: string) => boolean,
-) => Promise<ProvenToken>
+export type ProveAccessToken = (token: string, accepts: (claims: AccessTokenClaims) => boolean) => Promise<ProvenToken>
 
 export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessToken {
-  return async (token, issuer, holds) => {
+  return async (token, accepts) => {
     const { jws, claims } = refuseAs("token-invalid", () => parseAccessToken(token))
-    if (claims.iss !== issuer) throw requestRefusal("token-invalid")
+    if (claims.iss !== deps.issuer) throw requestRefusal("token-invalid")
     await refuseLaterAs("token-invalid", () => deps.verifier.verify(jws, deps.authorities()))
     requireInDate({ expiresAt: claims.exp, issuedAt: claims.iat, notBefore: undefined }, deps.clock.now())
-    if (!claims.aud.some(holds)) throw requestRefusal("token-audience-mismatch")
+    if (!accepts(claims)) throw requestRefusal("token-audience-mismatch")
     const { jti: tokenId, iat: issuedAt, sub, clientId, actors } = claims
     if (deps.revocations.isRevoked({ tokenId, issuedAt, subjects: [sub, clientId, ...actors] })) {
       throw requestRefusal("token-revoked")
@@ -44,7 +42,7 @@ export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessTok
         id: sub,
         clientId,
         proof: "access-token",
-        source: issuer,
+        source: deps.issuer,
         expiresAt: claims.exp,
         evidenceDigest: Buffer.from(digestToken(token), "hex"),
         attested: undefined,

@@ -4,7 +4,7 @@ import { isJsonObject, type Json } from "../../core/json.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import { Principal } from "../../core/policy/principal.ts"
 import type { TrustBundle } from "../../core/spiffe/bundle.ts"
-import { isReserved, type SpiffeId, trustDomainOf } from "../../core/spiffe/id.ts"
+import { isReserved, trustDomainOf } from "../../core/spiffe/id.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { JwsVerifier } from "../../ports/jws.ts"
 import type { RevocationView } from "../exchange/revocation-view.ts"
@@ -18,26 +18,26 @@ export interface ProveJwtSvidDeps {
   readonly bundles: () => readonly TrustBundle[]
   readonly revocations: Pick<RevocationView, "isRevoked">
   readonly clock: Clock
+  /** Our own name: the audience of tokens that are made for us. */
+  readonly issuer: string
 }
 
 /**
- * Prove by a JWT-SVID of the own or a federated trust domain. It must be for `issuer` alone, or, with `caller`, for one of both.
+ * Prove by a JWT-SVID of the own or a federated trust domain, for which `accepts` answers whether it may be for this audience.
  * It may be used again. @throws IdentityError `unauthenticated` with a `RequestReason`
  * @see SCA-02 SCA-03 SCA-04 TX-10 JW-14 JOS-13
  */
-export type ProveJwtSvid = (token: string, issuer: string, caller?: SpiffeId) => Promise<ProvenToken>
+export type ProveJwtSvid = (token: string, accepts: (audience: readonly string[]) => boolean) => Promise<ProvenToken>
 
 export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
-  return async (token, issuer, caller) => {
+  return async (token, accepts) => {
     const svid = refuseAs("token-invalid", () => parseJwtSvid(token))
     const trustDomain = trustDomainOf(svid.spiffeId)
     const bundle = deps.bundles().find((one) => one.trustDomain === trustDomain)
     if (bundle === undefined || isReserved(svid.spiffeId)) throw requestRefusal("token-invalid")
     await refuseLaterAs("token-invalid", () => deps.verifier.verify(svid.jws, bundle.jwtAuthorities))
     requireInDate(svid, deps.clock.now())
-    const forUsAlone = svid.audience.length === 1 && svid.audience[0] === issuer
-    const forCaller = caller !== undefined && [issuer, caller].some((one) => svid.audience.includes(one))
-    if (!forUsAlone && !forCaller) throw requestRefusal("token-audience-mismatch")
+    if (!accepts(svid.audience)) throw requestRefusal("token-audience-mismatch")
     refuseRevoked(svid, deps)
     return {
       principal: Principal.witness({
@@ -54,9 +54,14 @@ export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
       mayAct: readMayAct(svid.claims["may_act"]),
       confirmation: undefined,
       singleUse: undefined,
-      forUsAlone,
+      forUsAlone: isSole(svid.audience, deps.issuer),
     }
   }
+}
+
+/** True when an audience is this one alone. @see SCA-02 */
+export function isSole(audience: readonly string[], only: string): boolean {
+  return audience.length === 1 && audience[0] === only
 }
 
 /** Who may act by a token's own words. @throws IdentityError `unauthenticated` for what is no such statement @see TX-06 TX-12 */

@@ -6,7 +6,7 @@ import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import type { Principal } from "../../core/policy/principal.ts"
 import type { ClusterTrust } from "../attest/cluster-trust.ts"
 import type { ProveClientAssertion, RegisteredClient } from "../attest/prove-client-assertion.ts"
-import type { ProveJwtSvid } from "../attest/prove-jwt-svid.ts"
+import { isSole, type ProveJwtSvid } from "../attest/prove-jwt-svid.ts"
 import type { ProveKubeToken } from "../attest/prove-kube-token.ts"
 import type { ProveX509Svid } from "../attest/prove-x509-svid.ts"
 import { refuseAs } from "../attest/token-refused.ts"
@@ -48,7 +48,7 @@ export function makeAuthenticateClient(deps: AuthenticateClientDeps): Authentica
       case "certificate":
         return deps.proveX509Svid(chain, credential.clientId)
       case "spiffe-jwt": {
-        const { principal } = await deps.proveJwtSvid(credential.assertion, deps.issuer)
+        const { principal } = await deps.proveJwtSvid(credential.assertion, (aud) => isSole(aud, deps.issuer))
         return named(principal, credential.clientId)
       }
       case "jwt-bearer":

@@ -70,7 +70,7 @@ function proveByType(
   if (type === "access-token") {
     const holds = (audience: string) =>
       audience === deps.issuer || (caller !== undefined && deps.holdsAudience(caller, audience))
-    return deps.proveAccessToken(text, deps.issuer, holds)
+    return deps.proveAccessToken(text, ({ aud }) => aud.some(holds))
   }
   const issuer = issuerOf(text)
   const external = deps.externalIssuers().find((one) => one.issuer === issuer)
@@ -79,7 +79,8 @@ function proveByType(
   if (deps.clusters().some((cluster) => cluster.issuer === issuer)) {
     return deps.proveKubeToken(text, undefined, signal)
   }
-  return deps.proveJwtSvid(text, deps.issuer, caller)
+  const names = caller === undefined ? [deps.issuer] : [deps.issuer, caller]
+  return deps.proveJwtSvid(text, (audience) => names.some((name) => audience.includes(name)))
 }
 
 function requirePossession(confirmation: Confirmation | undefined, { dpop, x5t }: RequestProof): void {

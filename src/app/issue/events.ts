@@ -5,5 +5,7 @@ import type { X509Svid } from "./requests.ts"
 export interface IssueEvents {
   x509Issued(svid: X509Svid, requestId: string): void
   jwtIssued(requestId: string): void
-  refused(kind: "x509" | "jwt", requestId: string, error: IdentityError): void
+  /** A request for `/token` was served with an access token. */
+  accessTokenIssued(requestId: string): void
+  refused(kind: "x509" | "jwt" | "token", requestId: string, error: IdentityError): void
 }

@@ -1,17 +1,17 @@
 import type { Authorize } from "./authorize.ts"
-import { type CertifyDeps, makeCertify } from "./certify.ts"
+import type { Certify } from "./certify.ts"
 import { grantedEvent, requesterOf } from "./intent.ts"
 import type { IssueX509 } from "./requests.ts"
 
-export interface IssueX509Deps extends CertifyDeps {
+export interface IssueX509Deps {
   readonly authorize: Authorize
+  readonly certify: Certify
 }
 
 /** The issuance cycle for X.509-SVIDs, for callers with a platform token. */
-export function makeIssueX509(deps: IssueX509Deps): IssueX509 {
-  const certify = makeCertify(deps)
+export function makeIssueX509({ authorize, certify }: IssueX509Deps): IssueX509 {
   return async (request, signal) => {
-    const { attested, grant } = await deps.authorize(request, "x509", signal)
+    const { attested, grant } = await authorize(request, "x509", signal)
     return certify({
       key: request.key,
       id: grant.id,

@@ -18,6 +18,39 @@ export type AuditEvent =
       readonly reason: string
     })
   | (Common & {
+      /** About to be signed for somebody who came to the token endpoint. */
+      readonly type: "token.granted"
+      readonly product: "access-token" | "jwt-svid" | "x509-svid"
+      readonly grant: string
+      readonly subject: string
+      readonly clientId: string
+      /** Newest first. */
+      readonly actors: readonly string[]
+      readonly audience: readonly string[]
+      readonly scope: readonly string[]
+      readonly binding: string
+      /** `jti`, or the serial of a certificate. */
+      readonly serial: string
+      /** The pair of rules: who exports, who accepts. */
+      readonly exports: string
+      readonly accepts: string
+      readonly revision: string
+      /** How the client and the subject were proven. */
+      readonly proofs: readonly string[]
+      readonly degraded: boolean
+      /** Parameters of the request that are not known here. @see CC-02 */
+      readonly ignored: readonly string[]
+    })
+  | (Common & {
+      readonly type: "token.refused"
+      readonly grant: string
+      readonly subject: string
+      readonly clientId: string
+      readonly audience: readonly string[]
+      readonly code: string
+      readonly reason: string
+    })
+  | (Common & {
       /** A root was made, or an issuing authority is about to sign. Recorded before it does. */
       readonly type: "authority.created" | "authority.adopted"
       /** Hex of the subject key identifier. */

@@ -76,4 +76,8 @@ const REFUSALS = {
     code: "policy-denied",
     message: "an SVID can be issued to subjects of the own trust domain only",
   },
+  "svid-without-actors": {
+    code: "policy-denied",
+    message: "an SVID cannot say who acts for its subject; request an access token",
+  },
 } as const satisfies Readonly<Record<string, { readonly code: ErrorCode; readonly message: string }>>

@@ -50,6 +50,23 @@ const keys = z
     "Where the keys that sign the cluster's tokens come from: exactly one of jwks_file, jwks_url and kubeconfig.",
   )
 
+/** A JWK set of somebody who is no cluster. */
+export const keySetSchema = z
+  .strictObject({
+    jwks_file: path().optional().describe("File with a JWK set; read again when it changes."),
+    jwks_url: clusterUrl().optional().describe("https URL of the JWK set."),
+    ca_file: path().optional().describe("PEM roots that the server at jwks_url is verified by. Default: the system's."),
+  })
+  .transform((raw, context): ClusterKeySource => {
+    if ((raw.jwks_file === undefined) === (raw.jwks_url === undefined)) {
+      context.addIssue({ code: "custom", message: "needs exactly one of jwks_file and jwks_url" })
+      return z.NEVER
+    }
+    if (raw.jwks_url === undefined) refuseWith(context, raw, ["ca_file"], "jwks_url")
+    if (raw.jwks_file !== undefined) return { kind: "jwks-file", file: raw.jwks_file }
+    return { kind: "jwks-url", url: raw.jwks_url ?? "", caFile: raw.ca_file, tokenFile: undefined }
+  })
+
 const review = z
   .strictObject({
     mode: z

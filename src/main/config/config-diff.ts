@@ -36,10 +36,11 @@ function snake(key: string): string {
 }
 
 /** Top-level keys that a running server takes from a changed file. */
-export const RELOADABLE: ReadonlySet<string> = new Set(["clusters", "rules", "federation", "limits", "log"])
-/** What a listener was told when it began, and tells every connection. */
+export const RELOADABLE: ReadonlySet<string> = new Set(["clusters", "rules", "oauth", "federation", "limits", "log"])
+/** What a listener was told when it began, and tells every connection or puts into every token. */
 const OF_THE_LISTENER: ReadonlySet<string> = new Set([
   "limits.message_size",
   "limits.header_size",
   "limits.streams_per_connection",
+  "oauth.issuer",
 ])

@@ -9,6 +9,7 @@ export function checkServer(document: ServerDocument): readonly RuleProblem[] {
     ...ruleReferences(document),
     ...federation(document),
     ...limits(document),
+    ...oauth(document),
   ]
 }
 
@@ -79,6 +80,46 @@ function* limits({ limits: bounds, listen }: ServerDocument): Generator<RuleProb
   }
   if (listen.grpc.port !== 0 && listen.grpc.port === listen.health.port) {
     yield { path: ["listen", "health"], message: "must have another port than listen.grpc" }
+  }
+}
+
+function* oauth({ oauth: tokens, jwt, clusters: all, listen }: ServerDocument): Generator<RuleProblem> {
+  if (tokens === undefined) return
+  if (jwt.issuer !== undefined && jwt.issuer !== tokens.issuer) {
+    yield { path: ["jwt", "issuer"], message: "must be the same as oauth.issuer, or be left out" }
+  }
+  for (const [name, port] of [
+    ["grpc", listen.grpc.port],
+    ["health", listen.health.port],
+  ] as const) {
+    if (port === 0 || port !== listen.https.port) continue
+    yield { path: ["listen", "https"], message: `must have another port than listen.${name}` }
+  }
+  const issuers = new Set([tokens.issuer, ...all.map(({ issuer }) => issuer)])
+  for (const [i, { issuer }] of tokens.external_issuers.entries()) {
+    const path = ["oauth", "external_issuers", i, "issuer"]
+    if (issuers.has(issuer)) yield { path, message: "is the issuer of this server, of a cluster, or of another entry" }
+    issuers.add(issuer)
+  }
+  yield* twice(["oauth", "external_issuers"], tokens.external_issuers, "name")
+  yield* twice(["oauth", "clients"], tokens.clients, "client_id")
+  yield* twice(["oauth", "resources"], tokens.resources, "audience")
+  for (const [i, { client_id }] of tokens.clients.entries()) {
+    if (!issuers.has(client_id)) continue
+    yield { path: ["oauth", "clients", i, "client_id"], message: "is the issuer of tokens as well" }
+  }
+}
+
+/** Entries of a list that have the same `key`. */
+function* twice<Key extends string>(
+  path: readonly string[],
+  list: readonly { readonly [K in Key]: string }[],
+  key: Key,
+): Generator<RuleProblem> {
+  const seen = new Set<string>()
+  for (const [i, entry] of list.entries()) {
+    if (seen.has(entry[key])) yield { path: [...path, i, key], message: "is there already" }
+    seen.add(entry[key])
   }
 }
 

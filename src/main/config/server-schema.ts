@@ -1,6 +1,7 @@
 import { z } from "zod"
 import { clusterSchema } from "./cluster-schema.ts"
 import { limitsSchema } from "./limits-schema.ts"
+import { oauthSchema } from "./oauth-schema.ts"
 import { drain, log } from "./process-schema.ts"
 import { ruleSchema } from "./rule-schema.ts"
 import { duration, percent } from "./units.ts"
@@ -11,6 +12,11 @@ const listen = z
     grpc: hostPort()
       .prefault("0.0.0.0:8443")
       .describe("Address of the identity API and remote SDS, over TLS. Default 0.0.0.0:8443."),
+    https: hostPort()
+      .prefault("0.0.0.0:8444")
+      .describe(
+        "Address of the token endpoint, discovery and JWKS, over TLS. Used when oauth is given. Default 0.0.0.0:8444.",
+      ),
     health: hostPort()
       .prefault("127.0.0.1:9464")
       .describe("Address of health and metrics, without TLS or authentication. Default 127.0.0.1:9464."),
@@ -143,7 +149,9 @@ const jwt = z
     publish_ahead: duration({ min: "0s", max: "30d" })
       .prefault("1h")
       .describe("How long a JWT key is published before it signs for the first time. Default 1h."),
-    issuer: httpsUrl().optional().describe("iss of JWT-SVIDs, for OIDC discovery. Default: no iss."),
+    issuer: httpsUrl()
+      .optional()
+      .describe("iss of JWT-SVIDs, for OIDC discovery; the same as oauth.issuer. Default: oauth.issuer, or no iss."),
   })
   .prefault({})
   .describe("JWT-SVIDs.")
@@ -173,6 +181,7 @@ export const serverSchema = z
       .describe(
         "Identity rules, in the order of the identities of a caller. Default: /ns/<namespace>/sa/<service account>. Reloadable.",
       ),
+    oauth: oauthSchema.optional(),
     federation: z
       .array(federation)
       .max(64)

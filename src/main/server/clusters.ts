@@ -38,7 +38,8 @@ async function openCluster(config: ClusterConfig, { verifier, clock, log }: Clus
   }
 }
 
-async function openKeySource(source: ClusterKeySource): Promise<JwksSource> {
+/** Where keys are read from; nothing is read yet. */
+export async function openKeySource(source: ClusterKeySource): Promise<JwksSource> {
   switch (source.kind) {
     case "jwks-file":
       return makeFileJwksSource(source.file)

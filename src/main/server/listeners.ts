@@ -18,7 +18,8 @@ import { makeIdentityService } from "../../transports/identity/identity-service.
 import { SDS_BOUNDS } from "../../transports/sds/sds-bounds.ts"
 import { makeSdsService, type SdsService } from "../../transports/sds/sds-service.ts"
 import { SPIRE_WORDS } from "../../transports/sds/secret-names.ts"
-import type { LiveConfig, Pipeline } from "./pipeline.ts"
+import type { LiveConfig } from "./live-config.ts"
+import type { Pipeline } from "./pipeline.ts"
 import { makeRequestIds } from "./pipeline.ts"
 
 export interface ListenerDeps {

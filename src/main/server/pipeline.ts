@@ -1,16 +1,16 @@
 import { createHash } from "node:crypto"
 import { processKeys } from "../../adapters/process-keys/process-keys.ts"
 import { type AttestToken, makeAttestToken } from "../../app/attest/attest-token.ts"
-import type { ClusterTrust } from "../../app/attest/cluster-trust.ts"
 import { type IssuingAuthorities, openIssuingAuthorities } from "../../app/authority/issuing-authorities.ts"
 import { type JwtKeySet, openJwtKeySet } from "../../app/authority/jwt-key-set.ts"
 import { openTrustState, type TrustState } from "../../app/authority/trust-state.ts"
 import { makeWatchEntitlements, type WatchEntitlements } from "../../app/deliver/entitlements.ts"
 import { makeAuthorize } from "../../app/issue/authorize.ts"
+import { type Certify, makeCertify } from "../../app/issue/certify.ts"
 import { type ClockGuard, makeClockGuard } from "../../app/issue/clock-guard.ts"
 import { makeIssueJwt } from "../../app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../app/issue/issue-x509.ts"
-import { makeRateLimit } from "../../app/issue/rate-limit.ts"
+import { makeRateLimit, type TakeRate } from "../../app/issue/rate-limit.ts"
 import type { IssueJwt, IssueX509 } from "../../app/issue/requests.ts"
 import { makeChangeSignal } from "../../core/change-signal.ts"
 import type { Attested } from "../../core/policy/attested.ts"
@@ -21,13 +21,8 @@ import type { EphemeralKeys } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 import type { ServerEvents } from "../server-events.ts"
+import type { LiveConfig } from "./live-config.ts"
 import type { ServerState } from "./state.ts"
-
-/** The parts of a configuration that can change while the server runs. */
-export interface LiveConfig {
-  readonly config: ServerConfig
-  readonly clusters: readonly ClusterTrust[]
-}
 
 export interface PipelineDeps {
   readonly state: ServerState
@@ -43,6 +38,8 @@ export interface Pipeline {
   readonly decide: (attested: Attested) => Decision
   readonly issueX509: IssueX509
   readonly issueJwt: IssueJwt
+  readonly certify: Certify
+  readonly rateLimit: TakeRate
   readonly watchEntitlements: WatchEntitlements
   readonly trust: TrustState
   readonly issuing: IssuingAuthorities
@@ -116,6 +113,18 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
   const audit = store.auditLog
   const authorize = makeAuthorize({ attest, decide, rateLimit, audit, clock, guard, events: events.issue })
   const common = { authorize, signIntent: state.signIntent, clock, random, events: events.issue }
+  const certify = makeCertify({
+    ...common,
+    issuing,
+    verify: state.crypto.verify,
+    journal: store.authorityJournal,
+    profile: {
+      jitter: config.x509.ttlJitter,
+      backdate: config.x509.backdate,
+      csrBytes: () => live().config.limits.csrSize,
+      serialPrefix,
+    },
+  })
   const rules = makeChangeSignal()
   return {
     attest,
@@ -126,23 +135,9 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     serialPrefix,
     guard,
     ephemeral,
-    issueX509: timed(
-      clock,
-      events,
-      "x509",
-      makeIssueX509({
-        ...common,
-        issuing,
-        verify: state.crypto.verify,
-        journal: store.authorityJournal,
-        profile: {
-          jitter: config.x509.ttlJitter,
-          backdate: config.x509.backdate,
-          csrBytes: () => live().config.limits.csrSize,
-          serialPrefix,
-        },
-      }),
-    ),
+    certify,
+    rateLimit,
+    issueX509: timed(clock, events, "x509", makeIssueX509({ authorize, certify })),
     issueJwt: timed(
       clock,
       events,
@@ -150,7 +145,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       makeIssueJwt({
         ...common,
         keys: jwtKeys,
-        issuer: config.jwt.issuer,
+        issuer: config.jwt.issuer ?? config.oauth?.issuer,
         epoch: () => trust.snapshot().epoch,
       }),
     ),

@@ -4,13 +4,24 @@ import { parseIpAddress } from "../../core/x509/ip-address.ts"
 import { encodePem } from "../../core/x509/pem.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Log } from "../../ports/telemetry.ts"
-import { type ConnectionLimits, type ServingCertificate, ServingTls } from "../../transports/grpc/serving-tls.ts"
+import { type ConnectionLimits, ServingTls } from "../../transports/grpc/serving-tls.ts"
+import type { ServingCertificate } from "../../transports/http/serving-context.ts"
 import type { ServingConfig } from "../config/server-schema.ts"
 
 /** TLS of the listeners, and the task that keeps its certificate current. */
 export interface KeptTls {
   readonly tls: ServingTls
+  /** What is shown right now. */
+  certificate(): ServingCertificate
+  /** Keep the certificate of another listener current as well. */
+  follow(listener: Replaceable): void
   run(signal: AbortSignal): Promise<void>
+}
+
+/** A listener whose certificate can be replaced. */
+export interface Replaceable {
+  /** @throws when it is not a chain with its key */
+  replace(certificate: ServingCertificate): void
 }
 
 export type OwnServingDeps = Omit<IssueServingDeps, "plan"> & {
@@ -27,7 +38,18 @@ export async function openServingTls(
   const load = serving.kind === "own" ? ownLoader(serving, deps) : fileLoader(serving)
   const first = await load()
   const tls = new ServingTls(first.certificate, limits)
-  return { tls, run: (signal) => keepCurrent(tls, load, first.refreshIn, deps.clock, log, signal) }
+  let certificate = first.certificate
+  const listeners: Replaceable[] = [tls]
+  const replace = (next: ServingCertificate) => {
+    for (const listener of listeners) listener.replace(next)
+    certificate = next
+  }
+  return {
+    tls,
+    certificate: () => certificate,
+    follow: (listener) => void listeners.push(listener),
+    run: (signal) => keepCurrent({ replace }, load, first.refreshIn, deps.clock, log, signal),
+  }
 }
 
 interface Loaded {
@@ -58,7 +80,7 @@ function fileLoader(serving: ServingConfig & { kind: "files" }): () => Promise<L
 }
 
 async function keepCurrent(
-  tls: ServingTls,
+  tls: Replaceable,
   load: () => Promise<Loaded>,
   firstWait: number,
   clock: Clock,

@@ -1,0 +1,94 @@
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import { type AccessTokenClaims, parseAccessToken } from "../../core/jose/access-token.ts"
+import { findClientCredential } from "../../core/oauth/client-credential.ts"
+import { requestRefusal } from "../../core/oauth/request-refusal.ts"
+import type { Principal } from "../../core/policy/principal.ts"
+import { parseWorkloadId, type SpiffeId } from "../../core/spiffe/id.ts"
+import type { Seconds } from "../../core/time.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { ProveAccessToken } from "../attest/prove-access-token.ts"
+import { refuseAs } from "../attest/token-refused.ts"
+import { actorOfPrincipal } from "../issue/issue-token.ts"
+import type { TakeRate } from "../issue/rate-limit.ts"
+import type { OAuthCall } from "./answer-token-request.ts"
+import type { AuthenticateClient } from "./authenticate-client.ts"
+import type { RevocationView } from "./revocation-view.ts"
+
+export interface RevokeDeps {
+  readonly authenticate: AuthenticateClient
+  readonly proveAccessToken: ProveAccessToken
+  readonly revocations: RevocationView
+  /** Who may revoke all tokens of any subject. */
+  readonly revokers: () => ReadonlySet<SpiffeId>
+  /** The longest life that a token of ours can have. */
+  readonly longestLife: Seconds
+  readonly rateLimit: TakeRate
+  readonly clock: Clock
+}
+
+/**
+ * Revoke a token of the caller's own, or, for the security team, every token of a subject that was issued until now. In force
+ * here when it resolves, and durable. A token that is not ours or not valid any more is no error.
+ * @throws IdentityError `unauthenticated`; `no-identity` for another's token; `policy-denied` @see REV-01 REV-02
+ */
+export type Revoke = (call: OAuthCall, signal: AbortSignal) => Promise<void>
+
+export function makeRevoke(deps: RevokeDeps): Revoke {
+  return async (call, signal) => {
+    const { form, authorization, chain, requestId } = call
+    const [token, subject] = [form.one("token"), form.one("subject")]
+    if (token === undefined && subject === undefined) throw requestRefusal("parameter-missing")
+    if (token !== undefined && subject !== undefined) throw requestRefusal("parameter-not-allowed")
+    const credential = findClientCredential({ form, authorization, hasCertificate: chain.length > 0 })
+    const client = await deps.authenticate(credential, chain, signal)
+    if (client === undefined) throw requestRefusal("client-authentication-missing")
+    const caller = client.principal
+    deps.rateLimit(caller.facts.id, 1)
+    if (token !== undefined) await revokeToken(deps, token, caller, requestId)
+    if (subject !== undefined) await revokeSubject(deps, subject, caller, requestId)
+  }
+}
+
+async function revokeToken(deps: RevokeDeps, token: string, caller: Principal, requestId: string): Promise<void> {
+  const claims = await liveClaims(deps, token)
+  if (claims === undefined) return
+  const { jti: tokenId, sub: subject, clientId, exp: until } = claims
+  const names: readonly string[] = [caller.facts.id, caller.facts.clientId]
+  if (!names.includes(subject) && !names.includes(clientId)) {
+    throw new IdentityError("no-identity", "the token was issued to another client", { reason: "token-not-yours" })
+  }
+  const common = { at: deps.clock.now(), actor: actorOfPrincipal(caller), requestId }
+  const audit = { ...common, type: "token.revoked" as const, tokenId, subject, clientId }
+  await deps.revocations.revoke({ kind: "token", tokenId, until }, audit)
+}
+
+async function revokeSubject(deps: RevokeDeps, text: string, caller: Principal, requestId: string): Promise<void> {
+  const subject = refuseAs("parameter-invalid", () => parseWorkloadId(text))
+  if (!deps.revokers().has(caller.facts.id)) {
+    throw new IdentityError("policy-denied", "this client may not revoke the tokens of a subject", {
+      reason: "revoker-unknown",
+    })
+  }
+  const at = deps.clock.now()
+  const audit = {
+    at,
+    actor: actorOfPrincipal(caller),
+    requestId,
+    type: "subject.revoked" as const,
+    subject,
+    issuedUntil: at,
+  }
+  await deps.revocations.revoke({ kind: "subject", subject, issuedUntil: at, until: at + deps.longestLife }, audit)
+}
+
+/** `undefined` for what nobody accepts anyway. */
+async function liveClaims(deps: RevokeDeps, token: string): Promise<AccessTokenClaims | undefined> {
+  try {
+    await deps.proveAccessToken(token, () => true)
+    return parseAccessToken(token).claims
+  } catch (thrown) {
+    const error = toIdentityError(thrown)
+    if (error.code === "unauthenticated") return undefined
+    throw error
+  }
+}

@@ -1,0 +1,211 @@
+import type { AuditEvent } from "../../core/audit/event.ts"
+import { type AccessTokenHeader, type Confirmation, encodeAccessTokenInput } from "../../core/jose/access-token.ts"
+import { encodeJwtSvidInput, type JwtSvidHeader, sealJwtSvid } from "../../core/jose/jwt-svid.ts"
+import { requestRefusal } from "../../core/oauth/request-refusal.ts"
+import type { RequestedProduct } from "../../core/oauth/token-request.ts"
+import type { Principal } from "../../core/policy/principal.ts"
+import type { TokenGrant, TokenQuestion } from "../../core/policy/token-question.ts"
+import { type TrustDomain, trustDomainOf } from "../../core/spiffe/id.ts"
+import type { Instant, Seconds } from "../../core/time.ts"
+import { encodePem } from "../../core/x509/pem.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { SignIntent } from "../../ports/intent-signer.ts"
+import type { Requester } from "../../ports/issuance-log.ts"
+import type { Signer } from "../../ports/keys.ts"
+import type { Random } from "../../ports/random.ts"
+import type { Certify } from "./certify.ts"
+import type { IssueEvents } from "./events.ts"
+import { requesterOf } from "./intent.ts"
+
+/** The key that signs tokens with one algorithm right now, with the header of each kind of token. */
+export interface TokenKey {
+  readonly kid: string
+  readonly signer: Signer
+  readonly jwtSvidHeader: JwtSvidHeader
+  readonly accessTokenHeader: AccessTokenHeader
+}
+
+export interface IssueTokenDeps {
+  /** @throws IdentityError `not-ready` when no key is active */
+  readonly keyFor: (algorithm: TokenGrant["algorithm"]) => TokenKey
+  readonly certify: Certify
+  readonly signIntent: SignIntent
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: IssueEvents
+  readonly trustDomain: TrustDomain
+  /** `iss`. */
+  readonly issuer: string
+  readonly epoch: () => number
+}
+
+/** What the rules granted, with all that goes into it. */
+export interface TokenOrder {
+  readonly question: TokenQuestion
+  readonly grant: TokenGrant
+  readonly product: RequestedProduct
+  readonly client: Principal
+  readonly subject: Principal
+  readonly confirmation: Confirmation | undefined
+  /** It must not live longer than this; `undefined`: only the grant bounds it. @see TX-13 MT-04 */
+  readonly notAfter: Instant | undefined
+  /** Unknown parameters of the request. */
+  readonly ignored: readonly string[]
+  readonly requestId: string
+}
+
+export interface IssuedToken {
+  /** The token; of an X.509-SVID its chain as PEM, leaf first. */
+  readonly text: string
+  readonly expiresIn: Seconds
+}
+
+/** Steps 4 to 8 of the issuance cycle for whatever the token endpoint gives. @see AT-01 AT-02 TX-13 ISS-04 */
+export type IssueToken = (order: TokenOrder) => Promise<IssuedToken>
+
+export function makeIssueToken(deps: IssueTokenDeps): IssueToken {
+  return async (order) => {
+    const now = deps.clock.now()
+    const notAfter = Math.min(now + lifeOf(order), order.notAfter ?? Number.POSITIVE_INFINITY)
+    if (notAfter <= now) throw requestRefusal("token-expired")
+    if (order.product.kind !== "access-token") refuseSvid(order, deps.trustDomain)
+    if (order.product.kind === "x509-svid") return issueCertificate(deps, order, order.product.csr, now, notAfter)
+    const jti = Buffer.from(deps.random(16)).toString("hex")
+    const key = deps.keyFor(order.grant.algorithm)
+    const input = order.product.kind === "jwt-svid" ? svidInput : accessTokenInput
+    const text = input(deps, order, key, { iat: now, exp: notAfter, jti })
+    const token = await sign(deps, order, key, text, { iat: now, exp: notAfter, jti })
+    if (order.product.kind === "jwt-svid") deps.events.jwtIssued(order.requestId)
+    else deps.events.accessTokenIssued(order.requestId)
+    return { text: token, expiresIn: notAfter - now }
+  }
+}
+
+/** An SVID is of our own trust domain, and has no place for who acts. */
+function refuseSvid({ question }: TokenOrder, trustDomain: TrustDomain): void {
+  if (trustDomainOf(question.subject) !== trustDomain) throw requestRefusal("subject-not-ours")
+  if (question.actors.length > 0) throw requestRefusal("svid-without-actors")
+}
+
+interface Stamp {
+  readonly iat: Instant
+  readonly exp: Instant
+  readonly jti: string
+}
+
+function lifeOf({ question, grant }: TokenOrder): Seconds {
+  return Math.min(question.ttl ?? grant.ttl, grant.ttl)
+}
+
+function svidInput({ issuer }: IssueTokenDeps, { question }: TokenOrder, key: TokenKey, stamp: Stamp): string {
+  const { subject: sub, audiences: aud } = question
+  return encodeJwtSvidInput(key.jwtSvidHeader, { sub, aud, iss: issuer, ...stamp })
+}
+
+function accessTokenInput({ issuer }: IssueTokenDeps, order: TokenOrder, key: TokenKey, stamp: Stamp): string {
+  const { question, grant, client, confirmation } = order
+  return encodeAccessTokenInput(key.accessTokenHeader, {
+    iss: issuer,
+    sub: question.subject,
+    clientId: client.facts.clientId,
+    aud: question.audiences,
+    scopes: grant.scopes,
+    actors: question.actors,
+    confirmation,
+    ...stamp,
+  })
+}
+
+async function sign(
+  deps: IssueTokenDeps,
+  order: TokenOrder,
+  key: TokenKey,
+  input: string,
+  { iat, exp, jti }: Stamp,
+): Promise<string> {
+  const intent = {
+    serial: jti,
+    kind: "jwt" as const,
+    authorityId: key.kid,
+    epoch: deps.epoch(),
+    spiffeId: order.question.subject,
+    hint: "",
+    tbs: Buffer.from(input),
+    notBefore: iat,
+    notAfter: exp,
+    createdAt: iat,
+    requester: requesterFor(order),
+    rule: ruleOf(order.grant),
+    idempotencyKey: undefined,
+  }
+  const decision = grantedToken(order, jti, iat)
+  const { signature } = await deps.signIntent({ intent, decision, reuseSince: iat, signer: key.signer, form: "p1363" })
+  return sealJwtSvid(input, signature)
+}
+
+async function issueCertificate(
+  deps: IssueTokenDeps,
+  order: TokenOrder,
+  csr: Uint8Array,
+  now: Instant,
+  notAfter: Instant,
+): Promise<IssuedToken> {
+  const svid = await deps.certify({
+    key: { kind: "csr", der: csr },
+    id: order.question.subject,
+    hint: "",
+    dnsNames: [],
+    rule: ruleOf(order.grant),
+    ttl: notAfter - now,
+    wantedTtl: order.question.ttl,
+    evidenceExpiresAt: notAfter,
+    requester: requesterFor(order),
+    requestId: order.requestId,
+    decision: (serial, at) => grantedToken(order, serial, at),
+  })
+  const text = svid.chain.map((der) => encodePem("CERTIFICATE", der)).join("")
+  return { text, expiresIn: svid.notAfter - now }
+}
+
+/** Whom the log names: the pod whose token it was made from, if there is one. */
+function requesterFor({ client, subject }: TokenOrder): Requester {
+  const { attested } = subject.facts
+  if (attested !== undefined) return requesterOf(attested)
+  const digest = client.facts.evidenceDigest
+  const pod = { cluster: "", namespace: "", serviceAccount: "", pod: "", podUid: "", node: "" }
+  return { ...pod, evidenceDigest: digest }
+}
+
+function ruleOf({ exports, accepts }: TokenGrant): string {
+  return `${exports} > ${accepts}`
+}
+
+function grantedToken(order: TokenOrder, serial: string, at: Instant): AuditEvent {
+  const { question, grant, client, subject } = order
+  return {
+    type: "token.granted",
+    at,
+    actor: actorOfPrincipal(client),
+    requestId: order.requestId,
+    product: question.product,
+    grant: question.grant,
+    subject: question.subject,
+    clientId: client.facts.clientId,
+    actors: question.actors,
+    audience: question.audiences,
+    scope: grant.scopes,
+    binding: question.binding,
+    serial,
+    exports: grant.exports,
+    accepts: grant.accepts,
+    revision: grant.revision,
+    proofs: [client.facts.proof, subject.facts.proof],
+    degraded: [client, subject].some(({ facts }) => facts.attested?.claims.degraded === true),
+    ignored: order.ignored,
+  }
+}
+
+/** Names who came to the token endpoint in audit records: `<kind of proof>:<source>/<identity>`. */
+export function actorOfPrincipal({ facts }: Principal): string {
+  return `${facts.proof}:${facts.source}/${facts.id}`
+}

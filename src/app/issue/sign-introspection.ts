@@ -1,0 +1,53 @@
+import type { AuditEvent } from "../../core/audit/event.ts"
+import { sealJwtSvid } from "../../core/jose/jwt-svid.ts"
+import type { JsonObject } from "../../core/json.ts"
+import type { Principal } from "../../core/policy/principal.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { SignIntent } from "../../ports/intent-signer.ts"
+import type { Random } from "../../ports/random.ts"
+import type { IssueTokenDeps } from "./issue-token.ts"
+
+export interface SignIntrospectionDeps extends Pick<IssueTokenDeps, "keyFor" | "issuer" | "epoch"> {
+  readonly signIntent: SignIntent
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/**
+ * Sign what is said about a token, for the caller alone; `event` is committed together with the intent. It is no token: its type
+ * is refused wherever one is accepted. @see INT-03 JOS-12
+ */
+export type SignIntrospection = (answer: JsonObject, caller: Principal, event: AuditEvent) => Promise<string>
+
+export function makeSignIntrospection(deps: SignIntrospectionDeps): SignIntrospection {
+  return async (answer, caller, event) => {
+    const now = deps.clock.now()
+    const { kid, signer } = deps.keyFor("ES256")
+    const claims = { iss: deps.issuer, aud: caller.facts.clientId, iat: now, token_introspection: answer }
+    const input = `${encode({ alg: "ES256", kid, typ: "token-introspection+jwt" })}.${encode(claims)}`
+    const intent = {
+      serial: Buffer.from(deps.random(16)).toString("hex"),
+      kind: "jwt" as const,
+      authorityId: kid,
+      epoch: deps.epoch(),
+      spiffeId: caller.facts.id,
+      hint: "",
+      tbs: Buffer.from(input),
+      notBefore: now,
+      notAfter: now + 1,
+      createdAt: now,
+      requester: { ...NOBODY, evidenceDigest: caller.facts.evidenceDigest },
+      rule: "introspection",
+      idempotencyKey: undefined,
+    }
+    const order = { intent, decision: event, reuseSince: now, signer, form: "p1363" as const }
+    const { signature } = await deps.signIntent(order)
+    return sealJwtSvid(input, signature)
+  }
+}
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url")
+}
+
+const NOBODY = { cluster: "", namespace: "", serviceAccount: "", pod: "", podUid: "", node: "" }

@@ -1,0 +1,161 @@
+import { makeJwsVerifier } from "../../adapters/jose/verify-jws.ts"
+import { makeProveAccessToken } from "../../app/attest/prove-access-token.ts"
+import { makeProveClientAssertion } from "../../app/attest/prove-client-assertion.ts"
+import { makeProveExternalToken } from "../../app/attest/prove-external-token.ts"
+import { makeProveJwtSvid } from "../../app/attest/prove-jwt-svid.ts"
+import { makeProveKubeToken } from "../../app/attest/prove-kube-token.ts"
+import { makeProveX509Svid } from "../../app/attest/prove-x509-svid.ts"
+import { type AnswerTokenRequest, makeAnswerTokenRequest } from "../../app/exchange/answer-token-request.ts"
+import { makeAuthenticateClient } from "../../app/exchange/authenticate-client.ts"
+import { type Introspect, makeIntrospect } from "../../app/exchange/introspect.ts"
+import { makeFindParties } from "../../app/exchange/parties.ts"
+import { currentDpopNonce, makeProveDpop } from "../../app/exchange/prove-dpop.ts"
+import { makeProveSubject } from "../../app/exchange/prove-subject.ts"
+import { openRevocationView, type RevocationView } from "../../app/exchange/revocation-view.ts"
+import { makeRevoke, type Revoke } from "../../app/exchange/revoke.ts"
+import { makeIssueToken, type TokenKey } from "../../app/issue/issue-token.ts"
+import { makeSignIntrospection } from "../../app/issue/sign-introspection.ts"
+import { IdentityError } from "../../core/errors.ts"
+import { encodeAccessTokenHeader } from "../../core/jose/access-token.ts"
+import { decideToken } from "../../core/policy/decide-token.ts"
+import type { TokenGrant } from "../../core/policy/token-question.ts"
+import type { SpiffeId } from "../../core/spiffe/id.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { Random } from "../../ports/random.ts"
+import type { Log } from "../../ports/telemetry.ts"
+import type { ServerEvents } from "../server-events.ts"
+import type { LiveConfig } from "./live-config.ts"
+import type { Pipeline } from "./pipeline.ts"
+import type { ServerState } from "./state.ts"
+
+export interface TokenEndpointDeps {
+  readonly issuer: string
+  readonly pipeline: Pipeline
+  readonly state: ServerState
+  readonly live: () => LiveConfig
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: ServerEvents
+  readonly log: Log
+}
+
+/** What the OAuth doors can ask for. */
+export interface TokenEndpoint {
+  readonly answerToken: AnswerTokenRequest
+  readonly introspect: Introspect
+  readonly revoke: Revoke
+  readonly dpopNonce: () => string | undefined
+  readonly revocations: RevocationView
+}
+
+/** Put the use cases of the token endpoint together. @throws IdentityError when what was revoked cannot be read */
+export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenEndpoint> {
+  const { issuer, pipeline, state, live, clock, random, events, log } = deps
+  const { trust, rateLimit, guard } = pipeline
+  const { trustDomain } = trust.record()
+  const { store } = state
+  const audit = store.auditLog
+  const revocations = await openRevocationView({
+    log: store.revocationLog,
+    clock,
+    steady: () => guard.steady(),
+    onReadFailed: (err) => log.error({ err }, "what other replicas revoked cannot be read; trying again"),
+  })
+  const verifier = makeJwsVerifier()
+  const bundles = () => [trust.snapshot().own, ...trust.snapshot().federated]
+  const clusters = () => live().clusters
+  const proveJwtSvid = makeProveJwtSvid({ verifier, bundles, revocations, clock, issuer })
+  const proveKubeToken = makeProveKubeToken(pipeline)
+  const authorities = () => trust.snapshot().own.jwtAuthorities
+  const proveAccessToken = makeProveAccessToken({ verifier, authorities, revocations, clock, issuer })
+  const authenticate = makeAuthenticateClient({
+    proveJwtSvid,
+    proveKubeToken,
+    proveX509Svid: makeProveX509Svid({ bundles, clock }),
+    proveClientAssertion: makeProveClientAssertion({ replayLog: store.replayLog, clock }),
+    clusters,
+    clients: () => live().tokenIssuers.clients,
+    issuer,
+  })
+  const holdsAudience = (holder: SpiffeId, audience: string) => isHolder(live(), holder, audience)
+  const proveSubject = makeProveSubject({
+    proveJwtSvid,
+    proveKubeToken,
+    proveAccessToken,
+    proveExternalToken: makeProveExternalToken({ trustDomain, clock }),
+    clusters,
+    externalIssuers: () => live().tokenIssuers.external,
+    holdsAudience,
+    issuer,
+  })
+  const dpop = {
+    verifier,
+    replayLog: store.replayLog,
+    clock,
+    nonceKey: state.dpopNonceKey,
+    nonce: () => live().config.oauth?.dpopNonce ?? "off",
+  }
+  const signing = {
+    keyFor: (algorithm: TokenGrant["algorithm"]) => tokenKey(pipeline, algorithm),
+    signIntent: state.signIntent,
+    clock,
+    random,
+    issuer,
+    epoch: () => trust.snapshot().epoch,
+  }
+  const issue = makeIssueToken({ ...signing, certify: pipeline.certify, events: events.issue, trustDomain })
+  return {
+    answerToken: makeAnswerTokenRequest({
+      authenticate,
+      findParties: makeFindParties({ proveSubject, replayLog: store.replayLog }),
+      proveDpop: makeProveDpop(dpop),
+      decide: (question) => decideToken(question, live().config.rules),
+      issue,
+      rateLimit,
+      audit,
+      guard,
+      clock,
+      events: events.issue,
+      trustDomain,
+      endpoint: tokenEndpointOf(issuer),
+    }),
+    introspect: makeIntrospect({
+      authenticate,
+      proveAccessToken,
+      holdsAudience,
+      sign: makeSignIntrospection(signing),
+      rateLimit,
+      audit,
+      clock,
+    }),
+    revoke: makeRevoke({
+      authenticate,
+      proveAccessToken,
+      revocations,
+      revokers: () => new Set(live().config.oauth?.revokers),
+      longestLife: live().config.jwt.ttl,
+      rateLimit,
+      clock,
+    }),
+    dpopNonce: () => currentDpopNonce(dpop),
+    revocations,
+  }
+}
+
+function tokenKey({ jwtKeys }: Pipeline, algorithm: TokenGrant["algorithm"]): TokenKey {
+  const { kid, header, signer } = jwtKeys.active()
+  const signs = signer.algorithm === "ec-p256" ? "ES256" : "RS256"
+  if (signs !== algorithm) throw new IdentityError("not-ready", `no ${algorithm} key is active`, { retryAfter: 1 })
+  return { kid, signer, jwtSvidHeader: header, accessTokenHeader: encodeAccessTokenHeader(kid, algorithm) }
+}
+
+/** The URL of `/token`: the issuer with the path added. */
+export function tokenEndpointOf(issuer: string): string {
+  return `${issuer.replace(/\/$/, "")}/token`
+}
+
+function isHolder({ config }: LiveConfig, holder: SpiffeId, audience: string): boolean {
+  if (audience === holder) return true
+  const resource = config.oauth?.resources.find((one) => one.audience === audience)
+  return resource?.holders.includes(holder) === true
+}

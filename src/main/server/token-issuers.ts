@@ -1,0 +1,36 @@
+import { makeJwksKeys } from "../../adapters/kube/jwks-keys.ts"
+import type { RegisteredClient } from "../../app/attest/prove-client-assertion.ts"
+import type { ExternalIssuer } from "../../app/attest/prove-external-token.ts"
+import type { ServerConfig } from "../config/server-config.ts"
+import { type ClusterDeps, openKeySource } from "./clusters.ts"
+
+/** Whoever signs tokens for the token endpoint, apart from the clusters. */
+export interface TokenIssuers {
+  /** By `client_id`. */
+  readonly clients: ReadonlyMap<string, RegisteredClient>
+  readonly external: readonly ExternalIssuer[]
+}
+
+/** Those that are configured, ready to verify by; nothing is asked of them yet. */
+export async function openTokenIssuers(oauth: ServerConfig["oauth"], deps: ClusterDeps): Promise<TokenIssuers> {
+  if (oauth === undefined) return { clients: new Map(), external: [] }
+  const keysOf = async (name: string, source: Parameters<typeof openKeySource>[0]) =>
+    makeJwksKeys({
+      source: await openKeySource(source),
+      verifier: deps.verifier,
+      clock: deps.clock,
+      onReadFailed: (err) => deps.log.warn({ name, err }, "the keys of a client or an issuer cannot be read"),
+    })
+  const clients = await Promise.all(
+    oauth.clients.map(async ({ clientId, spiffeId, keys }): Promise<RegisteredClient> => {
+      return { clientId, spiffeId, keys: await keysOf(clientId, keys) }
+    }),
+  )
+  const external = await Promise.all(
+    oauth.externalIssuers.map(async ({ name, issuer, audiences, keys, requiredClaims, spiffeId }) => {
+      const required = new Map(requiredClaims.map(({ claim, value }) => [claim, value]))
+      return { name, issuer, audiences, keys: await keysOf(name, keys), requiredClaims: required, spiffeId }
+    }),
+  )
+  return { clients: new Map(clients.map((client) => [client.clientId, client])), external }
+}

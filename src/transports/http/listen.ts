@@ -1,0 +1,119 @@
+import { STATUS_CODES } from "node:http"
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import type { HttpsServer } from "./https-server.ts"
+import { PROBLEM_TYPE, retryAfterOf, toProblem } from "./problem.ts"
+
+export interface HttpListenOptions {
+  readonly host: string
+  readonly port: number
+  readonly https: HttpsServer
+  readonly newRequestId: () => string
+  /** Told of bugs, which callers see as `internal`. */
+  readonly onBug: (error: IdentityError, requestId: string) => void
+  /** How long requests that are under way may take to end, milliseconds. */
+  readonly drain: number
+}
+
+export interface HttpListener extends AsyncDisposable {
+  readonly port: number
+}
+
+/** Adds routes to the listener. Bodies are read as text, and only of `application/x-www-form-urlencoded`. */
+export type HttpRoutes = (app: FastifyInstance) => void
+
+/** Serve `routes` over HTTPS. @throws IdentityError `not-ready` when it cannot bind */
+export async function listenHttp(options: HttpListenOptions, routes: HttpRoutes): Promise<HttpListener> {
+  const { https, host, port, drain } = options
+  const app = Fastify({
+    serverFactory: (handler) => https.server.on("request", handler),
+    bodyLimit: MAX_BODY,
+    genReqId: options.newRequestId,
+    requestIdHeader: false,
+    logger: false,
+    routerOptions: { maxParamLength: 256 },
+    return503OnClosing: true,
+    forceCloseConnections: "idle",
+  })
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(FORM, { parseAs: "string", bodyLimit: MAX_BODY }, (_request, body, done) => done(null, body))
+  app.setErrorHandler((thrown, request, reply) => sendProblem(thrown, request, reply, options))
+  app.setNotFoundHandler((request, reply) => {
+    const { method, url } = request
+    const known = ALL_METHODS.filter((one) => app.hasRoute({ method: one, url: url.split("?")[0] ?? url }))
+    if (known.length === 0)
+      return sendProblem(new IdentityError("not-found", "there is nothing here"), request, reply, options)
+    return reply
+      .code(405)
+      .header("allow", known.join(", "))
+      .type(PROBLEM_TYPE)
+      .send(
+        JSON.stringify({
+          type: "about:blank",
+          title: STATUS_CODES[405],
+          status: 405,
+          detail: `${method} is not offered here`,
+        }),
+      )
+  })
+  routes(app)
+  try {
+    await app.listen({ host, port })
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : "unknown"
+    throw new IdentityError("not-ready", `cannot listen on ${host}:${port}: ${detail}`, { cause })
+  }
+  const address = https.server.address()
+  return {
+    port: typeof address === "object" && address !== null ? address.port : port,
+    [Symbol.asyncDispose]: () => close(app, https, drain),
+  }
+}
+
+/** Fastify's own refusals (a body that is too long, another content type) keep their status. */
+function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply, options: HttpListenOptions) {
+  const refused = fastifyRefusal(thrown)
+  const error = refused ?? toIdentityError(thrown)
+  if (error.code === "internal") options.onBug(error, request.id)
+  const problem = toProblem(error, request.id)
+  const retry = retryAfterOf(error)
+  if (retry !== undefined) reply.header("retry-after", String(retry))
+  return reply
+    .code(refused === undefined ? problem.status : statusOf(thrown))
+    .header("cache-control", "no-store")
+    .type(PROBLEM_TYPE)
+    .send(JSON.stringify(problem))
+}
+
+/** What the framework itself refused, as an error of ours; `undefined` for everything else. */
+export function fastifyRefusal(thrown: unknown): IdentityError | undefined {
+  const status = statusOf(thrown)
+  if (!(thrown instanceof Error) || status < 400 || status > 499) return undefined
+  const reason = status === 413 ? "body-too-long" : status === 415 ? "content-type-unsupported" : "request-malformed"
+  return new IdentityError("malformed", BODY_MESSAGES[reason], { reason, cause: thrown })
+}
+
+function statusOf(thrown: unknown): number {
+  if (!(thrown instanceof Error) || !("statusCode" in thrown)) return 500
+  return typeof thrown.statusCode === "number" ? thrown.statusCode : 500
+}
+
+/** Requests under way may end; after `drain` their connections are cut. */
+async function close(app: FastifyInstance, https: HttpsServer, drain: number): Promise<void> {
+  const cut = setTimeout(() => https.server.closeAllConnections(), drain)
+  try {
+    await app.close()
+  } finally {
+    clearTimeout(cut)
+  }
+}
+
+const FORM = "application/x-www-form-urlencoded"
+const ALL_METHODS = ["GET", "POST"] as const
+/** Room for a subject token, an actor token and a client assertion of 16 KiB each. */
+const MAX_BODY = 64 * 1024
+const BODY_MESSAGES = {
+  "body-too-long": "the body is longer than 64 KiB",
+  "content-type-unsupported": "send the body as application/x-www-form-urlencoded",
+  "request-malformed": "the request is not well formed",
+} as const
