@@ -121,12 +121,16 @@ test("[TX-03] an X.509-SVID comes out for a request with a CSR", async () => {
   assert.deepEqual([garbage.status, garbage.body["error"]], [400, "invalid_request"])
 })
 
-test("[AT-07] no SVID for a subject of another trust domain", async () => {
+test("[AT-07] no SVID for a subject of another trust domain or with actors", async () => {
   const { status, body } = await exchange({
     ...jwt("subject", federatedSvid({})),
     requested_token_type: TOKEN_TYPES.jwt,
   })
-  assert.deepEqual([status, body["reason"]], [400, "subject-not-ours"])
+  assert.deepEqual([status, body["reason"]], [400, "foreign-subject"])
+  const actor = jwt("actor", await server.jwtSvid({ serviceAccount: "front" }))
+  const delegated = { ...jwt("subject", await server.jwtSvid()), ...actor, requested_token_type: TOKEN_TYPES.jwt }
+  const refused = await exchange(delegated)
+  assert.deepEqual([refused.status, refused.body["reason"]], [400, "delegation-in-svid"])
 })
 
 test("[TX-04] a subject or actor token that is not accepted is an invalid request", async () => {

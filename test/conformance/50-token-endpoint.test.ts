@@ -24,10 +24,10 @@ const WEB = "spiffe://prod.example/ns/shop/sa/web"
 test("[CC-01] takes parameters only from the body of a POST of a form", async () => {
   const assertion = await server.jwtSvid()
   const form = new URLSearchParams({ ...CLIENT_CREDENTIALS, ...spiffeJwt(assertion) } as Record<string, string>)
-  const get = await server.fetch(`${ISSUER}/token?${form}`)
+  const get = await server.fetch(`${ISSUER}/token?${form.toString()}`)
   assert.equal(get.status, 405)
   assert.equal(get.headers.get("allow"), "POST")
-  const query = await server.fetch(`${ISSUER}/token?${form}`, { method: "POST" })
+  const query = await server.fetch(`${ISSUER}/token?${form.toString()}`, { method: "POST" })
   assert.equal(query.status, 400)
   const json = await server.fetch(`${ISSUER}/token`, {
     method: "POST",
@@ -219,6 +219,22 @@ test("[AT-06] nothing is signed when the intent cannot be written", async () => 
   })
   assert.deepEqual([status, body["error"]], [500, "server_error"])
   assert.equal(JSON.stringify(body).includes("disk full"), false)
+})
+
+test("[TX-16] every grant is refused by the same rules, and the refusal is audited", async () => {
+  await using strict = await openTokenServer({ tokenRules: { exports: [], accepts: [] } })
+  const token = strict.setup.token()
+  const jwt = "urn:ietf:params:oauth:token-type:jwt"
+  for (const [grant, form] of [
+    ["client_credentials", spiffeJwt(await strict.jwtSvid())],
+    ["jwt-bearer", { assertion: token }],
+    ["token-exchange", { subject_token: token, subject_token_type: jwt }],
+  ] satisfies [keyof typeof GRANT_TYPES, FormFields][]) {
+    const { status, body } = await strict.post("/token", { grant_type: GRANT_TYPES[grant], audience: API, ...form })
+    assert.deepEqual([status, body["error"], body["reason"]], [400, "invalid_target", "audience-unknown"], grant)
+    const record = await strict.auditRecord("token.refused", (one) => one["grant"] === grant)
+    assert.deepEqual([record?.["subject"], record?.["reason"], record?.["audience"]], [WEB, "audience-unknown", [API]])
+  }
 })
 
 async function grantedRecord(serial: string): Promise<Readonly<Record<string, unknown>>> {

@@ -160,8 +160,9 @@ test("[SCA-09] two credentials of one SPIFFE ID give the same token", async () =
   const bySvid = await server.post("/token", { ...ask, ...spiffeJwt(await server.jwtSvid()) })
   const byToken = await server.post("/token", { ...ask, ...bearer(server.setup.token()) })
   const parts = [bySvid, byToken].map(({ body }) => {
-    const { jti, iat, nbf, exp, ...rest } = claimsOf(body["access_token"])
-    return { ...rest, life: Number(exp) - Number(iat) }
+    const claims = claimsOf(body["access_token"])
+    const life = Number(claims["exp"]) - Number(claims["iat"])
+    return { ...claims, life, jti: "", iat: 0, nbf: 0, exp: 0 }
   })
   assert.deepEqual(parts[0], parts[1])
 })

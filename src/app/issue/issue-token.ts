@@ -5,7 +5,6 @@ import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import type { RequestedProduct } from "../../core/oauth/token-request.ts"
 import type { Principal } from "../../core/policy/principal.ts"
 import type { TokenGrant, TokenQuestion } from "../../core/policy/token-question.ts"
-import { type TrustDomain, trustDomainOf } from "../../core/spiffe/id.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
 import { encodePem } from "../../core/x509/pem.ts"
 import type { Clock } from "../../ports/clock.ts"
@@ -33,7 +32,6 @@ export interface IssueTokenDeps {
   readonly clock: Clock
   readonly random: Random
   readonly events: IssueEvents
-  readonly trustDomain: TrustDomain
   /** `iss`. */
   readonly issuer: string
   readonly epoch: () => number
@@ -68,7 +66,6 @@ export function makeIssueToken(deps: IssueTokenDeps): IssueToken {
     const now = deps.clock.now()
     const notAfter = Math.min(now + lifeOf(order), order.notAfter ?? Number.POSITIVE_INFINITY)
     if (notAfter <= now) throw requestRefusal("token-expired")
-    if (order.product.kind !== "access-token") refuseSvid(order, deps.trustDomain)
     if (order.product.kind === "x509-svid") return issueCertificate(deps, order, order.product.csr, now, notAfter)
     const jti = Buffer.from(deps.random(16)).toString("hex")
     const key = deps.keyFor(order.grant.algorithm)
@@ -79,12 +76,6 @@ export function makeIssueToken(deps: IssueTokenDeps): IssueToken {
     else deps.events.accessTokenIssued(order.requestId)
     return { text: token, expiresIn: notAfter - now }
   }
-}
-
-/** An SVID is of our own trust domain, and has no place for who acts. */
-function refuseSvid({ question }: TokenOrder, trustDomain: TrustDomain): void {
-  if (trustDomainOf(question.subject) !== trustDomain) throw requestRefusal("subject-not-ours")
-  if (question.actors.length > 0) throw requestRefusal("svid-without-actors")
 }
 
 interface Stamp {

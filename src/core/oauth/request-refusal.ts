@@ -72,12 +72,4 @@ const REFUSALS = {
   },
   "may-act-mismatch": { code: "unauthenticated", message: "the token says in may_act that somebody else may act" },
   "delegation-too-deep": { code: "unauthenticated", message: "too many actors stand in the token already" },
-  "subject-not-ours": {
-    code: "policy-denied",
-    message: "an SVID can be issued to subjects of the own trust domain only",
-  },
-  "svid-without-actors": {
-    code: "policy-denied",
-    message: "an SVID cannot say who acts for its subject; request an access token",
-  },
 } as const satisfies Readonly<Record<string, { readonly code: ErrorCode; readonly message: string }>>

@@ -103,7 +103,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     issuer,
     epoch: () => trust.snapshot().epoch,
   }
-  const issue = makeIssueToken({ ...signing, certify: pipeline.certify, events: events.issue, trustDomain })
+  const issue = makeIssueToken({ ...signing, certify: pipeline.certify, events: events.issue })
   return {
     answerToken: makeAnswerTokenRequest({
       authenticate,

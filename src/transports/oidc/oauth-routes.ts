@@ -21,8 +21,9 @@ export interface OAuthRoutesDeps {
 
 /** `POST /token`, `/introspect` and `/revoke`. @see CC-01 CC-04 CC-05 INT-01 REV-01 */
 export function addOAuthRoutes(app: FastifyInstance, deps: OAuthRoutesDeps): void {
-  const errorHandler = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) =>
+  const errorHandler = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => {
     sendError(thrown, request, reply, deps)
+  }
   app.post("/token", { errorHandler }, async (request, reply) => {
     const answer = await deps.answerToken(callOf(request), signalOf(reply))
     return sendJson(request, reply, answer, deps)
@@ -65,7 +66,7 @@ function sendJson(request: FastifyRequest, reply: FastifyReply, body: object, de
   return noStore(reply).type("application/json").send(JSON.stringify(body))
 }
 
-function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply, deps: OAuthRoutesDeps) {
+function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply, deps: OAuthRoutesDeps): void {
   const failure = fastifyRefusal(thrown) ?? toIdentityError(thrown)
   if (failure.code === "internal") deps.onBug(failure, request.id)
   const { error, status } = oauthErrorOf(failure)
@@ -81,7 +82,7 @@ function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply
     reason: failure.reason ?? failure.code,
     request_id: request.id,
   }
-  return noStore(reply).code(status).type("application/json").send(JSON.stringify(body))
+  void noStore(reply).code(status).type("application/json").send(JSON.stringify(body))
 }
 
 /** Whoever uses DPoP gets the nonce for the next proof. @see DP-02 DP-08 */
