@@ -11,13 +11,13 @@ import type { TokenQuestion } from "./token-question.ts"
 export const TOKEN_CONDITIONS = [
   "audience",
   "subject",
-  "client",
   "mode",
+  "client",
   "actor",
   "product",
   "grant",
-  "binding",
   "scope",
+  "binding",
   "when",
 ] as const
 export type TokenCondition = (typeof TOKEN_CONDITIONS)[number]
@@ -33,8 +33,8 @@ export type AnyTokenRule = CompiledTokenRule<ExportRuleSpec> | CompiledTokenRule
 /** The first condition of a rule that fails, for a rule whose audience and subject match; `undefined`: it covers the question. */
 export function failureOf(rule: AnyTokenRule, asked: AskedToken): TokenCondition | undefined {
   const { question } = asked
-  if (rule.clients?.table.has(question.client) === false) return "client"
   if (!rule.spec.modes.includes(question.mode)) return "mode"
+  if (rule.clients?.table.has(question.client) === false) return "client"
   const [actor] = question.actors
   if (actor !== undefined && (rule.actors ?? rule.clients)?.table.has(actor) === false) return "actor"
   const failed = isAccept(rule) ? contentFailure(rule.spec, question) : undefined
@@ -91,8 +91,8 @@ function describeContent(
 function contentFailure(spec: AcceptRuleSpec, question: TokenQuestion): TokenCondition | undefined {
   if (!spec.products.includes(question.product)) return "product"
   if (!spec.grants.includes(question.grant)) return "grant"
-  if (!spec.bindings.includes(question.binding) && !spec.bindings.includes("none")) return "binding"
   if (question.scopes?.every((scope) => spec.scopes.includes(scope)) === false) return "scope"
+  if (!spec.bindings.includes(question.binding) && !spec.bindings.includes("none")) return "binding"
   return undefined
 }
 

@@ -70,8 +70,7 @@ function idSet(patterns: readonly IdPattern[]): IdSet {
 function* exportProblems(rule: ExportRuleSpec): Generator<readonly [field: string, message: string]> {
   yield* commonProblems(rule)
   const forOthers = rule.modes.some((mode) => mode !== "self")
-  if (forOthers && rule.clients === undefined)
-    yield ["client", "is required when modes has impersonation or delegation"]
+  if (forOthers && rule.clients === undefined) yield ["client", "is required when mode has impersonation or delegation"]
   if (rule.audiences.includes(ANY_AUDIENCE) && rule.audiences.length > 1) {
     yield ["audience", 'has "*", which is any audience, beside others']
   }
@@ -85,8 +84,11 @@ function* acceptProblems(rule: AcceptRuleSpec): Generator<readonly [field: strin
 }
 
 function* commonProblems(rule: AnySpec): Generator<readonly [field: string, message: string]> {
+  if (rule.clients !== undefined && rule.modes.every((mode) => mode === "self")) {
+    yield ["client", "has no meaning unless mode has impersonation or delegation: the subject is the client"]
+  }
   if (rule.actors !== undefined && !rule.modes.includes("delegation")) {
-    yield ["actor", "has no meaning unless modes has delegation"]
+    yield ["actor", "has no meaning unless mode has delegation"]
   }
 }
 

@@ -17,9 +17,13 @@ export function diffConfigs(current: ServerConfig, next: ServerConfig): ConfigDi
   return { reloadable: changed.filter(isReloadable), needsRestart: changed.filter((key) => !isReloadable(key)) }
 }
 
-/** Two levels of keys, as written in the file, with their content as text. Rules count by their revision. */
+/** Two levels of keys, as written in the file, with their content as text. */
 function contentOf(config: ServerConfig): ReadonlyMap<string, string> {
-  const content = new Map([["rules", config.rules.revision]])
+  const { rules, tokens } = config.rules
+  const content = new Map([
+    ["rules", JSON.stringify(rules.map(({ spec }) => spec))],
+    ["token_rules", JSON.stringify([...tokens.exports, ...tokens.accepts].map(({ spec }) => spec))],
+  ])
   for (const [section, value] of Object.entries(config)) {
     if (section === "rules" || section === "warnings") continue
     const isSection = typeof value === "object" && !Array.isArray(value)
@@ -36,7 +40,15 @@ function snake(key: string): string {
 }
 
 /** Top-level keys that a running server takes from a changed file. */
-export const RELOADABLE: ReadonlySet<string> = new Set(["clusters", "rules", "oauth", "federation", "limits", "log"])
+export const RELOADABLE: ReadonlySet<string> = new Set([
+  "clusters",
+  "rules",
+  "token_rules",
+  "oauth",
+  "federation",
+  "limits",
+  "log",
+])
 /** What a listener was told when it began, and tells every connection or puts into every token. */
 const OF_THE_LISTENER: ReadonlySet<string> = new Set([
   "limits.message_size",

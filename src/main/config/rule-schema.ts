@@ -1,15 +1,17 @@
 import { z } from "zod"
 import { duration } from "./units.ts"
-import { label, setOf, text, trustDomain } from "./values.ts"
+import { label, oneOrMore, setOf, text, trustDomain } from "./values.ts"
 
 /** One identity rule as written. What its templates and condition mean is checked by `core/rules`. */
 export const ruleSchema = z.strictObject({
   name: label().describe("Name of the rule in log, audit and explain. Unique."),
-  cluster: oneOrMore(text(128)).describe("Clusters that the rule is for: a name or a list. Default: any."),
-  namespace: oneOrMore(text(63)).describe("Namespaces that the rule is for: a name or a list. Default: any."),
-  service_account: oneOrMore(text(253)).describe(
-    "Service accounts that the rule is for: a name or a list. Default: any.",
-  ),
+  cluster: oneOrMore(text(128)).optional().describe("Clusters that the rule is for: a name or a list. Default: any."),
+  namespace: oneOrMore(text(63))
+    .optional()
+    .describe("Namespaces that the rule is for: a name or a list. Default: any."),
+  service_account: oneOrMore(text(253))
+    .optional()
+    .describe("Service accounts that the rule is for: a name or a list. Default: any."),
   when: text(4096)
     .optional()
     .describe(
@@ -41,8 +43,3 @@ export const ruleSchema = z.strictObject({
     .optional()
     .describe("Hint for workloads with several identities; of equal ones the first rule keeps it. Default: none."),
 })
-
-function oneOrMore(item: z.ZodType<string, string>) {
-  const list = setOf(item, { min: 1, max: 256 })
-  return z.union([item.transform((value) => [value]), list], "must be a name or a list of different names").optional()
-}

@@ -13,13 +13,16 @@ export function checkServer(document: ServerDocument): readonly RuleProblem[] {
   ]
 }
 
-function* lifetimes({ x509, issuing, root, jwt, rules }: ServerDocument): Generator<RuleProblem> {
+function* lifetimes({ x509, issuing, root, jwt, rules, token_rules }: ServerDocument): Generator<RuleProblem> {
   const half = Math.floor(issuing.ttl / 2)
   const message = `must be at most half of issuing.ttl (${half}s), as no SVID outlives the authority that signed it`
   if (x509.ttl > half) yield { path: ["x509", "ttl"], message }
   for (const [i, rule] of rules.entries()) {
     if ((rule.x509_ttl ?? 0) > half) yield { path: ["rules", i, "x509_ttl"], message }
     if ((rule.jwt_ttl ?? 0) > jwt.ttl) yield { path: ["rules", i, "jwt_ttl"], message: RULE_JWT_MESSAGE }
+  }
+  for (const [i, rule] of token_rules.accepts.entries()) {
+    if ((rule.ttl ?? 0) > jwt.ttl) yield { path: ["token_rules", "accepts", i, "ttl"], message: RULE_JWT_MESSAGE }
   }
   if (issuing.ttl > root.ttl / 2) yield { path: ["issuing", "ttl"], message: "must be at most half of root.ttl" }
   if (jwt.ttl > jwt.key_ttl) yield { path: ["jwt", "ttl"], message: JWT_MESSAGE }

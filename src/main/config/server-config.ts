@@ -4,6 +4,7 @@ import { compileRules } from "../../core/rules/compile.ts"
 import type { CompileCondition } from "../../core/rules/condition.ts"
 import type { RuleSpec, RuleTableSpec } from "../../core/rules/rule.ts"
 import type { RuleTable } from "../../core/rules/rule-table.ts"
+import type { AcceptRuleSpec, ExportRuleSpec } from "../../core/rules/token-rule.ts"
 import { type CamelKeys, camelKeys } from "./camel-keys.ts"
 import { ConfigError, type ConfigProblem } from "./problem.ts"
 import { readDocument } from "./read-document.ts"
@@ -13,7 +14,8 @@ import { serverSchema } from "./server-schema.ts"
 export type ServerDocument = z.output<typeof serverSchema>
 
 /** Checked and frozen configuration of `assay server`, with its rules compiled. */
-export type ServerConfig = Omit<CamelKeys<ServerDocument>, "rules"> & {
+export type ServerConfig = Omit<CamelKeys<ServerDocument>, "rules" | "tokenRules"> & {
+  /** `rules` and `token_rules`. */
   readonly rules: RuleTable
   /** What is allowed but likely to surprise; for the log and `assay validate`. */
   readonly warnings: readonly ConfigProblem[]
@@ -28,7 +30,7 @@ export function parseServerConfig(text: string, file: string, compile: CompileCo
   const located = problems.map(({ path, message }) => source.problem(path, message))
   if (compiled.kind === "refused" || located.length > 0) throw new ConfigError(located)
   const warnings = compiled.warnings.map(({ path, message }) => source.problem(path, message))
-  const { rules: _, ...rest } = value
+  const { rules: _, token_rules: __, ...rest } = value
   return Object.freeze({ ...camelKeys(rest), rules: compiled.table, warnings: Object.freeze(warnings) })
 }
 
@@ -48,7 +50,10 @@ function ruleTableSpec(document: ServerDocument): RuleTableSpec {
     })),
     rules:
       document.rules.length === 0 ? [defaultRule(document)] : document.rules.map((rule) => ruleSpec(rule, document)),
-    tokens: { exports: [], accepts: [] },
+    tokens: {
+      exports: document.token_rules.exports.map(exportSpec),
+      accepts: document.token_rules.accepts.map((rule) => acceptSpec(rule, document)),
+    },
   }
 }
 
@@ -66,6 +71,38 @@ function ruleSpec(rule: ServerDocument["rules"][number], document: ServerDocumen
     audiences: rule.audiences,
     federatesWith: rule.federates_with,
     hint: rule.hint ?? "",
+  }
+}
+
+function exportSpec(rule: ServerDocument["token_rules"]["exports"][number]): ExportRuleSpec {
+  return {
+    name: rule.name,
+    subjects: rule.subject,
+    audiences: rule.audience,
+    modes: rule.mode,
+    clients: rule.client,
+    actors: rule.actor,
+    when: rule.when,
+  }
+}
+
+function acceptSpec(rule: ServerDocument["token_rules"]["accepts"][number], document: ServerDocument): AcceptRuleSpec {
+  return {
+    name: rule.name,
+    audiences: rule.audience,
+    subjects: rule.subject,
+    clients: rule.client,
+    actors: rule.actor,
+    modes: rule.mode,
+    products: rule.product,
+    grants: rule.grant,
+    bindings: rule.binding,
+    scopes: rule.scopes,
+    defaultScopes: rule.default_scopes ?? rule.scopes,
+    ttl: rule.ttl ?? document.jwt.ttl,
+    algorithm: rule.algorithm,
+    mayOutliveSubject: rule.may_outlive_subject,
+    when: rule.when,
   }
 }
 

@@ -4,6 +4,7 @@ import { limitsSchema } from "./limits-schema.ts"
 import { oauthSchema } from "./oauth-schema.ts"
 import { drain, log } from "./process-schema.ts"
 import { ruleSchema } from "./rule-schema.ts"
+import { tokenRulesSchema } from "./token-rule-schema.ts"
 import { duration, percent } from "./units.ts"
 import { dnsName, hostPort, httpsUrl, ipAddress, path, setOf, text, trustDomain } from "./values.ts"
 
@@ -181,6 +182,7 @@ export const serverSchema = z
       .describe(
         "Identity rules, in the order of the identities of a caller. Default: /ns/<namespace>/sa/<service account>. Reloadable.",
       ),
+    token_rules: tokenRulesSchema,
     oauth: oauthSchema.optional(),
     federation: z
       .array(federation)

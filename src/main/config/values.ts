@@ -96,6 +96,12 @@ export function setOf<T extends z.ZodType<string, string>>(
     .refine((items) => new Set<string>(items).size === items.length, "must not have an item twice")
 }
 
+/** One item, or a list of different ones. Output: a list. */
+export function oneOrMore<Item extends string>(item: z.ZodType<Item, string>) {
+  const list = setOf(item, { min: 1, max: 256 })
+  return z.union([item.transform((value) => [value]), list], "must be one value or a list of different ones")
+}
+
 const HOST_PORT = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/
 const DNS_NAME = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
