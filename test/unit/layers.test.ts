@@ -3,15 +3,30 @@ import { posix } from "node:path"
 import { test } from "node:test"
 import { type ProjectFile, projectFiles } from "../support/project-files.ts"
 
-/** Where imports may go. `self` is the same folder of the layer, e.g. one adapter; `kernel` the shared transports. */
+/**
+ * Where imports may go. `self` is the same folder of the layer, e.g. one adapter; `kernel` the shared transports;
+ * `adapters/<name>` one adapter.
+ */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: ["core", "node:crypto"],
   ports: ["core", "ports"],
   app: ["core", "ports", "app", "node:crypto"],
   adapters: ["core", "ports", "gen", "self", "node:", "package"],
   transports: ["core", "ports", "app", "gen", "self", "kernel", "node:", "package"],
+  client: [
+    "client",
+    "core",
+    "ports",
+    "app",
+    "adapters/jose",
+    "adapters/kube",
+    "adapters/system",
+    "adapters/workload-client",
+    "node:",
+    "package",
+  ],
   gen: ["gen", "node:", "package"],
-  main: ["core", "ports", "app", "adapters", "transports", "gen", "main", "node:", "package"],
+  main: ["core", "ports", "app", "adapters", "transports", "gen", "client", "main", "node:", "package"],
 }
 
 const KERNELS = ["transports/grpc", "transports/http"]
@@ -70,7 +85,7 @@ function kindsOf(from: string, specifier: string): readonly string[] {
   const target = posix.join(posix.dirname(from), specifier)
   const layer = layerOf(target)
   if (layer !== "adapters" && layer !== "transports") return [layer]
-  const kinds = [layer]
+  const kinds = [layer, folderOf(target)]
   if (folderOf(target) === folderOf(from)) kinds.push("self")
   if (KERNELS.includes(folderOf(target))) kinds.push("kernel")
   return kinds

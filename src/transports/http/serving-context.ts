@@ -1,5 +1,6 @@
 import { constants } from "node:crypto"
 import type { SecureContextOptions } from "node:tls"
+import { TLS_CIPHERS } from "../../core/tls-ciphers.ts"
 
 /** What a listener proves itself with. PEM; the chain is leaf first. */
 export interface ServingCertificate {
@@ -16,19 +17,7 @@ export function servingContext(certificate: ServingCertificate): SecureContextOp
     cert: certificate.chain,
     key: certificate.key,
     minVersion: "TLSv1.2",
-    ciphers: CIPHERS,
+    ciphers: TLS_CIPHERS,
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
   }
 }
-
-const CIPHERS = [
-  "TLS_AES_128_GCM_SHA256",
-  "TLS_AES_256_GCM_SHA384",
-  "TLS_CHACHA20_POLY1305_SHA256",
-  "ECDHE-ECDSA-AES128-GCM-SHA256",
-  "ECDHE-ECDSA-AES256-GCM-SHA384",
-  "ECDHE-ECDSA-CHACHA20-POLY1305",
-  "ECDHE-RSA-AES128-GCM-SHA256",
-  "ECDHE-RSA-AES256-GCM-SHA384",
-  "ECDHE-RSA-CHACHA20-POLY1305",
-].join(":")

@@ -1,0 +1,19 @@
+export { type ErrorCode, IdentityError } from "../core/errors.ts"
+export type { SpiffeId, TrustDomain } from "../core/spiffe/id.ts"
+export {
+  type Authorize,
+  authorizeAny,
+  authorizeId,
+  authorizeMemberOf,
+  authorizeOneOf,
+} from "./authorize.ts"
+export { type Connector, makeConnector, makeHttpsAgent } from "./connector.ts"
+export { makeChannelCredentials } from "./grpc-channel.ts"
+export { makeServerCredentials, peerOfCall } from "./grpc-server.ts"
+export { openX509Source, type X509SourceOptions } from "./open-x509-source.ts"
+export type { PeerIdentity } from "./peer.ts"
+export { type TlsClientOptions, tlsClientOptions } from "./tls-client.ts"
+export { makeTlsServer, peerOf } from "./tls-server.ts"
+export type { WorkloadOptions } from "./workload-options.ts"
+export type { PickSvid, X509Bundles, X509Context } from "./x509-context.ts"
+export type { X509Holder, X509Source } from "./x509-source.ts"
