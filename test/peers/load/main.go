@@ -3,9 +3,10 @@
 //	load -mode issue-x509  -target 127.0.0.1:8443 -ca ca.pem -tokens tokens.txt -in-flight 64 -conns 4 -duration 5s
 //	load -mode batch-x509  ... -batch 16
 //	load -mode issue-jwt   ... -audience test
+//	load -mode form        -target https://127.0.0.1:8444/token -ca ca.pem -forms forms.txt -in-flight 64 -conns 64
 //	load -mode sds         -target unix:///run/agent.sock -streams 10000 -conns 20 -names default,ROOTCA
 //
-// The issue modes print one line, {"event":"result",...}. Mode sds prints {"event":"ready"} once every stream has
+// The issue modes and mode form print one line, {"event":"result",...}. Mode sds prints {"event":"ready"} once every stream has
 // acknowledged a first response, then reads commands from standard input: "mark" answers {"event":"acked"} once every
 // stream has acknowledged a response that came after the mark, "mark <version>" once each has acknowledged that version;
 // the end of the input ends the program.
@@ -25,6 +26,7 @@ import (
 
 type options struct {
 	mode, target, ca, serverName, tokensFile string
+	formsFile                                string
 	conns, inFlight, batch, keys, streams    int
 	duration, warmup, timeout                time.Duration
 	audience, names, nodeMetadata            string
@@ -49,6 +51,8 @@ func run(ctx context.Context) error {
 	switch o.mode {
 	case "issue-x509", "batch-x509", "issue-jwt":
 		return runIssue(ctx, o)
+	case "form":
+		return runForm(ctx, o)
 	case "sds":
 		return runSDS(ctx, o)
 	default:
@@ -58,11 +62,12 @@ func run(ctx context.Context) error {
 
 func parseOptions() (options, error) {
 	var o options
-	flag.StringVar(&o.mode, "mode", "", "issue-x509, batch-x509, issue-jwt or sds")
-	flag.StringVar(&o.target, "target", "", "host:port (TLS) or unix:///path (plain)")
+	flag.StringVar(&o.mode, "mode", "", "issue-x509, batch-x509, issue-jwt, form or sds")
+	flag.StringVar(&o.target, "target", "", "host:port (TLS) or unix:///path (plain); in mode form the URL")
 	flag.StringVar(&o.ca, "ca", "", "PEM file of the authorities that the server's certificate is verified with")
 	flag.StringVar(&o.serverName, "server-name", "", "name in the server's certificate; default: the host of the target")
 	flag.StringVar(&o.tokensFile, "tokens", "", "file with one bearer token a line; calls take them in turn")
+	flag.StringVar(&o.formsFile, "forms", "", "file of mode form with one encoded form a line; calls take them in turn")
 	flag.IntVar(&o.conns, "conns", 1, "connections")
 	flag.IntVar(&o.inFlight, "in-flight", 1, "calls at the same time, over all connections")
 	flag.IntVar(&o.batch, "batch", 16, "items of a call in mode batch-x509")
