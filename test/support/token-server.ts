@@ -1,11 +1,7 @@
 import { hash } from "node:crypto"
 import { DatabaseSync } from "node:sqlite"
-import { makeCelConditions } from "../../src/adapters/cel/cel-conditions.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { ASSERTION_TYPES } from "../../src/core/oauth/urns.ts"
-import { compileRules } from "../../src/core/rules/compile.ts"
-import type { RuleTable } from "../../src/core/rules/rule-table.ts"
-import type { TokenRulesSpec } from "../../src/core/rules/token-rule.ts"
 import { encodePem } from "../../src/core/x509/pem.ts"
 import { openServingTls } from "../../src/main/server/serving-certificate.ts"
 import { openTokens } from "../../src/main/server/token-listener.ts"
@@ -16,7 +12,6 @@ import { type ConfigOverrides, makeServerSetup } from "./server-setup.ts"
 import { openPipelineUnderTest, type PipelineOptions, type PipelineUnderTest } from "./server-under-test.ts"
 import { makeKeyPair } from "./test-ca.ts"
 import { makeTestCsr } from "./test-csr.ts"
-import { accepting, exporting } from "./token-rules.ts"
 
 /** A server with its HTTPS door on a loopback port, in this process. Its clients know it as {@link ISSUER}. */
 export interface TokenServer extends PipelineUnderTest {
@@ -64,7 +59,7 @@ export interface TokenServerOptions extends PipelineOptions {
   /** Writes files that the configuration names, by their names in this folder; a value `folder:<name>` is replaced by the path. */
   readonly files?: (folder: string) => Promise<void>
   /** Default: everybody may have everything for the audiences of these tests. */
-  readonly tokenRules?: TokenRulesSpec
+  readonly tokenRules?: ConfigOverrides
   /** Laid over `oauth` of the configuration. */
   readonly oauth?: ConfigOverrides
 }
@@ -79,18 +74,14 @@ export async function openTokenServer(options: TokenServerOptions = {}): Promise
     listen: { grpc: "127.0.0.1:0", https: "127.0.0.1:0", health: "127.0.0.1:0" },
     serving: { dns_names: ["assay.example"], ip_addresses: ["127.0.0.1"] },
     ...options.config,
+    token_rules: options.tokenRules ?? OPEN_RULES,
     oauth: { issuer: ISSUER, ...options.oauth },
   }
   const scratch = stack.use(await makeScratch())
   await options.files?.(scratch.directory)
   const setup = await makeServerSetup(scratch.directory, inFolder(config, scratch.directory))
   const server = stack.use(
-    await openPipelineUnderTest({
-      ...options,
-      setup,
-      config: inFolder(config, scratch.directory),
-      tune: (parsed) => ({ ...parsed, rules: withTokenRules(parsed.rules, options.tokenRules ?? OPEN_RULES) }),
-    }),
+    await openPipelineUnderTest({ ...options, setup, config: inFolder(config, scratch.directory) }),
   )
   const { pipeline, state, metrics, log, clock, live } = server
   const random = makeSystemRandom()
@@ -181,27 +172,20 @@ function partOf(token: unknown, index: number): Readonly<Record<string, unknown>
   return JSON.parse(Buffer.from(part, "base64url").toString())
 }
 
-function withTokenRules({ trustDomain, clusters, rules }: RuleTable, tokens: TokenRulesSpec): RuleTable {
-  const spec = { trustDomain, clusters: [...clusters.values()], rules: rules.map((rule) => rule.spec), tokens }
-  const result = compileRules(spec, makeCelConditions().compile)
-  if (result.kind === "compiled") return result.table
-  throw new Error(JSON.stringify(result.problems))
-}
-
-const EVERY_MODE = ["self", "impersonation", "delegation"] as const
-const EVERYBODY = ["spiffe://prod.example/*", "spiffe://other.example/*"]
-const OPEN_RULES: TokenRulesSpec = {
-  exports: [exporting({ name: "all", subjects: EVERYBODY, modes: EVERY_MODE, clients: EVERYBODY, actors: EVERYBODY })],
+const EVERY_MODE = ["self", "impersonation", "delegation"]
+const EVERYBODY = ["*", "spiffe://other.example/*"]
+const OPEN_RULES = {
+  exports: [{ name: "all", subject: EVERYBODY, audience: "*", mode: EVERY_MODE, client: EVERYBODY, actor: EVERYBODY }],
   accepts: [
-    accepting({
+    {
       name: "all",
-      audiences: [API, "https://b.example", ISSUER, "spiffe://prod.example"],
-      subjects: EVERYBODY,
-      modes: EVERY_MODE,
-      products: ["access-token", "jwt-svid", "x509-svid"],
-      bindings: ["none", "dpop", "mtls"],
+      audience: [API, "https://b.example", ISSUER, "spiffe://prod.example"],
+      subject: EVERYBODY,
+      mode: EVERY_MODE,
+      product: ["access-token", "jwt-svid", "x509-svid"],
+      binding: ["none", "dpop", "mtls"],
       scopes: ["read", "write"],
-      defaultScopes: [],
-    }),
+      default_scopes: [],
+    },
   ],
 }
