@@ -9,6 +9,7 @@ import { measurePipeline, type PipelineRates } from "./pipeline.ts"
 import { describeRatio, type Ratio, ratio } from "./ratio.ts"
 import { measureRaw, type RawRates } from "./raw.ts"
 import { measureSds, type SdsFigures } from "./sds.ts"
+import { measureTokens, type TokenRates } from "./tokens.ts"
 import { measureWire, type WireRates } from "./wire.ts"
 
 const { values: flags } = parseArgs({
@@ -36,20 +37,39 @@ for (const [name, result] of [
 ] as const) {
   say(`  ${name}: ${rate(result.perSecond)}, p50 ${ms(result.p50Ms)}, p99 ${ms(result.p99Ms)}`)
 }
+say("/token over HTTPS, beside oidc-provider, by the same compiled client")
+const tokens = await measureTokens(seconds)
+for (const [name, result] of [
+  ["client_credentials, 1 in flight", tokens.one],
+  ["client_credentials, 64 in flight", tokens.clientCredentials],
+  ["token exchange, 64 in flight", tokens.exchange],
+  ["oidc-provider client_credentials, 64 in flight", tokens.oidcProvider],
+] as const) {
+  say(`  ${name}: ${rate(result.perSecond)}, p50 ${ms(result.p50Ms)}, p99 ${ms(result.p99Ms)}`)
+}
 say("SDS, 10,000 idle streams on 100 TLS connections, then one change of the bundle")
 const sds = await measureSds(10_000)
-const ratios = ratiosOf(raw, pipeline, wire, sds)
+const ratios = ratiosOf(raw, pipeline, wire, tokens, sds)
 for (const one of ratios) say(describeRatio(one))
 if (flags.baseline === true) await keepBaseline(ratios)
 if (flags.json === true) process.stdout.write(`${JSON.stringify({ ratios })}\n`)
 
-function ratiosOf(raw: RawRates, pipeline: PipelineRates, wire: WireRates, sds: SdsFigures): readonly Ratio[] {
+function ratiosOf(
+  raw: RawRates,
+  pipeline: PipelineRates,
+  wire: WireRates,
+  tokens: TokenRates,
+  sds: SdsFigures,
+): readonly Ratio[] {
+  const peer = tokens.oidcProvider.perSecond
   return [
     ratio("pipeline", pipeline.x509 / raw.issueAllCores, "at least", 0.6, "of raw import+verify+sign on all cores"),
     ratio("issue-x509-1", wire.one.p99Ms, "at most", 50, "ms, p99 of one call at a time"),
     ratio("issue-x509-64", wire.sixtyFour.perSecond / raw.issueOneCore, "at least", 0.9, "of raw on one core"),
     ratio("issue-x509-batch", wire.batch.perSecond / raw.issueOneCore, "at least", 1.4, "of raw on one core"),
     ratio("jwt-svid", pipeline.jwt / raw.sign, "at least", 0.6, "of raw signing on one core"),
+    ratio("client-credentials", tokens.clientCredentials.perSecond / peer, "at least", 1.5, "of oidc-provider's"),
+    ratio("exchange", tokens.exchange.perSecond / peer, "at least", 1.5, "of oidc-provider's client_credentials"),
     ratio("sds-stream-kib", sds.kibPerStream, "at most", 30, "KiB of memory an idle stream"),
     ratio("sds-fanout", sds.fanOutSeconds, "at most", 3, `s until ${sds.streams} streams acknowledged`),
     ratio("rss-server-mib", wire.serverIdleKib / 1024, "at most", 130, "MiB, server at rest"),

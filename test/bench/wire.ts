@@ -61,7 +61,7 @@ async function measureAgent(server: AssayServer, tokenFile: string): Promise<num
 }
 
 /** A figure with errors in it is none. */
-function checked(result: LoadResult): LoadResult {
+export function checked(result: LoadResult): LoadResult {
   if (result.errors > 0) throw new Error(`load: ${result.errors} errors, first: ${result.firstError}`)
   if (result.count === 0) throw new Error("load: nothing was issued")
   return result

@@ -11,6 +11,8 @@ export interface AssayServer extends AsyncDisposable {
   readonly trustDomain: string
   /** `127.0.0.1:<port>` of the gRPC listener. */
   readonly address: string
+  /** Of the HTTPS listener; `undefined` when there is none. */
+  readonly httpsPort: number | undefined
   /** SPIFFE bundle document, for agents. */
   readonly bundleFile: string
   /** PEM of the root authorities. */
@@ -35,6 +37,7 @@ export async function startAssayServer(
     name: server.name,
     trustDomain: setup.trustDomain,
     address: server.address,
+    httpsPort: server.httpsPort,
     pid: server.pid,
     logTail: (characters) => server.logTail(characters),
     [Symbol.asyncDispose]: () => moved.disposeAsync(),

@@ -15,6 +15,8 @@ export interface ServerProcess extends AsyncDisposable {
   readonly address: string
   readonly port: number
   readonly healthUrl: string
+  /** Of the HTTPS listener; `undefined` when there is none. */
+  readonly httpsPort: number | undefined
   readonly pid: number
   /** False once it has ended. */
   readonly running: boolean
@@ -58,6 +60,7 @@ export async function startServerProcess(setup: ServerPlace, program = PROGRAM):
     name: child.name,
     port: ports.grpc,
     address: `127.0.0.1:${ports.grpc}`,
+    httpsPort: ports.https,
     healthUrl: `http://127.0.0.1:${ports.health}`,
     pid: child.pid,
     get running() {
@@ -73,11 +76,12 @@ export async function startServerProcess(setup: ServerPlace, program = PROGRAM):
   }
 }
 
-function portsOf(log: string): { readonly grpc: number; readonly health: number } | undefined {
-  const line = log.split("\n").findLast((one) => one.includes('"server listens"'))
-  const [, grpc] = /"grpc":(\d+)/.exec(line ?? "") ?? []
-  const [, health] = /"health":(\d+)/.exec(line ?? "") ?? []
-  return grpc === undefined || health === undefined ? undefined : { grpc: Number(grpc), health: Number(health) }
+function portsOf(log: string): { readonly grpc: number; readonly health: number; readonly https?: number } | undefined {
+  const line = log.split("\n").findLast((one) => one.includes('"server listens"')) ?? ""
+  const portOf = (name: string) => Number(new RegExp(`"${name}":(\\d+)`).exec(line)?.[1] ?? 0)
+  const [grpc, health, https] = ["grpc", "health", "https"].map(portOf)
+  if (!grpc || !health) return undefined
+  return https ? { grpc, health, https } : { grpc, health }
 }
 
 const run = promisify(execFile)

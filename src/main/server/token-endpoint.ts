@@ -1,3 +1,4 @@
+import { rememberVerified } from "../../adapters/jose/remember-verified.ts"
 import { makeJwsVerifier } from "../../adapters/jose/verify-jws.ts"
 import { makeProveAccessToken } from "../../app/attest/prove-access-token.ts"
 import { makeProveClientAssertion } from "../../app/attest/prove-client-assertion.ts"
@@ -61,7 +62,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     steady: () => guard.steady(),
     onReadFailed: (err) => log.error({ err }, "what other replicas revoked cannot be read; trying again"),
   })
-  const verifier = makeJwsVerifier()
+  const verifier = rememberVerified(makeJwsVerifier(), REMEMBERED_TOKENS)
   const bundles = () => [trust.snapshot().own, ...trust.snapshot().federated]
   const clusters = () => live().clusters
   const proveJwtSvid = makeProveJwtSvid({ verifier, bundles, revocations, clock, issuer })
@@ -89,7 +90,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     issuer,
   })
   const dpop = {
-    verifier,
+    verifier: makeJwsVerifier(),
     replayLog: store.replayLog,
     clock,
     nonceKey: state.dpopNonceKey,
@@ -159,3 +160,6 @@ function isHolder({ config }: LiveConfig, holder: SpiffeId, audience: string): b
   const resource = config.oauth?.resources.find((one) => one.audience === audience)
   return resource?.holders.includes(holder) === true
 }
+
+/** Some 4 MiB. */
+const REMEMBERED_TOKENS = 20_000

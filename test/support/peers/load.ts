@@ -4,7 +4,7 @@ import { peerFile } from "./peer.ts"
 /** Flags of test/peers/load, without the dash; see its main.go. `true` is a flag without a value. */
 export type LoadFlags = Readonly<Record<string, string | number | true>>
 
-export type IssueMode = "issue-x509" | "batch-x509" | "issue-jwt"
+export type LoadMode = "issue-x509" | "batch-x509" | "issue-jwt" | "form"
 
 /** What one measured run did. */
 export interface LoadResult {
@@ -21,7 +21,7 @@ export interface LoadResult {
 }
 
 /** Measure one mode. @throws Error with the client's message when it fails */
-export async function runLoad(mode: IssueMode, flags: LoadFlags, millis: number): Promise<LoadResult> {
+export async function runLoad(mode: LoadMode, flags: LoadFlags, millis: number): Promise<LoadResult> {
   const command = await peerFile("load", "load")
   const { code, events, error } = await runToEnd({ name: `load ${mode}`, command, args: argsOf(mode, flags) }, millis)
   const result = events.find((event) => event.event === "result")
