@@ -144,6 +144,16 @@ test("[TPO-06] what no rule can allow: reserved identities, SVIDs of others, and
   assert.equal(ask(table, { actors: ["/gate"], mode: "impersonation" }), "inconsistent-question")
 })
 
+test("[POL-08] the client acts unless the export names others, and an accept that names no actor leaves that to the export", () => {
+  const asked = { client: "/gate", subject: "/web", actors: ["/job"] }
+  const delegation = { modes: ["delegation"], clients: ["/gate"] } as const
+  const accepts = [accepting(delegation)]
+  assert.equal(ask(tokenTable([exporting(delegation)], accepts), asked), "actor-not-allowed")
+  assert.equal(ask(tokenTable([exporting({ ...delegation, actors: ["/job"] })], accepts), asked), "export accept")
+  const strict = [accepting({ ...delegation, actors: ["/gate"] })]
+  assert.equal(ask(tokenTable([exporting({ ...delegation, actors: ["/job"] })], strict), asked), "actor-not-allowed")
+})
+
 test("[TPO-06] the newest actor alone decides, and those before it are history", () => {
   const exports = [exporting({ ...OTHERS, clients: ["/gate"] })]
   const table = tokenTable(exports, [accepting(OTHERS)])

@@ -36,7 +36,7 @@ export function failureOf(rule: AnyTokenRule, asked: AskedToken): TokenCondition
   if (!rule.spec.modes.includes(question.mode)) return "mode"
   if (rule.clients?.table.has(question.client) === false) return "client"
   const [actor] = question.actors
-  if (actor !== undefined && (rule.actors ?? rule.clients)?.table.has(actor) === false) return "actor"
+  if (actor !== undefined && rule.actors?.table.has(actor) === false) return "actor"
   const failed = isAccept(rule) ? contentFailure(rule.spec, question) : undefined
   if (failed !== undefined) return failed
   return meetsCondition(rule, asked).kind === "matched" ? undefined : "when"
@@ -63,7 +63,7 @@ export function describeFailure(rule: AnyTokenRule, failed: TokenCondition, aske
     case "mode":
       return `mode is "${question.mode}", not ${oneOf(rule.spec.modes)}`
     case "actor":
-      return `actor is "${question.actors[0] ?? ""}", not ${oneOf(texts((rule.actors ?? rule.clients)?.patterns))}`
+      return `actor is "${question.actors[0] ?? ""}", not ${oneOf(texts(rule.actors?.patterns))}`
     case "when":
       return describeCondition(rule, asked)
     case "product":

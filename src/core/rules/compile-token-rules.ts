@@ -19,7 +19,8 @@ export function compileTokenRules(
   const exports = spec.exports.slice(0, MAX_RULES).map((rule, ordinal): CompiledExport => {
     const scribe = scribeFor(problems, "exports", ordinal)
     for (const [field, message] of exportProblems(rule)) scribe.refuse(field, message)
-    return compileRule(rule, ordinal, trustDomain, compile, scribe)
+    const compiled = compileRule(rule, ordinal, trustDomain, compile, scribe)
+    return { ...compiled, actors: compiled.actors ?? compiled.clients }
   })
   const accepts = spec.accepts.slice(0, MAX_RULES).map((rule, ordinal): CompiledAccept => {
     const scribe = scribeFor(problems, "accepts", ordinal)

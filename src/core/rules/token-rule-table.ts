@@ -19,8 +19,9 @@ export interface CompiledTokenRule<Spec> {
   readonly ordinal: number
   readonly spec: Spec
   readonly subjects: readonly IdPattern[]
-  /** `undefined`: whoever the other side lets ask; for an export, the subject. */
+  /** `undefined`: for an export the subject alone, for an accept whoever the source lets ask. */
   readonly clients: IdSet | undefined
+  /** For an accept, `undefined`: whoever the source lets act. */
   readonly actors: IdSet | undefined
   readonly condition: Condition<ConditionInputs["token"]> | undefined
 }
