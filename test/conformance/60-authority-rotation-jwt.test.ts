@@ -17,18 +17,18 @@ async function moveOn(fixture: Fixture, seconds: number): Promise<void> {
 test("[JWKS-03][AUT-20] a key is announced, then signs, then stays for its last tokens, then is gone with its private half", async () => {
   const fixture = await openIssueFixture()
   const { keyTtl, publishAhead, retiredGrace } = SCHEDULE
-  const first = fixture.jwtKeys.active().kid
+  const first = fixture.jwtKeys.active("ES256").kid
   const { epoch } = fixture.trust.snapshot()
   assert.deepEqual(states(fixture), ["active"])
   await moveOn(fixture, keyTtl - publishAhead - 1)
   assert.deepEqual(states(fixture), ["active"])
   await moveOn(fixture, 1)
   assert.deepEqual(states(fixture), ["active", "next"])
-  assert.equal(fixture.jwtKeys.active().kid, first)
+  assert.equal(fixture.jwtKeys.active("ES256").kid, first)
   assert.equal(published(fixture).length, 2)
   await moveOn(fixture, publishAhead)
   assert.deepEqual(states(fixture), ["retired", "active"])
-  const second = fixture.jwtKeys.active().kid
+  const second = fixture.jwtKeys.active("ES256").kid
   assert.deepEqual(published(fixture), [first, second])
   await moveOn(fixture, retiredGrace)
   assert.deepEqual(published(fixture), [second])
@@ -38,13 +38,13 @@ test("[JWKS-03][AUT-20] a key is announced, then signs, then stays for its last 
 
 test("[AUT-20] a key that was announced late still waits until it was published long enough", async () => {
   const fixture = await openIssueFixture()
-  const first = fixture.jwtKeys.active().kid
+  const first = fixture.jwtKeys.active("ES256").kid
   await moveOn(fixture, SCHEDULE.keyTtl + 1000)
   assert.deepEqual(states(fixture), ["active", "next"])
   await moveOn(fixture, SCHEDULE.publishAhead - 1)
-  assert.equal(fixture.jwtKeys.active().kid, first)
+  assert.equal(fixture.jwtKeys.active("ES256").kid, first)
   await moveOn(fixture, 1)
-  assert.notEqual(fixture.jwtKeys.active().kid, first)
+  assert.notEqual(fixture.jwtKeys.active("ES256").kid, first)
 })
 
 test("[JWKS-05] at every moment each token that has not expired can be verified by the published keys", async () => {
@@ -65,6 +65,50 @@ test("[JWKS-05] at every moment each token that has not expired can be verified 
     assert.equal(states(fixture).filter((state) => state === "active").length, 1)
   }
   assert.ok(new Set(alive.map(({ kid }) => kid)).size >= 2, "keys were rotated")
+})
+
+test("[JWKS-08][JWKS-06] two algorithms are published at once, and each rotates by itself without a gap", async () => {
+  const fixture = await openIssueFixture({ jwtAlgorithms: ["ES256", "RS256"] })
+  const activeOf = () => fixture.trust.record().jwtKeys.filter(({ state }) => state === "active")
+  assert.deepEqual(
+    activeOf().map(({ algorithm }) => algorithm),
+    ["ES256", "RS256"],
+  )
+  const first = { ES256: fixture.jwtKeys.active("ES256").kid, RS256: fixture.jwtKeys.active("RS256").kid }
+  for (let step = 0; step < 12; step++) {
+    await moveOn(fixture, SCHEDULE.keyTtl / 8)
+    assert.ok(published(fixture).length <= 6)
+    assert.deepEqual(
+      activeOf()
+        .map(({ algorithm }) => algorithm)
+        .toSorted(),
+      ["ES256", "RS256"],
+    )
+  }
+  for (const algorithm of ["ES256", "RS256"] as const) {
+    const key = fixture.jwtKeys.active(algorithm)
+    assert.notEqual(key.kid, first[algorithm])
+    assert.equal(fixture.trust.record().jwtKeys.find(({ kid }) => kid === key.kid)?.algorithm, algorithm)
+  }
+})
+
+test("[AUT-20] an algorithm that is added later is announced before it signs, and one that is dropped goes once another signs", async () => {
+  const before = await openIssueFixture()
+  const added = await openIssueFixture({ after: before, jwtAlgorithms: ["ES256", "RS256"] })
+  await assert.rejects(async () => added.jwtKeys.active("RS256"))
+  assert.equal(added.jwtKeys.rotating(), true)
+  await moveOn(added, SCHEDULE.publishAhead)
+  assert.equal(added.jwtKeys.active("RS256").algorithm, "RS256")
+  const dropped = await openIssueFixture({ after: before, jwtAlgorithms: ["RS256"] })
+  await dropped.clock.advance(SCHEDULE.publishAhead)
+  assert.equal(dropped.jwtKeys.activeForSvids().algorithm, "RS256")
+  await moveOn(dropped, SCHEDULE.keyTtl)
+  const kept = dropped.trust.record().jwtKeys.filter(({ state }) => state === "active")
+  assert.deepEqual(
+    kept.map(({ algorithm }) => algorithm),
+    ["RS256"],
+  )
+  await assert.rejects(async () => dropped.jwtKeys.active("ES256"))
 })
 
 test("[JWKS-07] kid is the thumbprint of the key, in bundle and tokens", async () => {

@@ -13,6 +13,7 @@ import { makeIssueJwt } from "../../src/app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../src/app/issue/issue-x509.ts"
 import { makeRateLimit, type RateLimits } from "../../src/app/issue/rate-limit.ts"
 import type { IssueJwt, IssueX509, JwtRequest, X509Request } from "../../src/app/issue/requests.ts"
+import type { JwtKeyAlgorithm } from "../../src/core/authority/jwt-keys.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import type { AttestedClaims } from "../../src/core/policy/attested.ts"
 import { decideIdentities } from "../../src/core/policy/decide.ts"
@@ -53,6 +54,10 @@ export interface IssueFixture {
 export interface IssueFixtureOptions {
   readonly jitter?: number
   readonly issuingTtl?: number
+  /** Default ES256 alone. */
+  readonly jwtAlgorithms?: readonly JwtKeyAlgorithm[]
+  /** Goes on, as a new process would, with store, keys and clock of this one. */
+  readonly after?: Pick<IssueFixture, "store" | "keys" | "clock">
   /** Default: fails the test. */
   readonly stepFailed?: (what: string, thrown: unknown) => void
 }
@@ -60,8 +65,9 @@ export interface IssueFixtureOptions {
 export const FIXTURE_START = 1_800_000_000
 
 export async function openIssueFixture(options: IssueFixtureOptions = {}): Promise<IssueFixture> {
-  const clock = new FakeClock(FIXTURE_START)
-  const store = openMemoryStore()
+  const { after } = options
+  const clock = after?.clock ?? new FakeClock(FIXTURE_START)
+  const store = after?.store ?? openMemoryStore()
   const random = makeSystemRandom()
   const knobs: Knobs = {
     caller: {},
@@ -79,7 +85,8 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     await knobs.onSign(data, keyId)
   }
   // The root signs authorities, which is not the cycle's matter.
-  const keys = new FakeKeyStore((data, keyId) => (keyId.startsWith("root") ? undefined : onSign(data, keyId)))
+  const keys =
+    after?.keys ?? new FakeKeyStore((data, keyId) => (keyId.startsWith("root") ? undefined : onSign(data, keyId)))
   const guard = makeClockGuard(clock)
   const authority = {
     journal: store.authorityJournal,
@@ -96,9 +103,15 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
   }
   const subject = { commonName: "Test", organization: undefined }
   const plan = { algorithm: "ec-p256", backdate: 3600, subject } as const
-  await createTrustDomain({ ...plan, trustDomain: parseTrustDomain("prod.example"), rootTtl: 864_000 }, authority)
+  const domain = { ...plan, trustDomain: parseTrustDomain("prod.example"), rootTtl: 864_000 }
+  if (after === undefined) await createTrustDomain(domain, authority)
   const trust = await openTrustState(store.authorityJournal)
-  const jwtKeys = await openJwtKeySet({ ...authority, trust, algorithm: "ec-p256", schedule: SCHEDULE })
+  const jwtKeys = await openJwtKeySet({
+    ...authority,
+    trust,
+    algorithms: options.jwtAlgorithms ?? ["ES256"],
+    schedule: SCHEDULE,
+  })
   const issuing = await openIssuingAuthorities({
     ...authority,
     trust,

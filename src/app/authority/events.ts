@@ -2,7 +2,7 @@
 export interface AuthorityEvents {
   /** A new issuing authority signs from now on. */
   issuingAdopted(authorityId: string, notAfter: number): void
-  jwtKeyChanged(keyId: string, state: "published" | "active" | "removed"): void
+  jwtKeyChanged(keyId: string, state: "published" | "active" | "retired" | "removed"): void
   /** A scheduled step failed and will be tried again. */
   stepFailed(what: "issuing-authority" | "jwt-key", thrown: unknown): void
 }

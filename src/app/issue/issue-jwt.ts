@@ -42,9 +42,9 @@ export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
     })
     if (life === undefined)
       throw new IdentityError("unauthenticated", "the token has expired", { reason: "token-expired" })
-    const key = deps.keys.active()
+    const key = deps.keys.activeForSvids()
     const jti = Buffer.from(deps.random(16)).toString("hex")
-    const input = encodeJwtSvidInput(key.header, {
+    const input = encodeJwtSvidInput(key.jwtSvidHeader, {
       sub: grant.id,
       aud: request.audience,
       iat: now,

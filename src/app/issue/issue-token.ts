@@ -1,6 +1,6 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
-import { type AccessTokenHeader, type Confirmation, encodeAccessTokenInput } from "../../core/jose/access-token.ts"
-import { encodeJwtSvidInput, type JwtSvidHeader, sealJwtSvid } from "../../core/jose/jwt-svid.ts"
+import { type Confirmation, encodeAccessTokenInput } from "../../core/jose/access-token.ts"
+import { encodeJwtSvidInput, sealJwtSvid } from "../../core/jose/jwt-svid.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import type { RequestedProduct } from "../../core/oauth/token-request.ts"
 import type { Principal } from "../../core/policy/principal.ts"
@@ -10,23 +10,15 @@ import { encodePem } from "../../core/x509/pem.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { Requester } from "../../ports/issuance-log.ts"
-import type { Signer } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
+import type { ActiveJwtKey } from "../authority/jwt-key-set.ts"
 import type { Certify } from "./certify.ts"
 import type { IssueEvents } from "./events.ts"
 import { requesterOf } from "./intent.ts"
 
-/** The key that signs tokens with one algorithm right now, with the header of each kind of token. */
-export interface TokenKey {
-  readonly kid: string
-  readonly signer: Signer
-  readonly jwtSvidHeader: JwtSvidHeader
-  readonly accessTokenHeader: AccessTokenHeader
-}
-
 export interface IssueTokenDeps {
   /** @throws IdentityError `not-ready` when no key is active */
-  readonly keyFor: (algorithm: TokenGrant["algorithm"]) => TokenKey
+  readonly keyFor: (algorithm: TokenGrant["algorithm"]) => ActiveJwtKey
   readonly certify: Certify
   readonly signIntent: SignIntent
   readonly clock: Clock
@@ -88,12 +80,12 @@ function lifeOf({ question, grant }: TokenOrder): Seconds {
   return Math.min(question.ttl ?? grant.ttl, grant.ttl)
 }
 
-function svidInput({ issuer }: IssueTokenDeps, { question }: TokenOrder, key: TokenKey, stamp: Stamp): string {
+function svidInput({ issuer }: IssueTokenDeps, { question }: TokenOrder, key: ActiveJwtKey, stamp: Stamp): string {
   const { subject: sub, audiences: aud } = question
   return encodeJwtSvidInput(key.jwtSvidHeader, { sub, aud, iss: issuer, ...stamp })
 }
 
-function accessTokenInput({ issuer }: IssueTokenDeps, order: TokenOrder, key: TokenKey, stamp: Stamp): string {
+function accessTokenInput({ issuer }: IssueTokenDeps, order: TokenOrder, key: ActiveJwtKey, stamp: Stamp): string {
   const { question, grant, client, confirmation } = order
   return encodeAccessTokenInput(key.accessTokenHeader, {
     iss: issuer,
@@ -110,7 +102,7 @@ function accessTokenInput({ issuer }: IssueTokenDeps, order: TokenOrder, key: To
 async function sign(
   deps: IssueTokenDeps,
   order: TokenOrder,
-  key: TokenKey,
+  key: ActiveJwtKey,
   input: string,
   { iat, exp, jti }: Stamp,
 ): Promise<string> {

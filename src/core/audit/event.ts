@@ -61,7 +61,7 @@ export type AuditEvent =
       /** Recorded before the change, so a record may stand for a change that failed and was tried again. */
       readonly type: "jwt-key.changed"
       readonly authority: string
-      readonly change: "publish" | "activate" | "remove"
+      readonly change: "publish" | "activate" | "retire" | "remove"
     })
   | (Common & {
       /** Nobody shall accept this token any more; in force when recorded. */

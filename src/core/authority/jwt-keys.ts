@@ -3,9 +3,13 @@ import type { Instant, Seconds } from "../time.ts"
 /** Where a JWT key stands. @see JWKS-03 */
 export type JwtKeyState = "next" | "active" | "retired"
 
+/** Each has a sequence of keys of its own. @see JWKS-08 */
+export type JwtKeyAlgorithm = "ES256" | "RS256"
+
 /** What the schedule needs to know of a key. */
 export interface ScheduledKey {
   readonly keyId: string
+  readonly algorithm: JwtKeyAlgorithm
   readonly state: JwtKeyState
   /** When it entered this state. */
   readonly since: Instant
@@ -23,35 +27,73 @@ export interface JwtKeySchedule {
 export type JwtKeyStep =
   /** Make a key and publish it. */
   | { readonly kind: "publish" }
-  /** `keyId` signs from now on; the one that did is retired. */
+  /** `keyId` signs from now on; the one of its algorithm that did is retired. */
   | { readonly kind: "activate"; readonly keyId: string }
+  /** `keyId` signs no more, and nothing takes its place. */
+  | { readonly kind: "retire"; readonly keyId: string }
   /** No token of this key can be alive: take it out of the bundle and destroy it. */
   | { readonly kind: "remove"; readonly keyId: string }
 
-/** The next step that is due, if any. Steps are taken one at a time, and the question is asked again after each. */
+/**
+ * The next step that is due for the keys of one algorithm, if any. Steps are taken one at a time, and the question is asked again
+ * after each. @see JWKS-03 JWKS-08 AUT-20
+ */
 export function nextJwtKeyStep(
   keys: readonly ScheduledKey[],
   now: Instant,
   schedule: JwtKeySchedule,
 ): JwtKeyStep | undefined {
-  const gone = keys.find((key) => key.state === "retired" && now >= key.since + schedule.retiredGrace)
-  if (gone !== undefined) return { kind: "remove", keyId: gone.keyId }
+  const gone = removable(keys, now, schedule)
+  if (gone !== undefined) return gone
   const active = keys.find((key) => key.state === "active")
   const next = keys.find((key) => key.state === "next")
-  if (active === undefined) return next === undefined ? { kind: "publish" } : { kind: "activate", keyId: next.keyId }
-  const expires = active.since + schedule.keyTtl
+  const expires = active === undefined ? now : active.since + schedule.keyTtl
   if (next === undefined) return now >= expires - schedule.publishAhead ? { kind: "publish" } : undefined
   const ripe = now >= expires && now >= next.since + schedule.publishAhead
   return ripe ? { kind: "activate", keyId: next.keyId } : undefined
 }
 
-/** The keys after `keyId` was activated. @throws RangeError when it is not a `next` key */
+/**
+ * {@link nextJwtKeyStep} for the keys of an algorithm that is not used any more. The last one signs on until there is another to
+ * sign. @param replaced a key of another algorithm is active
+ */
+export function nextDisusedKeyStep(
+  keys: readonly ScheduledKey[],
+  now: Instant,
+  schedule: JwtKeySchedule,
+  replaced: boolean,
+): JwtKeyStep | undefined {
+  const gone = removable(keys, now, schedule)
+  if (gone !== undefined || !replaced) return gone
+  const unused = keys.find((key) => key.state === "next")
+  if (unused !== undefined) return { kind: "remove", keyId: unused.keyId }
+  const active = keys.find((key) => key.state === "active" && now >= key.since + schedule.keyTtl)
+  return active === undefined ? undefined : { kind: "retire", keyId: active.keyId }
+}
+
+function removable(
+  keys: readonly ScheduledKey[],
+  now: Instant,
+  { retiredGrace }: JwtKeySchedule,
+): JwtKeyStep | undefined {
+  const gone = keys.find((key) => key.state === "retired" && now >= key.since + retiredGrace)
+  return gone && { kind: "remove", keyId: gone.keyId }
+}
+
+/** The keys after `keyId` was activated, and the one of its algorithm that signed retired. @throws RangeError when it is not a `next` key */
 export function activateJwtKey<Key extends ScheduledKey>(keys: readonly Key[], keyId: string, now: Instant): Key[] {
-  if (!keys.some((key) => key.keyId === keyId && key.state === "next")) throw new RangeError("not a next key")
+  const chosen = keys.find((key) => key.keyId === keyId && key.state === "next")
+  if (chosen === undefined) throw new RangeError("not a next key")
   return keys.map((key) => {
-    if (key.keyId === keyId) return { ...key, state: "active", since: now }
-    return key.state === "active" ? { ...key, state: "retired", since: now } : key
+    if (key === chosen) return { ...key, state: "active", since: now }
+    const isBefore = key.state === "active" && key.algorithm === chosen.algorithm
+    return isBefore ? { ...key, state: "retired", since: now } : key
   })
+}
+
+/** The keys after `keyId` stopped to sign. */
+export function retireJwtKey<Key extends ScheduledKey>(keys: readonly Key[], keyId: string, now: Instant): Key[] {
+  return keys.map((key) => (key.keyId === keyId ? { ...key, state: "retired", since: now } : key))
 }
 
 /** When a step may be due next, for a timer. */

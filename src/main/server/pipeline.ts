@@ -12,6 +12,7 @@ import { makeIssueJwt } from "../../app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../app/issue/issue-x509.ts"
 import { makeRateLimit, type TakeRate } from "../../app/issue/rate-limit.ts"
 import type { IssueJwt, IssueX509 } from "../../app/issue/requests.ts"
+import type { JwtKeyAlgorithm } from "../../core/authority/jwt-keys.ts"
 import { makeChangeSignal } from "../../core/change-signal.ts"
 import type { Attested } from "../../core/policy/attested.ts"
 import { decideIdentities } from "../../core/policy/decide.ts"
@@ -62,7 +63,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
   const jwtKeys = await openJwtKeySet({
     trust,
     keys: state.keys,
-    algorithm: config.keys.jwtAlgorithm,
+    algorithms: jwtAlgorithms(config),
     schedule: {
       keyTtl: config.jwt.keyTtl,
       publishAhead: config.jwt.publishAhead,
@@ -185,6 +186,13 @@ export function makeRequestIds(random: Random): () => string {
   const process = createHash("sha256").update(random(16)).digest("base64url").slice(0, 8)
   let count = 0
   return () => `${process}-${(++count).toString(36)}`
+}
+
+/** Relying parties of the token endpoint choose between both, so both are published at once. @see JWKS-08 */
+function jwtAlgorithms({ keys, oauth }: ServerConfig): readonly JwtKeyAlgorithm[] {
+  const algorithm = keys.jwtAlgorithm === "ec-p256" ? "ES256" : "RS256"
+  if (oauth === undefined) return [algorithm]
+  return [algorithm, algorithm === "ES256" ? "RS256" : "ES256"]
 }
 
 function ratesOf({ limits }: ServerConfig) {

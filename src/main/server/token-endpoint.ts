@@ -14,12 +14,10 @@ import { currentDpopNonce, makeProveDpop } from "../../app/exchange/prove-dpop.t
 import { makeProveSubject } from "../../app/exchange/prove-subject.ts"
 import { openRevocationView, type RevocationView } from "../../app/exchange/revocation-view.ts"
 import { makeRevoke, type Revoke } from "../../app/exchange/revoke.ts"
-import { makeIssueToken, type TokenKey } from "../../app/issue/issue-token.ts"
+import { makeIssueToken } from "../../app/issue/issue-token.ts"
 import { makeSignIntrospection } from "../../app/issue/sign-introspection.ts"
-import { IdentityError } from "../../core/errors.ts"
-import { encodeAccessTokenHeader } from "../../core/jose/access-token.ts"
+import { endpointOf } from "../../core/oauth/metadata.ts"
 import { decideToken } from "../../core/policy/decide-token.ts"
-import type { TokenGrant } from "../../core/policy/token-question.ts"
 import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Random } from "../../ports/random.ts"
@@ -97,7 +95,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     nonce: () => live().config.oauth?.dpopNonce ?? "off",
   }
   const signing = {
-    keyFor: (algorithm: TokenGrant["algorithm"]) => tokenKey(pipeline, algorithm),
+    keyFor: (algorithm: "ES256" | "RS256") => pipeline.jwtKeys.active(algorithm),
     signIntent: state.signIntent,
     clock,
     random,
@@ -118,7 +116,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
       clock,
       events: events.issue,
       trustDomain,
-      endpoint: tokenEndpointOf(issuer),
+      endpoint: endpointOf(issuer, "/token"),
     }),
     introspect: makeIntrospect({
       authenticate,
@@ -141,18 +139,6 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     dpopNonce: () => currentDpopNonce(dpop),
     revocations,
   }
-}
-
-function tokenKey({ jwtKeys }: Pipeline, algorithm: TokenGrant["algorithm"]): TokenKey {
-  const { kid, header, signer } = jwtKeys.active()
-  const signs = signer.algorithm === "ec-p256" ? "ES256" : "RS256"
-  if (signs !== algorithm) throw new IdentityError("not-ready", `no ${algorithm} key is active`, { retryAfter: 1 })
-  return { kid, signer, jwtSvidHeader: header, accessTokenHeader: encodeAccessTokenHeader(kid, algorithm) }
-}
-
-/** The URL of `/token`: the issuer with the path added. */
-export function tokenEndpointOf(issuer: string): string {
-  return `${issuer.replace(/\/$/, "")}/token`
 }
 
 function isHolder({ config }: LiveConfig, holder: SpiffeId, audience: string): boolean {

@@ -1,5 +1,7 @@
+import { jwksMaxAge } from "../../core/oauth/oidc-jwks.ts"
 import { HttpsServer } from "../../transports/http/https-server.ts"
 import { listenHttp } from "../../transports/http/listen.ts"
+import { addDiscoveryRoutes } from "../../transports/oidc/discovery-routes.ts"
 import { addOAuthRoutes } from "../../transports/oidc/oauth-routes.ts"
 import { makeRequestIds } from "./pipeline.ts"
 import type { KeptTls } from "./serving-certificate.ts"
@@ -20,7 +22,8 @@ export interface TokenListener extends AsyncDisposable {
 export async function openTokens(deps: TokenListenerDeps): Promise<TokenListener | undefined> {
   const { config } = deps.live()
   if (config.oauth === undefined) return undefined
-  const endpoint = await openTokenEndpoint({ ...deps, issuer: config.oauth.issuer })
+  const { issuer } = config.oauth
+  const endpoint = await openTokenEndpoint({ ...deps, issuer })
   const https = new HttpsServer(deps.serving.certificate(), {
     headerBytes: config.limits.headerSize,
     connections: MAX_CONNECTIONS,
@@ -35,7 +38,14 @@ export async function openTokens(deps: TokenListenerDeps): Promise<TokenListener
       onBug,
       drain: config.drain.timeout * 1000,
     },
-    (app) => addOAuthRoutes(app, { ...endpoint, onBug }),
+    (app) => {
+      addOAuthRoutes(app, { ...endpoint, issuer, onBug })
+      addDiscoveryRoutes(app, {
+        issuer,
+        authorities: () => deps.pipeline.trust.snapshot().own.jwtAuthorities,
+        keysMaxAge: () => jwksMaxAge(config.jwt.publishAhead, deps.pipeline.jwtKeys.rotating()),
+      })
+    },
   )
   return {
     port: listener.port,

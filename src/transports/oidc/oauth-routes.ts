@@ -9,8 +9,10 @@ import { REPEATABLE } from "../../core/oauth/token-request.ts"
 import { clientChain } from "../http/client-chain.ts"
 import { fastifyRefusal } from "../http/listen.ts"
 import { retryAfterOf } from "../http/problem.ts"
+import { issuerPath } from "./discovery-routes.ts"
 
 export interface OAuthRoutesDeps {
+  readonly issuer: string
   readonly answerToken: AnswerTokenRequest
   readonly introspect: Introspect
   readonly revoke: Revoke
@@ -19,26 +21,32 @@ export interface OAuthRoutesDeps {
   readonly onBug: (error: IdentityError, requestId: string) => void
 }
 
-/** `POST /token`, `/introspect` and `/revoke`. @see CC-01 CC-04 CC-05 INT-01 REV-01 */
+/** `POST /token`, `/introspect` and `/revoke`, with and without the issuer's path. @see CC-01 CC-04 CC-05 INT-01 REV-01 */
 export function addOAuthRoutes(app: FastifyInstance, deps: OAuthRoutesDeps): void {
-  const errorHandler = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => {
+  const errorHandler: ErrorHandler = (thrown, request, reply) => {
     sendError(thrown, request, reply, deps)
   }
-  app.post("/token", { errorHandler }, async (request, reply) => {
+  for (const base of new Set(["", issuerPath(deps.issuer)])) addRoutes(app, base, errorHandler, deps)
+}
+
+function addRoutes(app: FastifyInstance, base: string, errorHandler: ErrorHandler, deps: OAuthRoutesDeps): void {
+  app.post(`${base}/token`, { errorHandler }, async (request, reply) => {
     const answer = await deps.answerToken(callOf(request), signalOf(reply))
     return sendJson(request, reply, answer, deps)
   })
-  app.post("/introspect", { errorHandler }, async (request, reply) => {
+  app.post(`${base}/introspect`, { errorHandler }, async (request, reply) => {
     const form = request.headers.accept?.includes(INTROSPECTION_JWT) === true ? "jwt" : "json"
     const introspected = await deps.introspect(callOf(request), form, signalOf(reply))
     if (introspected.form === "json") return sendJson(request, reply, introspected.answer, deps)
     return noStore(reply).type(INTROSPECTION_JWT).send(introspected.text)
   })
-  app.post("/revoke", { errorHandler }, async (request, reply) => {
+  app.post(`${base}/revoke`, { errorHandler }, async (request, reply) => {
     await deps.revoke(callOf(request), signalOf(reply))
     return noStore(reply).code(200).send()
   })
 }
+
+type ErrorHandler = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => void
 
 /** @throws IdentityError `malformed` */
 function callOf(request: FastifyRequest): OAuthCall {
