@@ -1,6 +1,6 @@
 import { IdentityError } from "../core/errors.ts"
 import { parseWorkloadEndpoint, type WorkloadEndpoint } from "../core/spiffe/endpoint.ts"
-import type { Millis } from "../core/time.ts"
+import type { Millis, Seconds } from "../core/time.ts"
 
 /** How a source finds the Workload API and waits for it. */
 export interface WorkloadOptions {
@@ -27,3 +27,9 @@ export function workloadEndpointOf({ socket }: Pick<WorkloadOptions, "socket">):
 }
 
 export const FIRST_ANSWER: Millis = 30_000
+
+/** How far other clocks may be off: what is given, or 10 seconds. @throws IdentityError `malformed` for more than a minute */
+export function checkSkew(skew: Seconds = 10): Seconds {
+  if (skew >= 0 && skew <= 60) return skew
+  throw new IdentityError("malformed", "clockSkew is 0 to 60 seconds")
+}
