@@ -1,13 +1,18 @@
 import { request } from "node:https"
 
+/** What a client shows in a handshake: a certificate with its chain, and its key. PEM. */
+export interface ClientPair {
+  readonly cert: string
+  readonly key: string
+}
+
 /** How {@link makeHttpsFetch} reaches a server. */
 export interface HttpsFetchOptions {
   /** PEM of the roots that the server is verified by. */
   readonly ca: string
   /** Every host name leads to this port of 127.0.0.1. */
   readonly port: number
-  /** PEM of a client certificate with its chain, and its key. */
-  readonly client?: { readonly cert: string; readonly key: string }
+  readonly client?: ClientPair
 }
 
 /** `fetch` over verified TLS, with or without a client certificate; a new connection for each call. */

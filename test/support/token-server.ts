@@ -6,7 +6,7 @@ import { encodePem } from "../../src/core/x509/pem.ts"
 import { openServingTls } from "../../src/main/server/serving-certificate.ts"
 import { openTokens } from "../../src/main/server/token-listener.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
-import { makeHttpsFetch } from "./https-fetch.ts"
+import { type ClientPair, makeHttpsFetch } from "./https-fetch.ts"
 import { makeScratch } from "./scratch.ts"
 import { type ConfigOverrides, makeServerSetup } from "./server-setup.ts"
 import { openPipelineUnderTest, type PipelineOptions, type PipelineUnderTest } from "./server-under-test.ts"
@@ -47,12 +47,6 @@ export interface Answer {
   readonly status: number
   readonly headers: Headers
   readonly body: Readonly<Record<string, unknown>>
-}
-
-/** What a client shows in a handshake. PEM. */
-export interface ClientPair {
-  readonly cert: string
-  readonly key: string
 }
 
 export interface TokenServerOptions extends PipelineOptions {
