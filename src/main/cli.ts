@@ -84,6 +84,7 @@ const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly module:
   ["agent", { summary: "run the agent: Workload API and SDS on a unix socket", module: "agent" }],
   ["validate", { summary: "check a configuration file and exit", module: "validate" }],
   ["explain", { summary: "show which identities a token gets, and why", module: "explain" }],
+  ["policy", { summary: "check, explain and compare the rules about tokens", module: "policy" }],
   ["config", { summary: "print the JSON Schema of a configuration file", module: "config-schema" }],
   ["bundle", { summary: "print the bundle that others are to trust", module: "bundle" }],
   ["log", { summary: "search the issuance log", module: "log" }],

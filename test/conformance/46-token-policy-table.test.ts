@@ -2,8 +2,9 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { decideToken } from "../../src/core/policy/decide-token.ts"
 import { intersectPatterns, isWithinPattern, parseIdPattern, patternText } from "../../src/core/rules/id-pattern.ts"
+import type { AcceptRuleSpec, ExportRuleSpec } from "../../src/core/rules/token-rule.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
-import { accepting, exporting, question, tokenProblems, tokenTable } from "../support/token-rules.ts"
+import { accepting, compiledTokens, exporting, question, tokenProblems, tokenTable } from "../support/token-rules.ts"
 
 const OWN = parseTrustDomain("prod.example")
 
@@ -117,6 +118,39 @@ test("[TPO-08] refuses more than 256 rules with the same audience and subject, a
   const many = Array.from({ length: 65 }, (_, i) => `/${i}`)
   const wide = [exporting({ subjects: many, audiences: many })]
   assert.match(tokenProblems(wide, []).join(), /more than 4096 pairs/)
+})
+
+test("[TPO-09] warns of a rule that decides nothing, and of no other", () => {
+  const warnings = (exports: readonly ExportRuleSpec[], accepts: readonly AcceptRuleSpec[]) => {
+    const result = compiledTokens({ exports, accepts })
+    if (result.kind === "refused") assert.fail("refused")
+    return result.warnings.map(({ path, message }) => `${path.join(".")}: ${message}`)
+  }
+  const others = { modes: ["delegation"], clients: ["/gate"] } as const
+  assert.deepEqual(warnings([exporting()], [accepting()]), [])
+  assert.deepEqual(
+    warnings(
+      [exporting(), exporting({ name: "again", subjects: ["/a/*"], audiences: ["ledger"] })],
+      [
+        accepting(),
+        accepting({ name: "narrow", subjects: ["/a/*", "/b"], ttl: 600 }),
+        accepting({ name: "more", scopes: ["x"] }),
+      ],
+    ),
+    [
+      'token_rules.exports.1: decides nothing: "export" before it covers all that it does',
+      'token_rules.accepts.1: decides nothing: "accept" before it covers all that it does',
+    ],
+  )
+  assert.deepEqual(warnings([exporting({ name: "others", ...others })], [accepting()]), [
+    "token_rules.exports.0: decides nothing: no accept takes what it lets go",
+    "token_rules.accepts.0: decides nothing: no export lets go what it takes",
+  ])
+  const svid = { ...others, clients: ["*"], products: ["jwt-svid"] } as const
+  assert.equal(warnings([exporting(others)], [accepting(svid)]).length, 2)
+  const sometimes = accepting({ when: "request.ttl < 60" })
+  assert.deepEqual(warnings([exporting()], [sometimes, accepting({ name: "else" })]), [])
+  assert.equal(warnings([exporting()], [sometimes, { ...sometimes, name: "again" }]).length, 1)
 })
 
 test("[POL-01] a decision evaluates no more rules of a large table than of a small one", () => {

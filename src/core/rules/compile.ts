@@ -9,6 +9,7 @@ import type { RuleProblem, RuleSpec, RuleTableSpec } from "./rule.ts"
 import { bucketsOf, buildRuleIndex } from "./rule-index.ts"
 import type { CompiledRule, RuleTable } from "./rule-table.ts"
 import { parseTemplate, type Template } from "./template.ts"
+import { tokenWarnings } from "./token-warnings.ts"
 
 export type CompiledRules =
   | { readonly kind: "compiled"; readonly table: RuleTable; readonly warnings: readonly RuleProblem[] }
@@ -30,7 +31,7 @@ export function compileRules(spec: RuleTableSpec, compile: CompileCondition): Co
   const clusters = new Map(spec.clusters.map((cluster) => [cluster.name, cluster]))
   const { trustDomain } = spec
   const table: RuleTable = { revision: tableRevision(spec), trustDomain, rules, clusters, index, tokens }
-  return { kind: "compiled", table, warnings: longIdWarnings(rules) }
+  return { kind: "compiled", table, warnings: [...longIds(rules), ...tokenWarnings(tokens, trustDomain)] }
 }
 
 function compileRule(
@@ -113,10 +114,6 @@ function* longIds(rules: readonly CompiledRule[]): Generator<RuleProblem> {
     const message = `gives IDs longer than ${OIDC_SUBJECT} characters, which OIDC relying parties do not accept as subject`
     yield { path: ["rules", ordinal, "spiffe_id"], message }
   }
-}
-
-function longIdWarnings(rules: readonly CompiledRule[]): readonly RuleProblem[] {
-  return [...longIds(rules)]
 }
 
 function part(text: string): string | number {

@@ -2,7 +2,7 @@ import type { TokenProduct } from "../policy/token-question.ts"
 import { type SpiffeId, type TrustDomain, trustDomainId } from "../spiffe/id.ts"
 import { type IdPattern, intersectPatterns, isWithinPattern, patternText } from "./id-pattern.ts"
 import { IdTable } from "./id-table.ts"
-import type { RuleTable } from "./rule-table.ts"
+import type { CompiledRule, RuleTable } from "./rule-table.ts"
 import type { AcceptRuleSpec, TokenMode } from "./token-rule.ts"
 import { ANY_AUDIENCE } from "./token-rule-index.ts"
 import type { CompiledAccept, CompiledExport, IdSet } from "./token-rule-table.ts"
@@ -45,6 +45,11 @@ export function rightsTo(audience: string, { tokens, trustDomain }: RuleTable): 
     }
   }
   return rights
+}
+
+/** The identity rules by which workloads get JWT-SVIDs for an audience without the token endpoint. @see TPO-11 */
+export function svidRulesTo(audience: string, { rules }: RuleTable): readonly CompiledRule[] {
+  return rules.filter(({ spec }) => spec.audiences?.includes(audience) !== false)
 }
 
 /** What one pair gives, as if there were no other. */
