@@ -1,13 +1,15 @@
 import assert from "node:assert/strict"
+import { execFile } from "node:child_process"
 import { chmod, writeFile } from "node:fs/promises"
 import { delimiter } from "node:path"
 import { describe, test } from "node:test"
+import { promisify } from "node:util"
 import { startDemo } from "../support/demo-run.ts"
 import { skipWithout } from "../support/peers/peer.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { until } from "../support/until.ts"
 
-const STEPS = ["x509-svid", "jwt-svid", "mtls-accepted", "mtls-refused", "leaf-rotation"]
+const STEPS = ["x509-svid", "jwt-svid", "token-exchange", "mtls-accepted", "mtls-refused", "leaf-rotation"]
 const WEB = "spiffe://demo.example/ns/shop/sa/web"
 const API = "spiffe://demo.example/ns/shop/sa/api"
 const BILLING = "spiffe://demo.example/ns/shop/sa/billing"
@@ -34,6 +36,12 @@ describe("npm run demo", { concurrency: 2 }, () => {
       /fetched for audience .* in [\d.]+ ms.*refused there for another audience: "/,
     )
     assert.match(
+      details.get("token-exchange") ?? "",
+      new RegExp(
+        `exchanged for audience .*scope read, in [\\d.]+ ms.*as ${WEB} in [\\d.]+ ms.*refused for another audience: "`,
+      ),
+    )
+    assert.match(
       details.get("mtls-accepted") ?? "",
       new RegExp(`TLSv1.3 handshake in [\\d.]+ ms.*web saw ${API}; api saw ${WEB}`),
     )
@@ -51,6 +59,9 @@ describe("npm run demo", { concurrency: 2 }, () => {
   test("without --once it stays up, says what to try next, and ends well when it is told to", async () => {
     await using demo = await startDemo([], NO_ENVOY)
     await until("the demo to stay up", () => demo.stdout().includes("Ctrl-C stops everything"), 60_000)
+    const again = /^ {2}(curl .*grant_type=.*; echo)$/m.exec(demo.stdout())?.[1] ?? ""
+    const { stdout: answer } = await promisify(execFile)("sh", ["-c", again])
+    assert.equal(JSON.parse(answer).scope, "read")
     demo.signal("SIGINT")
     const { code, stdout, stderr, leftBehind } = await demo.ended
     assert.equal(code, 0, stderr)

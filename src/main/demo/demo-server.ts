@@ -2,11 +2,14 @@ import { execFile } from "node:child_process"
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
+import { parseBundle } from "../../core/spiffe/bundle-document.ts"
+import { parseTrustDomain } from "../../core/spiffe/id.ts"
 import type { Millis } from "../../core/time.ts"
+import { encodePem } from "../../core/x509/pem.ts"
 import { DemoProcess } from "./child-process.ts"
 import type { LocalCluster } from "./local-cluster.ts"
 import { listenLocalCluster } from "./local-cluster-server.ts"
-import { serverYaml } from "./world-files.ts"
+import { serverYaml, TRUST_DOMAIN } from "./world-files.ts"
 
 /** A real `assay server` in a process of its own, with a new trust domain and the stand-in cluster. */
 export interface DemoServer extends AsyncDisposable {
@@ -16,6 +19,10 @@ export interface DemoServer extends AsyncDisposable {
   readonly bundleFile: string
   /** `127.0.0.1:<port>` of the gRPC listener. */
   readonly grpc: string
+  /** `127.0.0.1:<port>` of the HTTPS listener. */
+  readonly https: string
+  /** PEM file of the trust domain's roots, for curl. */
+  readonly rootsFile: string
   /** `127.0.0.1:<port>` of health and metrics. */
   readonly health: string
   /** What `assay init` took, and the server until it listened. */
@@ -29,6 +36,7 @@ export async function startServer(folder: string, cluster: LocalCluster, signal:
   const { url } = stack.use(await listenLocalCluster(cluster, 0))
   const inFolder = (name: string): string => join(folder, name)
   const [configFile, bundleFile] = [inFolder("assay.yaml"), inFolder("bundle.json")]
+  const rootsFile = inFolder("roots.pem")
   const files = { store: inFolder("assay.db"), keys: inFolder("keys"), sealingKey: inFolder("sealing.key") }
   await writeFile(configFile, serverYaml({ ...files, clusterUrl: url }))
 
@@ -36,6 +44,7 @@ export async function startServer(folder: string, cluster: LocalCluster, signal:
   const init = [CLI, "init", "--config", configFile, "--make-sealing-key"]
   const { stdout: bundle } = await promisify(execFile)(process.execPath, init, { signal })
   await writeFile(bundleFile, bundle)
+  await writeFile(rootsFile, rootsOf(bundle))
   const made = performance.now()
 
   const args = [CLI, "server", "--config", configFile]
@@ -49,11 +58,18 @@ export async function startServer(folder: string, cluster: LocalCluster, signal:
     configFile,
     bundleFile,
     grpc: `127.0.0.1:${String(ports["grpc"])}`,
+    https: `127.0.0.1:${String(ports["https"])}`,
+    rootsFile,
     health: `127.0.0.1:${String(ports["health"])}`,
     initMillis: made - begun,
     startMillis,
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   }
+}
+
+function rootsOf(bundle: string): string {
+  const { x509Authorities } = parseBundle(bundle, parseTrustDomain(TRUST_DOMAIN))
+  return x509Authorities.map((der) => encodePem("CERTIFICATE", der)).join("")
 }
 
 const CLI = join(import.meta.dirname, "../cli.ts")

@@ -10,6 +10,7 @@ import { jwtSvid } from "./steps/jwt-svid.ts"
 import { leafRotation } from "./steps/leaf-rotation.ts"
 import { mtlsAccepted } from "./steps/mtls-accepted.ts"
 import { mtlsRefused } from "./steps/mtls-refused.ts"
+import { tokenExchange } from "./steps/token-exchange.ts"
 import { x509Svid } from "./steps/x509-svid.ts"
 import { NO_ENVOY, tryNext } from "./try-next.ts"
 import { openWorld } from "./world.ts"
@@ -55,7 +56,7 @@ function readFlags(): Flags | undefined {
   }
 }
 
-const STEPS: readonly Step[] = [x509Svid, jwtSvid, mtlsAccepted, mtlsRefused, leafRotation]
+const STEPS: readonly Step[] = [x509Svid, jwtSvid, tokenExchange, mtlsAccepted, mtlsRefused, leafRotation]
 const STEP_MILLIS: Millis = 15_000
 const PARENT_POLL: Millis = 500
 const DAY: Millis = 24 * 3600 * 1000

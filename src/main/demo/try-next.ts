@@ -1,4 +1,7 @@
+import { GRANT_TYPES, TOKEN_TYPES } from "../../core/oauth/urns.ts"
+import type { DemoServer } from "./demo-server.ts"
 import { idOf, type World } from "./world.ts"
+import { ORDERS } from "./world-files.ts"
 
 /** What to do by hand while the demo stays up. @param envoy whether there is one on this machine */
 export async function tryNext(world: World, envoy: boolean): Promise<string> {
@@ -8,6 +11,15 @@ export async function tryNext(world: World, envoy: boolean): Promise<string> {
     ["what web holds now", `npm run -s assay -- api fetch x509 ${socket}`],
     ["watch it rotate, every five seconds or so", `npm run -s assay -- api watch ${socket}`],
     ["a token for api", `npm run -s assay -- api fetch jwt --audience ${idOf("api")} ${socket}`],
+    ["exchange web's platform token for an access token once more", curlExchange(server, web.tokenFile)],
+    [
+      "what relying parties read",
+      `curl -s --cacert ${server.rootsFile} ${urlOf(server)}/.well-known/openid-configuration`,
+    ],
+    [
+      "who can have a token for the orders service",
+      `npm run -s assay -- policy who-can -c ${server.configFile} --audience ${ORDERS}`,
+    ],
     ["everything that was issued", `npm run -s assay -- log search -c ${server.configFile} --limit 10`],
     ["why web has its identity", `npm run -s assay -- explain -c ${server.configFile} -t ${web.tokenFile}`],
     ["metrics", `curl -s http://${server.health}/metrics | grep ^assay_`],
@@ -21,6 +33,21 @@ The server and both agents stay up; all files are in ${world.folder}. In another
 ${commands}${envoy ? "" : NO_ENVOY}
 Ctrl-C stops everything and removes the folder.
 `
+}
+
+/** The step `token-exchange` by hand. */
+function curlExchange(server: DemoServer, tokenFile: string): string {
+  const form = [
+    `-d grant_type=${GRANT_TYPES["token-exchange"]}`,
+    `-d audience=${ORDERS} -d scope=read`,
+    `-d subject_token_type=${TOKEN_TYPES.jwt} --data-urlencode subject_token@${tokenFile}`,
+  ]
+  return `curl -s --cacert ${server.rootsFile} ${urlOf(server)}/token ${form.join(" ")}; echo`
+}
+
+/** Its certificate has this name. */
+function urlOf({ https }: DemoServer): string {
+  return `https://${https}`
 }
 
 async function envoyLines(world: World): Promise<string[][]> {

@@ -4,6 +4,9 @@ import { stringify } from "yaml"
 export const TRUST_DOMAIN = "demo.example"
 export const NAMESPACE = "shop"
 export const AUDIENCE = "assay"
+/** Issuer of access tokens, and a service that takes them. */
+export const TOKEN_ISSUER = "https://assay.demo.example"
+export const ORDERS = "https://orders.demo.example"
 export const CLUSTER_ISSUER = "https://local-cluster.demo.example"
 
 export interface ServerFiles {
@@ -19,7 +22,7 @@ export interface ServerFiles {
 export function serverYaml({ store, keys, sealingKey, clusterUrl }: ServerFiles): string {
   return stringify({
     trust_domain: TRUST_DOMAIN,
-    listen: { grpc: "127.0.0.1:0", health: "127.0.0.1:0" },
+    listen: { grpc: "127.0.0.1:0", https: "127.0.0.1:0", health: "127.0.0.1:0" },
     serving: { dns_names: ["localhost"], ip_addresses: ["127.0.0.1"] },
     storage: { sqlite: store },
     keys: { directory: keys, sealing_key_file: sealingKey },
@@ -34,6 +37,11 @@ export function serverYaml({ store, keys, sealingKey, clusterUrl }: ServerFiles)
         token_review: { mode: "bootstrap", url: clusterUrl },
       },
     ],
+    oauth: { issuer: TOKEN_ISSUER },
+    token_rules: {
+      exports: [{ name: "own", subject: "*", audience: "*" }],
+      accepts: [{ name: "orders", audience: ORDERS, subject: `/ns/${NAMESPACE}/*`, scopes: ["read", "write"] }],
+    },
     drain: { timeout: "1s" },
   })
 }
