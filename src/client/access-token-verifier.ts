@@ -13,14 +13,14 @@ import type { ReplayLog } from "../ports/replay-log.ts"
 import { accessTokenRefusal } from "./access-token-refusal.ts"
 import type { Authorize } from "./authorize.ts"
 import type { IssuerKeys } from "./issuer-keys.ts"
-import { certificateThumbprint } from "./peer.ts"
+import { certificateThumbprint, type PeerIdentity } from "./peer.ts"
 
 /** What came with a token and shows that its bearer is the one it was given to. */
 export interface TokenProof {
   /** Give it when the request has a DPoP header. */
   readonly dpop?: DpopRequest | undefined
-  /** DER of the certificate that the client showed in the handshake; of `node:tls`, `socket.getPeerCertificate().raw`. */
-  readonly clientCertificate?: Uint8Array | undefined
+  /** The certificate that the client showed in the handshake: what `peerOf` or `peerOfCall` says, or its DER. */
+  readonly clientCertificate?: Uint8Array | Pick<PeerIdentity, "thumbprint"> | undefined
 }
 
 export interface DpopRequest {
@@ -119,7 +119,9 @@ async function checkPossession(
   if (key !== undefined) throw accessTokenRefusal("token-not-bound")
   if (confirmation === undefined) return
   if (clientCertificate === undefined) throw accessTokenRefusal("certificate-missing")
-  if (certificateThumbprint(clientCertificate) !== confirmation.x5t) throw accessTokenRefusal("certificate-mismatch")
+  const shown =
+    "thumbprint" in clientCertificate ? clientCertificate.thumbprint : certificateThumbprint(clientCertificate)
+  if (shown !== confirmation.x5t) throw accessTokenRefusal("certificate-mismatch")
 }
 
 function requireKey(key: DpopKey | undefined, jkt: string): void {

@@ -1,10 +1,12 @@
-import { Agent } from "node:https"
+import { Agent, type RequestOptions } from "node:https"
 import { isIP, type Socket } from "node:net"
+import { Duplex } from "node:stream"
 import { connect, type TLSSocket } from "node:tls"
 import { IdentityError } from "../core/errors.ts"
 import type { Millis } from "../core/time.ts"
 import type { Authorize } from "./authorize.ts"
 import { tlsClientOptions } from "./tls-client.ts"
+import type { X509Context } from "./x509-context.ts"
 import type { X509Holder } from "./x509-source.ts"
 
 /** Where undici wants a connection to. */
@@ -56,7 +58,9 @@ export function makeHttpsAgent(source: X509Holder, authorize: Authorize): Agent 
 class SvidAgent extends Agent {
   readonly #source: X509Holder
   readonly #authorize: Authorize
-  readonly #dialledWith = new WeakMap<object, object>()
+  readonly #dialledWith = new WeakMap<object, X509Context>()
+  #newest: X509Context | undefined
+  #generation = 0
 
   constructor(source: X509Holder, authorize: Authorize) {
     super({ keepAlive: true, maxCachedSessions: 0, maxFreeSockets: MAX_FREE_SOCKETS })
@@ -64,20 +68,49 @@ class SvidAgent extends Agent {
     this.#authorize = authorize
   }
 
+  // Connections are shared under a name; one for each SVID, so that a request never goes out under the one before.
+  override getName(options?: RequestOptions): string {
+    const current = this.#current()
+    if (current !== this.#newest) {
+      this.#newest = current
+      this.#generation++
+      for (const idle of Object.values(this.freeSockets).flat()) idle?.destroy()
+    }
+    return `${super.getName(options)}:svid-${this.#generation}`
+  }
+
   override createConnection(...[options, callback]: Parameters<Agent["createConnection"]>) {
-    // What the request says of TLS is overruled: its agent is what it is verified by.
-    const own = { ...options, ...tlsClientOptions(this.#source, this.#authorize) }
-    const socket = super.createConnection(own, callback)
-    if (socket) this.#dialledWith.set(socket, this.#source.current())
-    return socket
+    try {
+      const context = this.#source.current()
+      // What the request says of TLS is overruled: its agent is what it is verified by.
+      const own = { ...options, ...tlsClientOptions(this.#source, this.#authorize) }
+      const socket = super.createConnection(own, callback)
+      if (socket) this.#dialledWith.set(socket, context)
+      return socket
+    } catch (thrown) {
+      const error = thrown instanceof Error ? thrown : new Error("cannot dial", { cause: thrown })
+      const nothing = new Duplex() // nobody looks at it beside an error
+      process.nextTick(() => callback?.(error, nothing))
+      return undefined
+    }
   }
 
   // Node asks it when a request is over; true keeps the connection for the next one.
   override keepSocketAlive(socket: Socket): boolean {
-    if (this.#dialledWith.get(socket) !== this.#source.current()) return false
+    const current = this.#current()
+    if (current === undefined || this.#dialledWith.get(socket) !== current) return false
     socket.setKeepAlive(true)
     socket.unref()
     return true
+  }
+
+  /** `undefined` when there is nothing to show. */
+  #current(): X509Context | undefined {
+    try {
+      return this.#source.current()
+    } catch {
+      return undefined
+    }
   }
 }
 

@@ -13,12 +13,13 @@ export function makeSvidFetch(source: X509Holder, authorize: Authorize): Fetch {
   const agent = makeHttpsAgent(source, authorize)
   return async (url, { method = "GET", headers, body, signal }) => {
     const fields = Object.fromEntries(new Headers(headers))
-    const bytes = await new Response(body ?? null).bytes()
+    const bytes = body === undefined || body === null ? undefined : await new Response(body).bytes()
+    if (bytes !== undefined) fields["content-length"] = String(bytes.length)
     const { promise, resolve, reject } = Promise.withResolvers<Response>()
     const options = {
       agent,
       method,
-      headers: { ...fields, "content-length": bytes.length },
+      headers: fields,
       signal: signal ?? undefined,
     }
     const call = request(url, options, (incoming) => {

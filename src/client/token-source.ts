@@ -2,16 +2,12 @@ import { systemClock } from "../adapters/system/clock.ts"
 import { makeSystemRandom } from "../adapters/system/random.ts"
 import { IdentityError } from "../core/errors.ts"
 import { digestToken } from "../core/jose/token-digest.ts"
-import { type AheadCache, type AheadCacheDeps, makeAheadCache } from "./ahead-cache.ts"
+import { makeAheadCache } from "./ahead-cache.ts"
 import type { Fetch } from "./bounded-fetch.ts"
 import type { JwtSource } from "./jwt-source.ts"
-import {
-  type IssuedToken,
-  makeTokenClient,
-  type TokenClient,
-  type TokenTarget,
-  type TypedToken,
-} from "./token-client.ts"
+import { certificateThumbprint } from "./peer.ts"
+import { type IssuedToken, makeTokenClient, type TokenTarget, type TypedToken } from "./token-client.ts"
+import type { X509Holder } from "./x509-source.ts"
 
 /** Tokens of an issuer for one target, always in date. @see CLT-12 CLT-13 CLT-20 CLT-21 */
 export interface TokenSource extends Disposable {
@@ -42,8 +38,13 @@ export interface TokenSourceOptions extends TokenTarget {
   readonly tokenEndpoint?: string | undefined
   /** The SPIFFE ID to ask as. Default: the first of `jwtSource`. */
   readonly clientId?: string | undefined
-  /** Says who asks. Without it, the certificate of the connection must: use `makeSvidFetch` for `fetch`, and set `clientId`. */
+  /** Says who asks. Without it, the certificate of the connection must: set `fetch` to `makeSvidFetch`, `clientId` and `boundTo`. */
   readonly jwtSource?: Pick<JwtSource, "fetch"> | undefined
+  /**
+   * Whose certificate `fetch` shows, when tokens are bound to it: a new SVID gets a new token at once. Without it, such a token
+   * is of no use from the next SVID on.
+   */
+  readonly boundTo?: X509Holder | undefined
   /** Default: the global `fetch`, which trusts the roots of this machine. */
   readonly fetch?: Fetch | undefined
 }
@@ -59,17 +60,23 @@ export function makeTokenSource(options: TokenSourceOptions): TokenSource {
   }
   const terms = { issuer, tokenEndpoint, clientId, jwtSource, fetch: options.fetch ?? globalThis.fetch }
   const client = makeTokenClient(terms, systemClock)
-  return makeTokenSourceOver(client, options, { clock: systemClock, random: makeSystemRandom() })
-}
-
-export function makeTokenSourceOver(client: TokenClient, target: TokenTarget, deps: AheadCacheDeps): TokenSource {
-  const cache: AheadCache<IssuedToken> = makeAheadCache(deps)
+  const cache = makeAheadCache<IssuedToken>({ clock: systemClock, random: makeSystemRandom() })
   return {
-    token: (signal) => cache.get("own", (closing) => client.clientCredentials(target, closing), signal),
-    exchange: (subject, { actor, signal } = {}) => {
-      const key = [subject, actor].map((one) => (one === undefined ? "" : `${one.type} ${digestToken(one.token)}`))
-      return cache.get(key.join(" "), (closing) => client.exchange(target, subject, actor, closing), signal)
+    token: async (signal) => {
+      const key = `own ${certificateOf(options.boundTo)}`
+      return await cache.get(key, (closing) => client.clientCredentials(options, closing), signal)
+    },
+    exchange: async (subject, { actor, signal } = {}) => {
+      const tokens = [subject, actor].map((one) => (one === undefined ? "" : `${one.type} ${digestToken(one.token)}`))
+      const key = [...tokens, certificateOf(options.boundTo)].join(" ")
+      return await cache.get(key, (closing) => client.exchange(options, subject, actor, closing), signal)
     },
     [Symbol.dispose]: () => cache[Symbol.dispose](),
   }
+}
+
+/** Names the certificate of now; empty for none. */
+function certificateOf(holder: X509Holder | undefined): string {
+  const [leaf] = holder?.current().svid.chain ?? []
+  return leaf === undefined ? "" : certificateThumbprint(leaf)
 }

@@ -35,6 +35,10 @@ describe("what binds a token to its bearer", () => {
     assert.deepEqual((await verify(bound, dpop(bound))).confirmation, { kind: "dpop", jkt: holder.authority.kid })
     const certified = tokenOf(byCertificate)
     assert.equal((await verify(certified, { clientCertificate: certificate })).confirmation?.kind, "mtls")
+    const peer = { thumbprint: certificateThumbprint(certificate) }
+    assert.equal((await verify(certified, { clientCertificate: peer })).confirmation?.kind, "mtls")
+    const stranger = { clientCertificate: { thumbprint: "" } }
+    await assert.rejects(verify(certified, stranger), refusal("unauthenticated", "certificate-mismatch"))
     const both = { ...dpop(bound), clientCertificate: certificate }
     assert.equal((await verify(bound, both)).confirmation?.kind, "dpop")
   })

@@ -14,6 +14,7 @@ import {
   tlsClientOptions,
 } from "../../src/client/client.ts"
 import { secureContextOptions } from "../../src/client/tls-material.ts"
+import { IdentityError } from "../../src/core/errors.ts"
 import { type FakeHolder, makeFakeHolder } from "../support/fake-holder.ts"
 import { askHttps, askService, type ServiceKind, startMtlsService } from "../support/mtls-service.ts"
 import { refusal } from "../support/refusal.ts"
@@ -231,6 +232,62 @@ test("[CLT-08] an https agent keeps a connection, and dials anew after a rotatio
   assert.equal(connections, 2)
   assert.ok(serials.has(web.serial))
   agent.destroy()
+})
+
+test("[CLT-08] an https agent hangs up connections that are idle when the SVID is replaced", DEADLINE, async () => {
+  const [db, web] = [makeFakeHolder(ca, DB), makeFakeHolder(ca, WEB)]
+  await using service = await startMtlsService("https", db, authorizeId(WEB))
+  const serials: string[] = []
+  service.server.on("secureConnection", (socket) =>
+    serials.push(socket.getPeerCertificate().serialNumber.toLowerCase()),
+  )
+  const agent = makeHttpsAgent(web, authorizeId(DB))
+  for (let i = 0; i < 3; i++) {
+    await Promise.all(Array.from({ length: 3 }, () => askHttps(service.port, { agent })))
+    assert.equal(serials.filter((serial) => serial === web.serial).length, 3)
+    web.rotate()
+  }
+  assert.equal(new Set(serials).size, 3)
+  await askHttps(service.port, { agent })
+  const idle = Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? [])
+  assert.equal(idle.filter(({ destroyed }) => !destroyed).length, 1)
+  agent.destroy()
+})
+
+test("[CLT-03] an https agent says that there is nothing to show, and goes on when there is", DEADLINE, async () => {
+  const [db, web] = [makeFakeHolder(ca, DB), makeFakeHolder(ca, WEB)]
+  await using service = await startMtlsService("https", db, authorizeId(WEB))
+  let isExpired = false
+  const current = () => {
+    if (isExpired) throw new IdentityError("not-ready", "the SVID has expired")
+    return web.current()
+  }
+  const agent = makeHttpsAgent({ ...web, current }, authorizeId(DB))
+  assert.equal(await askHttps(service.port, { agent }), WEB)
+  isExpired = true
+  await assert.rejects(askHttps(service.port, { agent }), refusal("not-ready"))
+  isExpired = false
+  assert.equal(await askHttps(service.port, { agent }), WEB)
+  // It expires while a request is on its way.
+  service.server.prependOnceListener("request", () => {
+    isExpired = true
+  })
+  assert.equal(await askHttps(service.port, { agent }), WEB)
+  agent.destroy()
+})
+
+test("[CLT-03] a server whose own SVID has expired lets nobody in", DEADLINE, async () => {
+  const [db, web] = [makeFakeHolder(ca, DB), makeFakeHolder(ca, WEB)]
+  let isExpired = false
+  const current = () => {
+    if (isExpired) throw new IdentityError("not-ready", "the SVID has expired", { reason: "svid-expired" })
+    return db.current()
+  }
+  await using service = await startMtlsService("https", { ...db, current }, authorizeId(WEB))
+  isExpired = true
+  await assert.rejects(askHttps(service.port, tlsClientOptions(web, authorizeId(DB))))
+  await until("the refusal", () => service.refused.includes("svid-expired"))
+  assert.deepEqual(service.heard, [])
 })
 
 test("[CLT-05] an https agent is not talked out of its checks by a request", DEADLINE, async () => {

@@ -12,9 +12,10 @@ import { Secret } from "../../src/core/secret.ts"
 import { parseSpiffeId, parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import { parsePem } from "../../src/core/x509/pem.ts"
 import { dpopProof } from "../support/dpop-proof.ts"
+import { makeFakeHolder } from "../support/fake-holder.ts"
 import { makeJwtKey } from "../support/jwt-key.ts"
 import { refusal } from "../support/refusal.ts"
-import { makeBundle } from "../support/test-ca.ts"
+import { makeBundle, makeTestCa } from "../support/test-ca.ts"
 import { API, claimsOf, ISSUER, openTokenServer, spiffeJwt, type TokenServer } from "../support/token-server.ts"
 
 const WEB = "spiffe://prod.example/ns/shop/sa/web"
@@ -63,6 +64,18 @@ describe("a token source at an endpoint that a test plays", () => {
     tokens.push(await source.token())
     assert.deepEqual([...new Set(tokens.map(({ token }) => token))], ["token-1"])
     assert.equal(forms.length, 1)
+  })
+
+  test("[CLT-23] has another token for another certificate, when tokens are bound to it", async () => {
+    const holder = makeFakeHolder(makeTestCa(), "spiffe://example.org/web")
+    const { source, forms } = play({ boundTo: holder, jwtSource: undefined })
+    const subject = { token: "one", type: "jwt" } as const
+    const both = async () => [(await source.token()).token, (await source.exchange(subject)).token]
+    const before = await both()
+    assert.deepEqual(await both(), before)
+    holder.rotate()
+    assert.equal(new Set([...before, ...(await both())]).size, 4)
+    assert.equal(forms.length, 4)
   })
 
   test("[CLT-21] exchanges a subject's token, and keeps what it got for that subject and actor alone", async () => {
