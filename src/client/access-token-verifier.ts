@@ -2,7 +2,6 @@ import { type DpopKey, makeProveDpop, type ProveDpop } from "../app/exchange/pro
 import { type IdentityError, toIdentityError } from "../core/errors.ts"
 import { type Confirmation, type ParsedAccessToken, parseAccessToken } from "../core/jose/access-token.ts"
 import { parseClaimsObject } from "../core/jose/compact.ts"
-import { parseOptionalNumericDate } from "../core/jose/registered-claims.ts"
 import type { JsonObject } from "../core/json.ts"
 import { Secret } from "../core/secret.ts"
 import type { SpiffeId } from "../core/spiffe/id.ts"
@@ -99,13 +98,11 @@ export function makeVerifyAccessToken(terms: AccessTokenTerms, deps: VerifierDep
 }
 
 /** Time and audience. @returns all claims */
-function checkTerms({ jws, claims }: ParsedAccessToken, terms: AccessTokenTerms, now: Instant): JsonObject {
-  const all = parseClaimsObject(jws.payloadBytes)
-  const notBefore = refuseMalformed(() => parseOptionalNumericDate(all["nbf"], "nbf")) ?? claims.iat
+function checkTerms({ jws, claims, notBefore }: ParsedAccessToken, terms: AccessTokenTerms, now: Instant): JsonObject {
   if (claims.exp <= now) throw accessTokenRefusal("token-expired")
-  if (Math.max(notBefore, claims.iat) > now + terms.skew) throw accessTokenRefusal("token-not-yet-valid")
+  if (Math.max(notBefore ?? 0, claims.iat) > now + terms.skew) throw accessTokenRefusal("token-not-yet-valid")
   if (!claims.aud.some((one) => terms.audiences.includes(one))) throw accessTokenRefusal("token-audience")
-  return all
+  return parseClaimsObject(jws.payloadBytes)
 }
 
 async function checkPossession(

@@ -28,10 +28,10 @@ export type ProveAccessToken = (token: string, accepts: (claims: AccessTokenClai
 
 export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessToken {
   return async (token, accepts) => {
-    const { jws, claims } = refuseAs("token-invalid", () => parseAccessToken(token))
+    const { jws, claims, notBefore } = refuseAs("token-invalid", () => parseAccessToken(token))
     if (claims.iss !== deps.issuer) throw requestRefusal("token-invalid")
     await refuseLaterAs("token-invalid", () => deps.verifier.verify(jws, deps.authorities()))
-    requireInDate({ expiresAt: claims.exp, issuedAt: claims.iat, notBefore: undefined }, deps.clock.now())
+    requireInDate({ expiresAt: claims.exp, issuedAt: claims.iat, notBefore }, deps.clock.now())
     if (!accepts(claims)) throw requestRefusal("token-audience-mismatch")
     const { jti: tokenId, iat: issuedAt, sub, clientId, actors } = claims
     if (deps.revocations.isRevoked({ tokenId, issuedAt, subjects: [sub, clientId, ...actors] })) {

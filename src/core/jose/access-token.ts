@@ -5,7 +5,7 @@ import { parseWorkloadId, type SpiffeId } from "../spiffe/id.ts"
 import type { Instant } from "../time.ts"
 import type { JwsAlgorithm } from "./algorithm.ts"
 import { type CompactJws, type JwsProfile, parseClaimsObject, parseCompactJws } from "./compact.ts"
-import { parseAudience, parseNumericDate } from "./registered-claims.ts"
+import { parseAudience, parseNumericDate, parseOptionalNumericDate } from "./registered-claims.ts"
 
 /** What an access token that we make says. @see AT-02 */
 export interface AccessTokenClaims {
@@ -36,6 +36,8 @@ export type Confirmation =
 export interface ParsedAccessToken {
   readonly jws: CompactJws
   readonly claims: AccessTokenClaims
+  /** `nbf`, which ours have and which is `iat`. */
+  readonly notBefore: Instant | undefined
 }
 
 /** The first part of every access token that one key signs. */
@@ -90,6 +92,7 @@ export function parseAccessToken(token: string): ParsedAccessToken {
   const scope = claims["scope"] === undefined ? "" : textOf(claims, "scope")
   return {
     jws,
+    notBefore: parseOptionalNumericDate(claims["nbf"], "nbf"),
     claims: {
       iss: textOf(claims, "iss"),
       sub: parseWorkloadId(textOf(claims, "sub")),
