@@ -83,8 +83,9 @@ describe("npm run demo", { concurrency: 2 }, () => {
     await chmod(folder.path("envoy"), 0o755)
     const path = [folder.directory, process.env["PATH"]].join(delimiter)
     await using demo = await startDemo(["--once", "--json"], { ...NO_ENVOY, PATH: path })
-    const { code, stdout, leftBehind } = await demo.ended
-    assert.equal(code, 1)
+    const { code, stdout, stderr, leftBehind } = await demo.ended
+    assert.equal(code, 1, stderr)
+    assert.notEqual(stdout, "", stderr)
     const steps = stepsOf(stdout)
     assert.deepEqual(
       steps.map(({ name, ok }) => [name, ok]),

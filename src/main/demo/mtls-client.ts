@@ -63,7 +63,8 @@ function connectionOver(
   socket: TLSSocket,
   facts: Pick<MtlsConnection, "peer" | "own" | "handshakeMillis">,
 ): MtlsConnection {
-  const lines = createInterface({ input: socket })
+  // It passes on the errors of its input, which the socket's own listener deals with.
+  const lines = createInterface({ input: socket }).on("error", () => undefined)
   const ended = new AbortController()
   let reason = "the connection has ended"
   socket.on("error", ({ message }) => {

@@ -56,7 +56,10 @@ function serve(socket: TLSSocket, identity: RotatingIdentity, allowed: SpiffeId)
   const answer = (line: string): void => {
     socket.write(`ok ${peer.spiffeId} ${peer.serial} ${line}\n`)
   }
-  createInterface({ input: socket }).on("line", answer)
+  // It passes on the errors of its input, which the socket's own listener deals with.
+  createInterface({ input: socket })
+    .on("error", () => undefined)
+    .on("line", answer)
 }
 
 const MAX_CONNECTIONS = 64
