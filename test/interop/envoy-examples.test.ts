@@ -14,10 +14,10 @@ const run = promisify(execFile)
 const EXAMPLES = projectFiles("deploy/envoy/*.yaml")
 
 describe("the Envoy bootstraps of deploy/envoy", { skip: await skipWithout("envoy") }, () => {
-  test("are there, for an agent and without one", () => {
+  test("are there, for an agent, without one, and for access tokens", () => {
     assert.deepEqual(
       EXAMPLES.map(({ path }) => path),
-      ["deploy/envoy/agent.yaml", "deploy/envoy/remote.yaml"],
+      ["deploy/envoy/agent.yaml", "deploy/envoy/jwt-authn.yaml", "deploy/envoy/remote.yaml"],
     )
   })
 

@@ -1,0 +1,129 @@
+import assert from "node:assert/strict"
+import { describe, test } from "node:test"
+import { encodeAccessTokenInput } from "../../src/core/jose/access-token.ts"
+import { sealJwtSvid } from "../../src/core/jose/jwt-svid.ts"
+import { TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
+import { parseSpiffeId } from "../../src/core/spiffe/id.ts"
+import { dpopProof } from "../support/dpop-proof.ts"
+import { type GuardedService, ORDERS, openGuardedService } from "../support/envoy-jwt.ts"
+import { makeJwtKey } from "../support/jwt-key.ts"
+import { skipWithout } from "../support/peers/peer.ts"
+import { claimsOf, headerOf, ISSUER } from "../support/token-server.ts"
+import { until } from "../support/until.ts"
+
+const WEB = "spiffe://prod.example/ns/shop/sa/web"
+
+describe("Envoy's jwt_authn by deploy/envoy/jwt-authn.yaml", { skip: await skipWithout("envoy") }, () => {
+  test("[ENV-01] lets an exchanged token in, and tells the service who called whatever the caller says", async () => {
+    await using guarded = await openGuardedService()
+    const token = await guarded.exchange()
+    assert.equal(await guarded.call(token), `200 ${WEB}`)
+    assert.equal(await guarded.call(token, { "x-assay-subject": "spiffe://prod.example/admin" }), `200 ${WEB}`)
+  })
+
+  test("[ENV-01] refuses what is for others, expired, of another scope or kind, bound, or not there", async () => {
+    await using guarded = await openGuardedService()
+    const refusal = async (token: string | undefined) => {
+      const answer = await guarded.call(token)
+      const good = await guarded.call(await guarded.exchange())
+      assert.equal(good, `200 ${WEB}`)
+      return answer
+    }
+    assert.equal(await refusal(undefined), "401 Jwt is missing")
+    const elsewhere = await guarded.exchange({ audience: "https://ledger.prod.example" })
+    assert.equal(await refusal(elsewhere), "403 Audiences in Jwt are not allowed")
+    assert.equal(await refusal(await signed(guarded, -3600)), "401 Jwt is expired")
+    assert.equal(await guarded.call(await signed(guarded, 0)), `200 ${WEB}`)
+    assert.equal(await refusal(await guarded.exchange({ scope: "write" })), "403 RBAC: access denied")
+    const svid = await guarded.exchange({ requested_token_type: TOKEN_TYPES.jwt, scope: "" })
+    assert.deepEqual([claimsOf(svid)["iss"], claimsOf(svid)["aud"]], [ISSUER, [ORDERS]])
+    assert.equal(await refusal(svid), "403 RBAC: access denied")
+    const now = Math.floor(Date.now() / 1000)
+    const dpop = dpopProof(makeJwtKey(), { method: "POST", url: `${ISSUER}/token`, now })
+    const bound = await guarded.exchange({}, { dpop })
+    assert.equal(await refusal(bound), "403 RBAC: access denied")
+  })
+
+  test("[ENV-02] asks for no keys because of one that it does not know", async () => {
+    await using guarded = await openGuardedService()
+    const before = await guarded.fetches()
+    assert.ok(before >= 1)
+    const key = makeJwtKey()
+    const forged = key.token(claimsOf(await guarded.exchange()), { typ: "at+jwt" })
+    assert.equal(await guarded.call(forged), "401 Jwks doesn't have key to match kid or alg from Jwt")
+    assert.equal(await guarded.fetches(), before)
+  })
+
+  test("[ENV-01] refuses tokens of a key that was taken out, within cache_duration", async () => {
+    await using guarded = await openGuardedService({ cacheDuration: 1 })
+    const { trust } = guarded.server.pipeline
+    const token = await guarded.exchange()
+    assert.equal(await guarded.call(token), `200 ${WEB}`)
+    const { kid } = headerOf(token)
+    await trust.update((record) => ({
+      ...record,
+      epoch: record.epoch + 1,
+      jwtKeys: record.jwtKeys.filter((key) => key.kid !== kid),
+    }))
+    await until("the refusal", async () => (await guarded.call(token)).startsWith("401 "), 20_000)
+    assert.equal(await guarded.call(token), "401 Jwks doesn't have key to match kid or alg from Jwt")
+  })
+
+  test("[ENV-03] goes on with the last keys while nobody answers for the issuer", async () => {
+    await using guarded = await openGuardedService({ cacheDuration: 1 })
+    const token = await guarded.exchange()
+    assert.equal(await guarded.call(token), `200 ${WEB}`)
+    await guarded.server[Symbol.asyncDispose]()
+    await guarded.envoy.untilStat("http.api.jwt_authn.jwks_fetch_failed", (count) => count >= 3)
+    assert.equal(await guarded.call(token), `200 ${WEB}`)
+  })
+
+  test("[ENV-02] refuses no good token while keys become next, active and retired under a load of fresh tokens", async () => {
+    await using guarded = await openGuardedService({
+      cacheDuration: 1,
+      tune: (config) => ({ ...config, jwt: { ...config.jwt, keyTtl: 6, publishAhead: 5 } }),
+    })
+    const stop = new AbortController()
+    const rotating = guarded.server.pipeline.jwtKeys.run(stop.signal)
+    const seen = new Map<string, number>()
+    const failures: string[] = []
+    const once = async () => {
+      const token = await guarded.exchange()
+      const kid = String(headerOf(token)["kid"])
+      const answer = await guarded.call(token)
+      if (answer !== `200 ${WEB}`) throw new Error(`${kid} ${answer}`)
+      seen.set(kid, (seen.get(kid) ?? 0) + 1)
+    }
+    const lane = async () => {
+      while (!stop.signal.aborted && failures.length < 10) {
+        await once().catch((failure: unknown) => failures.push(String(failure)))
+      }
+    }
+    const lanes = Promise.all([lane(), lane()])
+    const enough = () => [...seen.values()].filter((count) => count >= 10).length >= 3
+    try {
+      await until("tokens of a third key", () => enough() || failures.length > 0, 60_000)
+    } finally {
+      stop.abort()
+      await Promise.all([lanes, rotating])
+    }
+    assert.deepEqual(failures, [])
+    const states = guarded.server.pipeline.trust.record().jwtKeys.filter(({ algorithm }) => algorithm === "ES256")
+    assert.equal(states.filter(({ state }) => state === "retired").length, seen.size - 1)
+  })
+})
+
+/** An access token that the server's own key signed `age` seconds from now, for five minutes. */
+async function signed({ server }: GuardedService, age: number): Promise<string> {
+  const iat = Math.floor(Date.now() / 1000) + age
+  const key = server.pipeline.jwtKeys.active("ES256")
+  const sub = parseSpiffeId(WEB)
+  const common = { iss: ISSUER, sub, clientId: WEB, aud: [ORDERS], jti: "1", scopes: ["read"], actors: [] }
+  const input = encodeAccessTokenInput(key.accessTokenHeader, {
+    ...common,
+    iat,
+    exp: iat + 300,
+    confirmation: undefined,
+  })
+  return sealJwtSvid(input, await key.signer.sign(Buffer.from(input), "p1363"))
+}
