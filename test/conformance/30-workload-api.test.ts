@@ -1,10 +1,12 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { STARTING } from "../../src/app/deliver/identity-source.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import type { JWTSVIDResponse } from "../../src/gen/spiffe/workload.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeBundle, fakeSvid, fakeView } from "../support/fake-view.ts"
+import { until } from "../support/until.ts"
 import { openWorkloadPeer, StreamReader, secured, unary } from "../support/workload-peer.ts"
 
 const CART = "spiffe://prod.example/ns/shop/sa/cart"
@@ -32,6 +34,33 @@ test("[WA-01][WA-06] both profiles answer at once", async () => {
     peer.client.fetchJwtsvid({ audience: ["db"], spiffeId: "" }, secured(), done),
   )
   assert.equal(jwts.svids.length, 2)
+})
+
+test("[WA-17] a call of a workload that starts with its agent is answered once the agent knows", async () => {
+  const starting = new IdentityError("not-ready", "no identity yet", { reason: STARTING })
+  const source = new FakeSource({ kind: "waiting", error: starting })
+  await using peer = await openWorkloadPeer(source)
+  using svids = new StreamReader(peer.client.fetchX509Svid({}, secured()))
+  const jwts = unary<JWTSVIDResponse>((done) =>
+    peer.client.fetchJwtsvid({ audience: ["db"], spiffeId: "" }, secured(), done),
+  )
+  await until("both calls wait", () => source.waiting >= 2)
+  source.ready(twoIdentities())
+  assert.equal((await svids.next()).svids.length, 2)
+  assert.equal((await jwts).svids.length, 2)
+})
+
+test("[WA-17] a call that waits is refused at once when the agent cannot get what it asked for", async () => {
+  const source = new FakeSource({
+    kind: "waiting",
+    error: new IdentityError("not-ready", "no identity yet", { reason: STARTING }),
+  })
+  await using peer = await openWorkloadPeer(source)
+  using svids = new StreamReader(peer.client.fetchX509Svid({}, secured()))
+  const refused = assert.rejects(svids.next(), { code: 14, details: /server is away/ })
+  await until("the call waits", () => source.waiting >= 1)
+  source.wait(new IdentityError("not-ready", "the server is away"))
+  await refused
 })
 
 test("[WA-02] the WIT profile answers Unimplemented", async () => {
@@ -95,10 +124,10 @@ test("[WA-07] a change that does not alter the response sends nothing", async ()
   using svids = new StreamReader(peer.client.fetchX509Svid({}, secured()))
   await svids.next()
   for (let epoch = 2; epoch < 6; epoch++) {
-    await until(() => source.waiting === 1)
+    await until("the stream has drained what there is", () => source.waiting === 1)
     source.ready(fakeView({ svids: [svid], epoch, federated: [fakeBundle("stranger.example", { sequence: epoch })] }))
   }
-  await until(() => source.waiting === 1)
+  await until("the stream has drained what there is", () => source.waiting === 1)
   source.ready(fakeView({ svids: [svid, fakeSvid(PAY)], epoch: 9 }))
   assert.equal((await svids.next()).svids.length, 2)
 })
@@ -205,11 +234,3 @@ test("[WA-16] no CRL is sent", async () => {
   using svids = new StreamReader(peer.client.fetchX509Svid({}, secured()))
   assert.deepEqual((await svids.next()).crl, [])
 })
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5000
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error("condition not met in time")
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}

@@ -1,6 +1,6 @@
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
-import type { IdentityState } from "../deliver/identity-source.ts"
+import { type IdentityState, STARTING } from "../deliver/identity-source.ts"
 import { isDenial } from "./denial.ts"
 import type { Holdings } from "./holdings.ts"
 import type { RetryBook } from "./retry-book.ts"
@@ -36,4 +36,4 @@ function expired(at: Instant, cause: IdentityError): IdentityError {
 }
 
 const NONE = new IdentityError("no-identity", "no identity is issued to this workload")
-const NOT_YET = new IdentityError("not-ready", "no identity has arrived from the server yet")
+const NOT_YET = new IdentityError("not-ready", "no identity has arrived from the server yet", { reason: STARTING })

@@ -29,7 +29,7 @@ export interface IdentitySource {
 
 export type IdentityState =
   | { readonly kind: "ready"; readonly view: IdentityView }
-  /** Nothing yet, or nothing any more (all expired); the error says why. */
+  /** Nothing yet, or nothing any more (all expired); the error says why. Its reason is {@link STARTING} while nothing was tried to its end. */
   | { readonly kind: "waiting"; readonly error: IdentityError }
   /** The server was asked and gives this caller no identity. */
   | { readonly kind: "denied"; readonly error: IdentityError }
@@ -51,3 +51,6 @@ export interface HeldSvid {
   readonly notAfter: Instant
   readonly federatesWith: readonly TrustDomain[]
 }
+
+/** Reason of the error of a source that has just begun: what it waits for may come at any moment. */
+export const STARTING = "starting"

@@ -1,6 +1,7 @@
 import type { Metadata } from "@grpc/grpc-js"
-import type { IdentitySource, IdentityView } from "../../app/deliver/identity-source.ts"
+import { type IdentitySource, type IdentityView, STARTING } from "../../app/deliver/identity-source.ts"
 import { IdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
 import type { StatusOverrides } from "../grpc/status.ts"
 
 /** What is known of a caller before its call is answered. */
@@ -14,6 +15,20 @@ export function requireSecurityHeader(metadata: Metadata): void {
   const values = metadata.get(SECURITY_HEADER)
   if (values.length !== 1 || values[0] !== "true") {
     throw new IdentityError("malformed", "security header missing from request")
+  }
+}
+
+/**
+ * Resolves once a source that has just begun knows what it has, at the latest after {@link LONGEST_START} or when `signal` aborts.
+ * A workload starts beside its agent, and a client that is refused comes back a second later. @see WA-17
+ */
+export async function begun(source: IdentitySource, signal: AbortSignal): Promise<void> {
+  const until = AbortSignal.any([signal, AbortSignal.timeout(LONGEST_START)])
+  while (!until.aborted) {
+    const changed = source.changed(until)
+    const state = source.current()
+    if (state.kind !== "waiting" || state.error.reason !== STARTING) return
+    await changed
   }
 }
 
@@ -52,4 +67,5 @@ export const WORKLOAD_STATUS: StatusOverrides = {
   "grant-expired-or-replayed": 14,
 }
 
+const LONGEST_START: Millis = 5_000
 const SECURITY_HEADER = "workload.spiffe.io"

@@ -12,7 +12,7 @@ import {
 import type { Log } from "../../ports/telemetry.ts"
 import { callSignal } from "../grpc/signal.ts"
 import { toStatus } from "../grpc/status.ts"
-import { readyView, requireSecurityHeader, WORKLOAD_STATUS, type WorkloadCaller } from "./call-terms.ts"
+import { begun, readyView, requireSecurityHeader, WORKLOAD_STATUS, type WorkloadCaller } from "./call-terms.ts"
 import { type StreamShape, streamChanges } from "./change-stream.ts"
 import { encodeJwtBundles, encodeJwtSvids, encodeValidated } from "./jwt-responses.ts"
 import { parseJwtSvidRequest, parseValidateRequest } from "./requests.ts"
@@ -78,7 +78,10 @@ async function serveUnary<Request, Reply>(
 ): Promise<void> {
   try {
     requireSecurityHeader(call.metadata)
-    reply(null, await answer(deps.sourceFor(call), unarySignal(call, deps.limits.unary)))
+    const signal = unarySignal(call, deps.limits.unary)
+    const source = deps.sourceFor(call)
+    await begun(source, signal)
+    reply(null, await answer(source, signal))
   } catch (thrown) {
     reply(statusOf(thrown, call, deps.log))
   }
@@ -100,6 +103,7 @@ async function serveStream<Message>(
     const signal = AbortSignal.any([cancelled, deps.closing])
     source.observed(consumer, { name: consumer, kind: "workload-api", epoch: 0, nackReason: undefined })
     try {
+      await begun(source, signal)
       await streamChanges(call, source, shape, signal)
     } finally {
       source.observed(consumer, undefined)
