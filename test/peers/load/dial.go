@@ -15,13 +15,13 @@ import (
 )
 
 // dial opens the connections; close ends them all.
-func dial(o options) (conns []*grpc.ClientConn, close func(), err error) {
+func dial(ctx context.Context, o options) (conns []*grpc.ClientConn, close func(), err error) {
 	close = func() {
 		for _, conn := range conns {
 			conn.Close()
 		}
 	}
-	creds, err := transportCredentials(o)
+	creds, err := callCredentials(ctx, o)
 	if err != nil {
 		return nil, close, err
 	}
@@ -39,19 +39,34 @@ func dial(o options) (conns []*grpc.ClientConn, close func(), err error) {
 	return conns, close, nil
 }
 
+func callCredentials(ctx context.Context, o options) (credentials.TransportCredentials, error) {
+	if o.mode == "spire" {
+		return attestToSpire(ctx, o)
+	}
+	return transportCredentials(o)
+}
+
 func transportCredentials(o options) (credentials.TransportCredentials, error) {
 	if strings.HasPrefix(o.target, "unix:") {
 		return insecure.NewCredentials(), nil
 	}
-	pem, err := os.ReadFile(o.ca)
+	roots, err := readRoots(o.ca)
+	if err != nil {
+		return nil, err
+	}
+	return credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: o.serverName, MinVersion: tls.VersionTLS13}), nil
+}
+
+func readRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("no certificate in %s", o.ca)
+		return nil, fmt.Errorf("no certificate in %s", file)
 	}
-	return credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: o.serverName, MinVersion: tls.VersionTLS13}), nil
+	return roots, nil
 }
 
 // callContexts has one context a token, made ahead.

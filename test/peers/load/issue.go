@@ -18,10 +18,15 @@ func runIssue(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	conns, closeAll, err := dial(o)
+	conns, closeAll, err := dial(ctx, o)
 	defer closeAll()
 	if err != nil {
 		return err
+	}
+	if o.mode == "spire" {
+		if err := awaitSpireEntry(ctx, o, conns[0]); err != nil {
+			return err
+		}
 	}
 	preparation := time.Since(prepared)
 	l := &load{o: o, requests: requests, contexts: callContexts(ctx, o.tokens)}
@@ -63,8 +68,11 @@ func prepareRequests(o options) ([]request, error) {
 	if keys == 0 {
 		keys = int(12_000 * (o.duration + o.warmup).Seconds())
 	}
-	if o.mode == "batch-x509" {
+	if o.mode == "batch-x509" || o.mode == "spire" {
 		keys = (keys + o.batch - 1) / o.batch
+	}
+	if o.mode == "spire" {
+		return makeSpireRequests(o, keys)
 	}
 	return makeRequests(o, keys)
 }
@@ -82,6 +90,7 @@ var methods = map[string]string{
 	"issue-x509": "/assay.v1.Identity/IssueX509",
 	"batch-x509": "/assay.v1.Identity/BatchIssueX509",
 	"issue-jwt":  "/assay.v1.Identity/IssueJwt",
+	"spire":      "/spire.api.server.svid.v1.SVID/BatchNewX509SVID",
 }
 
 func (l *load) work(ctx context.Context, conn *grpc.ClientConn, t *tally) {
@@ -126,6 +135,9 @@ func (l *load) take() (request, bool) {
 // judge counts what a reply holds: chains or tokens issued, and problems.
 func judge(mode string, reply []byte) (issued, problems int, first string) {
 	const issuedField, problemField, payloadField, messageField = 1, 2, 2, 2
+	if mode == "spire" {
+		return judgeSpire(reply)
+	}
 	if mode != "batch-x509" {
 		ok := eachField(reply, func(number protowire.Number, value []byte) {
 			if number == payloadField && len(value) > 0 {

@@ -4,9 +4,10 @@
 //	load -mode batch-x509  ... -batch 16
 //	load -mode issue-jwt   ... -audience test
 //	load -mode form        -target https://127.0.0.1:8444/token -ca ca.pem -forms forms.txt -in-flight 64 -conns 64
+//	load -mode spire       -target 127.0.0.1:8081 -ca ca.pem -join-token … -entry … -batch 1 -in-flight 64 -conns 4
 //	load -mode sds         -target unix:///run/agent.sock -streams 10000 -conns 20 -names default,ROOTCA
 //
-// The issue modes and mode form print one line, {"event":"result",...}. Mode sds prints {"event":"ready"} once every stream has
+// The issue modes, spire and form print one line, {"event":"result",...}. Mode sds prints {"event":"ready"} once every stream has
 // acknowledged a first response, then reads commands from standard input: "mark" answers {"event":"acked"} once every
 // stream has acknowledged a response that came after the mark, "mark <version>" once each has acknowledged that version;
 // the end of the input ends the program.
@@ -26,7 +27,7 @@ import (
 
 type options struct {
 	mode, target, ca, serverName, tokensFile string
-	formsFile                                string
+	formsFile, joinToken, entry              string
 	conns, inFlight, batch, keys, streams    int
 	duration, warmup, timeout                time.Duration
 	audience, names, nodeMetadata            string
@@ -49,7 +50,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	switch o.mode {
-	case "issue-x509", "batch-x509", "issue-jwt":
+	case "issue-x509", "batch-x509", "issue-jwt", "spire":
 		return runIssue(ctx, o)
 	case "form":
 		return runForm(ctx, o)
@@ -62,15 +63,17 @@ func run(ctx context.Context) error {
 
 func parseOptions() (options, error) {
 	var o options
-	flag.StringVar(&o.mode, "mode", "", "issue-x509, batch-x509, issue-jwt, form or sds")
+	flag.StringVar(&o.mode, "mode", "", "issue-x509, batch-x509, issue-jwt, spire, form or sds")
 	flag.StringVar(&o.target, "target", "", "host:port (TLS) or unix:///path (plain); in mode form the URL")
 	flag.StringVar(&o.ca, "ca", "", "PEM file of the authorities that the server's certificate is verified with")
 	flag.StringVar(&o.serverName, "server-name", "", "name in the server's certificate; default: the host of the target")
 	flag.StringVar(&o.tokensFile, "tokens", "", "file with one bearer token a line; calls take them in turn")
 	flag.StringVar(&o.formsFile, "forms", "", "file of mode form with one encoded form a line; calls take them in turn")
+	flag.StringVar(&o.joinToken, "join-token", "", "join token of mode spire, for the agent that this client then is")
+	flag.StringVar(&o.entry, "entry", "", "id of the registration entry of mode spire")
 	flag.IntVar(&o.conns, "conns", 1, "connections")
 	flag.IntVar(&o.inFlight, "in-flight", 1, "calls at the same time, over all connections")
-	flag.IntVar(&o.batch, "batch", 16, "items of a call in mode batch-x509")
+	flag.IntVar(&o.batch, "batch", 16, "items of a call in modes batch-x509 and spire")
 	flag.IntVar(&o.keys, "keys", 0, "distinct key pairs made ahead; 0: 12,000 for each second")
 	flag.BoolVar(&o.itemTokens, "item-tokens", false, "in mode batch-x509, each item carries its own token")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "measured time")

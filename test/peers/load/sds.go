@@ -17,7 +17,7 @@ import (
 func runSDS(ctx context.Context, o options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	conns, closeAll, err := dial(o)
+	conns, closeAll, err := dial(ctx, o)
 	defer closeAll()
 	if err != nil {
 		return err

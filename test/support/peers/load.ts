@@ -4,7 +4,7 @@ import { peerFile } from "./peer.ts"
 /** Flags of test/peers/load, without the dash; see its main.go. `true` is a flag without a value. */
 export type LoadFlags = Readonly<Record<string, string | number | true>>
 
-export type LoadMode = "issue-x509" | "batch-x509" | "issue-jwt" | "form"
+export type LoadMode = "issue-x509" | "batch-x509" | "issue-jwt" | "form" | "spire"
 
 /** What one measured run did. */
 export interface LoadResult {
