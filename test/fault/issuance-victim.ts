@@ -102,6 +102,8 @@ function dangerous(opened: ServerState): ServerState {
       authorityJournal,
       replayLog: store.replayLog,
       revocationLog: store.revocationLog,
+      consumerLog: store.consumerLog,
+      holdings: store.holdings,
       failure: undefined,
       prune: (...call) => store.prune(...call),
       pruneProofs: (...call) => store.pruneProofs(...call),

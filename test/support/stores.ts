@@ -2,6 +2,7 @@ import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import type { AuditLog } from "../../src/ports/audit-log.ts"
 import type { AuthorityJournal } from "../../src/ports/authority-journal.ts"
+import type { ConsumerLog, HoldingsReader } from "../../src/ports/consumers.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
 import type { ReplayLog } from "../../src/ports/replay-log.ts"
 import type { RevocationLog } from "../../src/ports/revocations.ts"
@@ -13,6 +14,8 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly authorityJournal: AuthorityJournal
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
+  readonly consumerLog: ConsumerLog
+  readonly holdings: HoldingsReader
 }
 
 /** Every adapter of the storage ports: a contract suite runs over all of them. */
@@ -24,10 +27,19 @@ export const STORES: readonly { readonly name: string; readonly open: () => Prom
 async function openScratchSqlite(): Promise<StoreUnderTest> {
   const scratch = await makeScratch()
   const store = await openSqliteStore({ path: scratch.path("store.db"), mode: "create" })
-  const { issuanceLog, auditLog, authorityJournal, replayLog, revocationLog } = store
   const close = async (): Promise<void> => {
     await store[Symbol.asyncDispose]()
     await scratch[Symbol.asyncDispose]()
   }
-  return { issuanceLog, auditLog, authorityJournal, replayLog, revocationLog, [Symbol.asyncDispose]: close }
+  const { issuanceLog, auditLog, authorityJournal, replayLog, revocationLog, consumerLog, holdings } = store
+  return {
+    issuanceLog,
+    auditLog,
+    authorityJournal,
+    replayLog,
+    revocationLog,
+    consumerLog,
+    holdings,
+    [Symbol.asyncDispose]: close,
+  }
 }

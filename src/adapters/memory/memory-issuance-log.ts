@@ -39,6 +39,11 @@ export class MemoryIssuanceLog implements IssuanceLog {
 
   async flush(): Promise<void> {}
 
+  /** Every intent, oldest first. */
+  intents(): Iterable<Intent> {
+    return this.#intents.values()
+  }
+
   async search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]> {
     if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > 1000) {
       throw new IdentityError("malformed", "limit is not 1 to 1000")

@@ -2,13 +2,15 @@ import type { AuditEvent } from "../../core/audit/event.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { AuditLog } from "../../ports/audit-log.ts"
 import { MemoryAuthorityJournal } from "./memory-authority-journal.ts"
+import { MemoryConsumerLog } from "./memory-consumer-log.ts"
+import { MemoryHoldings } from "./memory-holdings.ts"
 import { MemoryIssuanceLog } from "./memory-issuance-log.ts"
 import { MemoryReplayLog } from "./memory-replay-log.ts"
 import { MemoryRevocationLog } from "./memory-revocation-log.ts"
 
 /** "kept": the write landed but the caller saw an error. "lost": it did not land, and the caller saw an error. */
 export type Fault = "none" | "lost" | "kept"
-export type WriteKind = "intent" | "outcome" | "audit" | "authority" | "issuing" | "claim" | "revocation"
+export type WriteKind = "intent" | "outcome" | "audit" | "authority" | "issuing" | "claim" | "revocation" | "consumer"
 
 /** Runs `write` as `fault` says. @throws IdentityError `not-ready` for `lost` and `kept` */
 export type FaultyWrite = <T>(kind: WriteKind, write: () => T) => T
@@ -27,6 +29,8 @@ export class MemoryStore implements AsyncDisposable {
   readonly authorityJournal: MemoryAuthorityJournal
   readonly replayLog: MemoryReplayLog
   readonly revocationLog: MemoryRevocationLog
+  readonly consumerLog: MemoryConsumerLog
+  readonly holdings: MemoryHoldings
 
   constructor() {
     const faulty: FaultyWrite = (kind, write) => this.#faulty(kind, write)
@@ -39,6 +43,8 @@ export class MemoryStore implements AsyncDisposable {
     this.authorityJournal = new MemoryAuthorityJournal(faulty)
     this.replayLog = new MemoryReplayLog(faulty)
     this.revocationLog = new MemoryRevocationLog(faulty, append)
+    this.consumerLog = new MemoryConsumerLog(faulty)
+    this.holdings = new MemoryHoldings(() => this.issuanceLog.intents(), this.authorityJournal)
   }
 
   #faulty<T>(kind: WriteKind, write: () => T): T {

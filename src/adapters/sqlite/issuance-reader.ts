@@ -2,19 +2,28 @@ import { once } from "node:events"
 import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
 import { IdentityError } from "../../core/errors.ts"
+import type { Instant } from "../../core/time.ts"
+import type { Holdings, HoldingsReader } from "../../ports/consumers.ts"
 import type { IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
 import { parseIssuance } from "./intent-row.ts"
 import { type Failure, parseFailure } from "./operation.ts"
+import { type HoldingRows, parseHoldings } from "./read-holdings.ts"
 import { demandLimit } from "./search-issuances.ts"
 import type { SqlRow } from "./sql-row.ts"
+
+export type ReaderRequest =
+  | { readonly kind: "search"; readonly query: IssuanceQuery }
+  | { readonly kind: "holdings"; readonly now: Instant }
+  | { readonly kind: "close" }
 
 export type ReaderReply =
   | { readonly kind: "ready" }
   | { readonly kind: "rows"; readonly rows: readonly SqlRow[] }
+  | { readonly kind: "holdings"; readonly rows: HoldingRows }
   | { readonly kind: "failed"; readonly failure: Failure }
 
 /** Searches a store that another connection, perhaps of another process, writes. */
-export interface IssuanceReader extends AsyncDisposable {
+export interface IssuanceReader extends HoldingsReader, AsyncDisposable {
   /** @throws IdentityError `malformed` for a bad limit, `rate-limited` when 64 searches wait, `not-ready` */
   search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]>
 }
@@ -44,28 +53,34 @@ class ReaderThread implements IssuanceReader {
 
   async search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]> {
     demandLimit(query.limit)
-    const reply = await this.#ask(query)
-    if (reply instanceof IdentityError) throw reply
-    if (reply.kind === "failed") throw parseFailure(reply.failure)
+    const reply = await this.#ask({ kind: "search", query })
     return reply.kind === "rows" ? reply.rows.map(parseIssuance) : []
+  }
+
+  async readHoldings(now: Instant): Promise<Holdings> {
+    const reply = await this.#ask({ kind: "holdings", now })
+    return parseHoldings(reply.kind === "holdings" ? reply.rows : { held: [], tokens: [] })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#failure !== undefined) return
     const exited = once(this.#worker, "exit")
-    this.#worker.postMessage("close")
+    this.#worker.postMessage({ kind: "close" } satisfies ReaderRequest)
     await exited
   }
 
-  #ask(query: IssuanceQuery): Promise<ReaderReply | IdentityError> {
-    if (this.#failure !== undefined) return Promise.resolve(this.#failure)
+  async #ask(request: ReaderRequest): Promise<ReaderReply> {
+    if (this.#failure !== undefined) throw this.#failure
     if (this.#waiting.length >= MAX_WAITING) {
-      return Promise.resolve(new IdentityError("rate-limited", "too many searches are waiting", { retryAfter: 1 }))
+      throw new IdentityError("rate-limited", "too many searches are waiting", { retryAfter: 1 })
     }
-    return new Promise((resolve) => {
+    const reply = await new Promise<ReaderReply | IdentityError>((resolve) => {
       this.#waiting.push(resolve)
-      this.#worker.postMessage(query)
+      this.#worker.postMessage(request)
     })
+    if (reply instanceof IdentityError) throw reply
+    if (reply.kind === "failed") throw parseFailure(reply.failure)
+    return reply
   }
 
   #die(cause: unknown): void {

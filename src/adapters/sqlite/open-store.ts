@@ -2,7 +2,8 @@ import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuditLog } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
-import type { IssuanceLog, IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
+import type { ConsumerLog, HoldingsReader } from "../../ports/consumers.ts"
+import type { IssuanceLog } from "../../ports/issuance-log.ts"
 import type { ReplayLog } from "../../ports/replay-log.ts"
 import type { RevocationLog } from "../../ports/revocations.ts"
 import { encodeAudit } from "./audit-row.ts"
@@ -10,6 +11,7 @@ import { CommitQueue } from "./commit-queue.ts"
 import { type IssuanceReader, openIssuanceReader } from "./issuance-reader.ts"
 import type { OpenMode } from "./open-database.ts"
 import { SqliteAuthorityJournal } from "./sqlite-authority-journal.ts"
+import { SqliteConsumerLog } from "./sqlite-consumer-log.ts"
 import { SqliteIssuanceLog } from "./sqlite-issuance-log.ts"
 import { SqliteReplayLog } from "./sqlite-replay-log.ts"
 import { SqliteRevocationLog } from "./sqlite-revocation-log.ts"
@@ -30,6 +32,8 @@ export interface SqliteStore extends AsyncDisposable {
   readonly authorityJournal: AuthorityJournal
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
+  readonly consumerLog: ConsumerLog
+  readonly holdings: HoldingsReader
   /** Why nothing will be written any more until the process starts anew; `undefined` while all is well. */
   readonly failure: IdentityError | undefined
   /** Forget up to `batch` (1 to 10,000) intents that expired before `before`, oldest first. Audit events stay. How many went. */
@@ -53,6 +57,8 @@ class Store implements SqliteStore {
   readonly authorityJournal: AuthorityJournal
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
+  readonly consumerLog: ConsumerLog
+  readonly holdings: HoldingsReader
   readonly #path: string
   readonly #thread: StoreThread
   readonly #queue: CommitQueue
@@ -63,7 +69,7 @@ class Store implements SqliteStore {
     this.#thread = thread
     const queue = new CommitQueue((group) => thread.run(group))
     this.#queue = queue
-    this.issuanceLog = new SqliteIssuanceLog({ queue, search: (query) => this.#search(query) })
+    this.issuanceLog = new SqliteIssuanceLog({ queue, search: (query) => this.#read((reader) => reader.search(query)) })
     this.auditLog = {
       append: async (event) => {
         await queue.submit({ kind: "audit", audit: encodeAudit(event) })
@@ -72,6 +78,8 @@ class Store implements SqliteStore {
     this.authorityJournal = new SqliteAuthorityJournal(queue)
     this.replayLog = new SqliteReplayLog(queue)
     this.revocationLog = new SqliteRevocationLog(queue)
+    this.consumerLog = new SqliteConsumerLog(queue)
+    this.holdings = { readHoldings: (now) => this.#read((reader) => reader.readHoldings(now)) }
   }
 
   get failure(): IdentityError | undefined {
@@ -101,10 +109,10 @@ class Store implements SqliteStore {
     await this.#thread[Symbol.asyncDispose]()
   }
 
-  async #search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]> {
+  async #read<Result>(ask: (reader: IssuanceReader) => Promise<Result>): Promise<Result> {
     this.#reader ??= openIssuanceReader({ path: this.#path })
     try {
-      return await (await this.#reader).search(query)
+      return await ask(await this.#reader)
     } catch (error) {
       if (error instanceof IdentityError && error.reason === "store-unusable") this.#reader = undefined
       throw error

@@ -31,6 +31,13 @@ export type Operation =
   | { readonly kind: "revoke"; readonly row: readonly SQLInputValue[]; readonly audit: AuditRow }
   | { readonly kind: "read-revocations"; readonly after: number; readonly limit: number }
   | { readonly kind: "prune-proofs"; readonly before: Instant; readonly batch: number }
+  /** Rows of `CONSUMER_COLUMNS`. */
+  | {
+      readonly kind: "write-consumers"
+      readonly rows: readonly (readonly SQLInputValue[])[]
+      readonly removed: readonly string[]
+    }
+  | { readonly kind: "read-consumers"; readonly after: string; readonly limit: number }
   | { readonly kind: "read-authority" }
   | { readonly kind: "read-issuing"; readonly authorityId: string }
   /** Writes nothing: done when everything before it is. */
@@ -72,4 +79,10 @@ export function isWrite(operation: Operation): boolean {
   return !READS.has(operation.kind)
 }
 
-const READS: ReadonlySet<Operation["kind"]> = new Set(["read-authority", "read-issuing", "read-revocations", "barrier"])
+const READS: ReadonlySet<Operation["kind"]> = new Set([
+  "read-authority",
+  "read-issuing",
+  "read-revocations",
+  "read-consumers",
+  "barrier",
+])

@@ -1,10 +1,10 @@
 import type { DatabaseSync } from "node:sqlite"
 import { parentPort, workerData } from "node:worker_threads"
 import { toIdentityError } from "../../core/errors.ts"
-import type { IssuanceQuery } from "../../ports/issuance-log.ts"
-import type { ReaderReply } from "./issuance-reader.ts"
+import type { ReaderReply, ReaderRequest } from "./issuance-reader.ts"
 import { asNotReady, openDatabaseReader } from "./open-database.ts"
 import { encodeFailure } from "./operation.ts"
+import { readHoldingRows } from "./read-holdings.ts"
 import { searchIssuances } from "./search-issuances.ts"
 
 /** The thread that searches: a long scan holds up no commit and no event loop. */
@@ -18,9 +18,9 @@ function main(): void {
 }
 
 function serve(db: DatabaseSync): void {
-  parentPort?.on("message", (query: IssuanceQuery | "close") => {
-    if (query !== "close") {
-      reply(answer(db, query))
+  parentPort?.on("message", (request: ReaderRequest) => {
+    if (request.kind !== "close") {
+      reply(answer(db, request))
       return
     }
     db.close()
@@ -28,9 +28,10 @@ function serve(db: DatabaseSync): void {
   })
 }
 
-function answer(db: DatabaseSync, query: IssuanceQuery): ReaderReply {
+function answer(db: DatabaseSync, request: Exclude<ReaderRequest, { kind: "close" }>): ReaderReply {
   try {
-    return { kind: "rows", rows: searchIssuances(db, query) }
+    if (request.kind === "holdings") return { kind: "holdings", rows: readHoldingRows(db, request.now) }
+    return { kind: "rows", rows: searchIssuances(db, request.query) }
   } catch (error) {
     return { kind: "failed", failure: encodeFailure(asNotReady(error)) }
   }

@@ -94,4 +94,27 @@ CREATE TABLE revocation (
 CREATE INDEX revocation_until ON revocation (until);
 `,
   },
+  {
+    version: 3,
+    sql: `
+CREATE INDEX intent_authority ON intent (authority_id, not_after);
+
+CREATE TABLE consumer (
+  id TEXT PRIMARY KEY,
+  cluster TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  service_account TEXT NOT NULL,
+  pod TEXT NOT NULL,
+  pod_uid TEXT NOT NULL,
+  node TEXT NOT NULL,
+  proof TEXT NOT NULL,
+  name TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('sds', 'workload-api', 'file', 'agent')),
+  nack_reason TEXT,
+  not_after INTEGER NOT NULL,
+  last_contact INTEGER NOT NULL,
+  left_at INTEGER
+) STRICT, WITHOUT ROWID;
+`,
+  },
 ]

@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
+import { ConsumerStatements } from "./consumer-statements.ts"
 import { INTENT_COLUMNS } from "./intent-row.ts"
 import { encodeFailure, type Operation, type OperationResult } from "./operation.ts"
 import { ProofStatements } from "./proof-statements.ts"
@@ -11,6 +12,7 @@ import type { SqlRow } from "./sql-row.ts"
 export class Statements {
   readonly #recent: RecentKeys
   readonly #proofs: ProofStatements
+  readonly #consumers: ConsumerStatements
   readonly #insertIntent: StatementSync
   readonly #findReusable: StatementSync
   readonly #insertOutcome: StatementSync
@@ -26,6 +28,7 @@ export class Statements {
   constructor(db: DatabaseSync) {
     this.#recent = new RecentKeys(db)
     this.#proofs = new ProofStatements(db)
+    this.#consumers = new ConsumerStatements(db)
     this.#insertIntent = db.prepare(INSERT_INTENT)
     this.#findReusable = db.prepare(FIND_REUSABLE)
     this.#insertOutcome = db.prepare(INSERT_OUTCOME)
@@ -67,6 +70,9 @@ export class Statements {
       case "read-revocations":
       case "prune-proofs":
         return this.#proofs.run(operation)
+      case "write-consumers":
+      case "read-consumers":
+        return this.#consumers.run(operation)
       case "read-authority":
         return { kind: "row", row: this.#readAuthority.get() }
       case "read-issuing":

@@ -1,0 +1,41 @@
+import { type Held, holderKey, holderOf } from "../../core/authority/holder.ts"
+import type { Instant } from "../../core/time.ts"
+import type { AuthorityJournal } from "../../ports/authority-journal.ts"
+import type { Holdings, HoldingsReader } from "../../ports/consumers.ts"
+import type { Intent } from "../../ports/issuance-log.ts"
+
+/** @see MemoryStore */
+export class MemoryHoldings implements HoldingsReader {
+  readonly #intents: () => Iterable<Intent>
+  readonly #journal: Pick<AuthorityJournal, "readIssuing">
+
+  constructor(intents: () => Iterable<Intent>, journal: Pick<AuthorityJournal, "readIssuing">) {
+    this.#intents = intents
+    this.#journal = journal
+  }
+
+  async readHoldings(now: Instant): Promise<Holdings> {
+    const held = new Map<string, Held>()
+    const lastTokens = new Map<string, Instant>()
+    for (const intent of [...this.#intents()].filter(({ notAfter }) => notAfter > now)) {
+      if (intent.kind === "jwt") {
+        lastTokens.set(intent.authorityId, Math.max(intent.notAfter, lastTokens.get(intent.authorityId) ?? 0))
+        continue
+      }
+      const { rootKeyId } = await this.#journal.readIssuing(intent.authorityId)
+      const key = `${intent.spiffeId} ${holderKey(holderOf(intent.requester))}`
+      held.set(key, withIntent(held.get(key), intent, rootKeyId))
+    }
+    return { held: [...held.values()], lastTokens }
+  }
+}
+
+function withIntent(before: Held | undefined, intent: Intent, root: string): Held {
+  return {
+    holder: before?.holder ?? holderOf(intent.requester),
+    spiffeId: intent.spiffeId,
+    roots: [...new Set([...(before?.roots ?? []), root])].sort(),
+    notAfter: Math.max(before?.notAfter ?? 0, intent.notAfter),
+    lastIssued: Math.max(before?.lastIssued ?? 0, intent.createdAt),
+  }
+}

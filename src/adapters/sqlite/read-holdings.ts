@@ -1,0 +1,78 @@
+import type { DatabaseSync } from "node:sqlite"
+import { type Held, holderKey } from "../../core/authority/holder.ts"
+import { IdentityError } from "../../core/errors.ts"
+import { parseSpiffeId } from "../../core/spiffe/id.ts"
+import type { Instant } from "../../core/time.ts"
+import type { Holdings } from "../../ports/consumers.ts"
+import { parseHolder } from "./consumer-row.ts"
+import { integerOf, type SqlRow, textOf } from "./sql-row.ts"
+
+/** Rows as they go from the reader's thread to the main one. */
+export interface HoldingRows {
+  readonly held: readonly SqlRow[]
+  readonly tokens: readonly SqlRow[]
+}
+
+/** Costs what is unexpired, not what is in the log. @throws IdentityError `not-ready` when there are too many holders */
+export function readHoldingRows(db: DatabaseSync, now: Instant): HoldingRows {
+  const held = db.prepare(HELD).all(now, MAX_ROWS + 1)
+  if (held.length > MAX_ROWS)
+    throw new IdentityError("not-ready", "too many holders of certificates to look at at once")
+  return { held, tokens: db.prepare(TOKENS).all(now) }
+}
+
+export function parseHoldings({ held, tokens }: HoldingRows): Holdings {
+  const found = new Map<string, Held>()
+  for (const row of held) {
+    const next = parseHeld(row)
+    const key = `${next.spiffeId} ${holderKey(next.holder)}`
+    found.set(key, merged(found.get(key), next))
+  }
+  const lastTokens = new Map(tokens.map((row) => [textOf(row, "authority_id"), integerOf(row, "last")]))
+  return { held: [...found.values()], lastTokens }
+}
+
+function parseHeld(row: SqlRow): Held {
+  return {
+    holder: parseHolder(row),
+    spiffeId: parseSpiffeId(textOf(row, "spiffe_id")),
+    roots: [textOf(row, "root_key_id")],
+    notAfter: integerOf(row, "not_after"),
+    lastIssued: integerOf(row, "last_issued"),
+  }
+}
+
+function merged(before: Held | undefined, next: Held): Held {
+  if (before === undefined) return next
+  return {
+    ...before,
+    roots: [...before.roots, ...next.roots].sort(),
+    notAfter: Math.max(before.notAfter, next.notAfter),
+    lastIssued: Math.max(before.lastIssued, next.lastIssued),
+  }
+}
+
+/** An SVID does not outlive its issuer, so issuers that expired have nothing to look at. Names of a pod are those of its UID. */
+const HELD = `
+SELECT spiffe_id, cluster, namespace, service_account, pod, pod_uid, max(node) AS node,
+  CASE pod_uid WHEN '' THEN lower(hex(evidence_digest)) ELSE '' END AS proof,
+  root_key_id, max(intent.not_after) AS not_after, max(created_at) AS last_issued
+FROM issuing_authority AS issuer
+CROSS JOIN intent ON intent.authority_id = issuer.authority_id AND intent.not_after > ?1
+WHERE issuer.not_after > ?1 AND kind = 'x509'
+GROUP BY spiffe_id, cluster, namespace, service_account, pod, pod_uid, proof, root_key_id
+LIMIT ?2`
+/** One look into the index for each key, however many tokens it signed. */
+const TOKENS = `
+WITH RECURSIVE signer (authority_id) AS (
+  SELECT min(authority_id) FROM intent
+  UNION ALL
+  SELECT (SELECT min(authority_id) FROM intent WHERE authority_id > signer.authority_id) FROM signer
+  WHERE authority_id IS NOT NULL
+), signed (authority_id, last) AS (
+  SELECT authority_id, (SELECT max(not_after) FROM intent WHERE authority_id = signer.authority_id) FROM signer
+  WHERE authority_id IS NOT NULL
+)
+SELECT authority_id, last FROM signed
+WHERE last > ? AND authority_id NOT IN (SELECT authority_id FROM issuing_authority)`
+const MAX_ROWS = 200_000

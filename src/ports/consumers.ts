@@ -1,0 +1,50 @@
+import type { ConsumerRow } from "../core/authority/evidence.ts"
+import type { Held, Holder } from "../core/authority/holder.ts"
+import type { Instant } from "../core/time.ts"
+
+/**
+ * What is remembered of one consumer over restarts: who it is, and until when it has something that can fail. What it
+ * acknowledged is not, since only a live stream says that. @see INV-27
+ */
+export interface ConsumerRecord {
+  /** Stable over reconnects and restarts. */
+  readonly id: string
+  readonly holder: Holder
+  /** What it calls itself, among the consumers of its holder. At most 253 bytes. */
+  readonly name: string
+  readonly kind: ConsumerRow["kind"]
+  /** Why it refused the newest bundle, when it last said so. */
+  readonly nackReason: string | undefined
+  /** When the last of what it had been given, as far as known when this was written, expires. */
+  readonly notAfter: Instant
+  readonly lastContact: Instant
+  /** When its last stream ended; `undefined`: one was open when this was written. */
+  readonly leftAt: Instant | undefined
+}
+
+/** Consumers by id. Whoever writes bounds how many there are. Trusting it means: who is not in it and holds no certificate is not waited for. */
+export interface ConsumerLog {
+  /**
+   * Replace what stands under each id, and forget the removed ones, in one commit; durable when it resolves. At most 1000 of
+   * both. Doing it twice is doing it once. @throws IdentityError `not-ready`, `rate-limited`
+   */
+  write(records: readonly ConsumerRecord[], removed: readonly string[]): Promise<void>
+  /** Up to `limit` (1 to 10,000) records whose id follows `after`, in the order of ids. */
+  readAfter(after: string, limit: number): Promise<readonly ConsumerRecord[]>
+}
+
+/** Sums over the issuance log. An intent without outcome counts as issued. */
+export interface HoldingsReader {
+  /** @throws IdentityError `not-ready` when the store cannot read, or has more than 200,000 holders; `rate-limited` */
+  readHoldings(now: Instant): Promise<Holdings>
+}
+
+export interface Holdings {
+  /** One for each holder and identity that has an X.509-SVID which expires after `now`. */
+  readonly held: readonly Held[]
+  /** For each `kid` that signed what expires after `now`: when the last of that does. */
+  readonly lastTokens: ReadonlyMap<string, Instant>
+}
+
+/** Most records in one {@link ConsumerLog.write}. */
+export const MAX_CONSUMER_WRITE = 1000

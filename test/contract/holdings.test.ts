@@ -1,0 +1,98 @@
+import assert from "node:assert/strict"
+import { describe, test } from "node:test"
+import { parseWorkloadId } from "../../src/core/spiffe/id.ts"
+import type { Intent, Requester } from "../../src/ports/issuance-log.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { STORES, type StoreUnderTest } from "../support/stores.ts"
+
+const NOW = FIXTURE_NOW
+const WEB = parseWorkloadId("spiffe://prod.example/ns/shop/sa/web")
+const CART = parseWorkloadId("spiffe://prod.example/ns/shop/sa/cart")
+
+for (const { name, open } of STORES) {
+  describe(`holdings: ${name}`, () => {
+    test("sums up what each holder has for each identity, over every root, and when it ends", async () => {
+      await using store = await openWithIssuers(open)
+      await issue(store, "1", { notAfter: NOW + 100, createdAt: NOW - 50 })
+      await issue(store, "2", { authorityId: NEWER, notAfter: NOW + 300, createdAt: NOW - 5 })
+      await issue(store, "3", { authorityId: NEWER, notAfter: NOW + 200, createdAt: NOW - 20 })
+      await issue(store, "4", { spiffeId: CART, notAfter: NOW + 50, createdAt: NOW - 50 })
+      const { held } = await store.holdings.readHoldings(NOW)
+      const found = held.find(({ spiffeId }) => spiffeId === WEB)
+      assert.deepEqual(found, {
+        holder: { ...holderFields(POD), proof: "" },
+        spiffeId: WEB,
+        roots: ["root-new", "root-old"],
+        notAfter: NOW + 300,
+        lastIssued: NOW - 5,
+      })
+      assert.equal(held.find(({ spiffeId }) => spiffeId === CART)?.notAfter, NOW + 50)
+      assert.equal(held.length, 2)
+    })
+
+    test("counts an intent without outcome as issued, and nothing that has expired", async () => {
+      await using store = await openWithIssuers(open)
+      await issue(store, "1", { notAfter: NOW })
+      assert.deepEqual((await store.holdings.readHoldings(NOW)).held, [])
+      assert.equal((await store.holdings.readHoldings(NOW - 1)).held.length, 1)
+    })
+
+    test("tells pods of one name apart, and holders without a pod by the token that they showed", async () => {
+      await using store = await openWithIssuers(open)
+      await issue(store, "1", {})
+      await issue(store, "2", { requester: { ...POD, podUid: "another" } })
+      const host = { ...POD, pod: "", podUid: "" }
+      await issue(store, "3", { requester: host })
+      await issue(store, "4", { requester: { ...host, evidenceDigest: new Uint8Array(32).fill(8) } })
+      await issue(store, "5", { requester: { ...host, evidenceDigest: new Uint8Array(32).fill(8) } })
+      const { held } = await store.holdings.readHoldings(NOW)
+      const who = held.map(({ holder }) => holder.podUid || holder.proof.slice(0, 2)).sort()
+      assert.deepEqual(who, ["08", "09", POD.podUid, "another"].sort())
+    })
+
+    test("says for each key when the last token that it signed expires", async () => {
+      await using store = await openWithIssuers(open)
+      await issue(store, "1", { kind: "jwt", authorityId: "kid-1", notAfter: NOW + 30 })
+      await issue(store, "2", { kind: "jwt", authorityId: "kid-1", notAfter: NOW + 90 })
+      await issue(store, "3", { kind: "jwt", authorityId: "kid-2", notAfter: NOW + 60 })
+      await issue(store, "4", { kind: "jwt", authorityId: "kid-3", notAfter: NOW })
+      await issue(store, "5", {})
+      const { lastTokens, held } = await store.holdings.readHoldings(NOW)
+      assert.deepEqual(Object.fromEntries(lastTokens), { "kid-1": NOW + 90, "kid-2": NOW + 60 })
+      assert.equal(held.length, 1)
+    })
+
+    test("finds nothing in an empty store", async () => {
+      await using store = await open()
+      assert.deepEqual(await store.holdings.readHoldings(NOW), { held: [], lastTokens: new Map() })
+    })
+  })
+}
+
+const OLDER = "5a".repeat(20)
+const NEWER = "6b".repeat(20)
+const POD: Requester = fixtureIntent("0").requester
+
+function holderFields({ cluster, namespace, serviceAccount, pod, podUid, node }: Requester) {
+  return { cluster, namespace, serviceAccount, pod, podUid, node }
+}
+
+async function openWithIssuers(open: () => Promise<StoreUnderTest>): Promise<StoreUnderTest> {
+  const store = await open()
+  for (const [authorityId, rootKeyId] of [
+    [OLDER, "root-old"],
+    [NEWER, "root-new"],
+  ] as const) {
+    await store.authorityJournal.adoptIssuing({
+      authorityId,
+      rootKeyId,
+      certificate: new Uint8Array(3),
+      notAfter: NOW + 86_400,
+    })
+  }
+  return store
+}
+
+async function issue(store: StoreUnderTest, serial: string, change: Partial<Intent>): Promise<void> {
+  await store.issuanceLog.recordIntent(fixtureIntent(serial, { spiffeId: WEB, ...change }), fixtureGrant(serial), NOW)
+}
