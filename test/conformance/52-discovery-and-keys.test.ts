@@ -221,7 +221,7 @@ const PARTIES: Readonly<Record<string, (token: RelyingView) => boolean>> = {
     discovery["issuer"] === claims["iss"] && keys.some(({ kid }) => kid === header["kid"]),
   kubeApiserver: ({ header, claims }) =>
     /^(RS|ES|PS)(256|384|512)$/.test(String(header["alg"])) &&
-    Number(claims["exp"]) - Number(claims["nbf"] ?? claims["iat"]) <= 86_400 &&
+    Number(claims["exp"]) - Number(claims["nbf"]) <= 86_400 &&
     typeof claims["jti"] === "string",
 }
 

@@ -38,12 +38,12 @@ export function encodeJwtSvidHeader(kid: string, algorithm: JwsAlgorithm): JwtSv
   return base64url({ alg: algorithm, kid, typ: "JWT" }) as JwtSvidHeader
 }
 
-/** The ASCII text to sign, `header.payload`. @see JW-06 JW-07 JW-08 JW-10 */
+/** The ASCII text to sign, `header.payload`; `nbf` is `iat`. @see JW-06 JW-07 JW-08 JW-10 KAS-02 */
 export function encodeJwtSvidInput(header: JwtSvidHeader, claims: JwtSvidClaims): string {
   const { sub, aud, iat, exp, jti, iss } = claims
   if (aud.length === 0 || aud.includes("")) throw new RangeError("a JWT-SVID without audience")
   if (exp <= iat) throw new RangeError("a JWT-SVID that expires before it is issued")
-  return `${header}.${base64url({ sub, aud, exp, iat, jti, iss })}`
+  return `${header}.${base64url({ sub, aud, exp, iat, nbf: iat, jti, iss })}`
 }
 
 /** The finished token. `signature` is in JOSE form: r and s of fixed width for ECDSA. */
