@@ -87,6 +87,7 @@ const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly module:
   ["policy", { summary: "check, explain and compare the rules about tokens", module: "policy" }],
   ["config", { summary: "print the JSON Schema of a configuration file", module: "config-schema" }],
   ["bundle", { summary: "print the bundle that others are to trust", module: "bundle" }],
+  ["oidc", { summary: "what relying parties such as kube-apiserver need to trust the issuer", module: "oidc" }],
   ["log", { summary: "search the issuance log", module: "log" }],
   ["api", { summary: "ask the Workload API as a workload would", module: "api" }],
   ["write", { summary: "keep PEM files current for programs that read files", module: "write" }],

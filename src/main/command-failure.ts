@@ -57,6 +57,7 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ["file-unreadable", "check the path and its permissions"],
   ["invalid-configuration", "fix the keys named above, then run assay validate"],
   ["not-found", "run assay init first, or start with --init"],
+  ["no-issuer", "set oauth.issuer, by which relying parties know the tokens"],
   ["already-exists", "nothing was changed; choose another path, or use what is there"],
   ["attestor-down", "check that the cluster's keys and API server can be reached from here"],
   ["attestation-denied", "compare issuer, audience and binding of the token with the clusters of the configuration"],

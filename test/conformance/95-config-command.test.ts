@@ -38,6 +38,7 @@ test("[CFG-11] help lists each command, and only the command asked for is regist
     "explain",
     "config",
     "bundle",
+    "oidc",
     "log",
     "api",
     "write",

@@ -16,11 +16,18 @@ export interface KubeProcesses {
   readonly etcd: Child
 }
 
+export interface KubeOrder {
+  /** `iss` of its service-account tokens. */
+  readonly issuer: string
+  readonly signer: TokenSigner
+  /** For `--authentication-config`. */
+  readonly authenticationConfig: string | undefined
+}
+
 /** Start etcd and an API server (Node and RBAC authorisation, NodeRestriction) whose files lie in `folder`. */
 export async function startKubeProcesses(
   folder: string,
-  issuer: string,
-  signer: TokenSigner,
+  { issuer, signer, authenticationConfig }: KubeOrder,
   stack: AsyncDisposableStack,
 ): Promise<KubeProcesses> {
   const adminToken = randomBytes(16).toString("hex")
@@ -30,7 +37,7 @@ export async function startKubeProcesses(
   const [client, peer, port] = [await freePort(), await freePort(), await freePort()]
   const etcd = stack.use(await startEtcd(folder, client, peer))
   const url = `https://127.0.0.1:${port}`
-  const args = apiserverArgs({ folder, port, issuer, etcd: `http://127.0.0.1:${client}` })
+  const args = apiserverArgs({ folder, port, issuer, authenticationConfig, etcd: `http://127.0.0.1:${client}` })
   const command = await peerFile("kube-apiserver", "kube-apiserver")
   const apiserver = stack.use(new Child({ name: "kube-apiserver", command, args, log: join(folder, "apiserver.log") }))
   const ca = await apiserver.until("ready", () => readyCa(folder, url), READY_MILLIS)
@@ -56,10 +63,11 @@ interface ApiserverArgs {
   readonly folder: string
   readonly port: number
   readonly issuer: string
+  readonly authenticationConfig: string | undefined
   readonly etcd: string
 }
 
-function apiserverArgs({ folder, port, issuer, etcd }: ApiserverArgs): string[] {
+function apiserverArgs({ folder, port, issuer, authenticationConfig, etcd }: ApiserverArgs): string[] {
   return [
     `--etcd-servers=${etcd}`,
     "--bind-address=127.0.0.1",
@@ -79,6 +87,7 @@ function apiserverArgs({ folder, port, issuer, etcd }: ApiserverArgs): string[] 
     "--disable-admission-plugins=ServiceAccount",
     "--enable-admission-plugins=NodeRestriction",
     "--v=1",
+    ...(authenticationConfig === undefined ? [] : [`--authentication-config=${authenticationConfig}`]),
   ]
 }
 

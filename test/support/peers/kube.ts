@@ -8,14 +8,16 @@ import { TokenSigner } from "./token-signer.ts"
 export interface KubeOptions {
   /** `iss` of the service-account tokens. Default `https://kubernetes.default.svc`. */
   readonly issuer?: string
+  /** A file for `--authentication-config`, read by the API server until it ends. */
+  readonly authenticationConfig?: string
 }
 
 /** A real API server with etcd, without kubelet, scheduler and controllers. Several can run at once. */
-export async function startKube({ issuer = DEFAULT_ISSUER }: KubeOptions = {}): Promise<Kube> {
+export async function startKube({ issuer = DEFAULT_ISSUER, authenticationConfig }: KubeOptions = {}): Promise<Kube> {
   await using stack = new AsyncDisposableStack()
   const folder = stack.use(await makeScratch("kube"))
   const signer = new TokenSigner()
-  const processes = await startKubeProcesses(folder.directory, issuer, signer, stack)
+  const processes = await startKubeProcesses(folder.directory, { issuer, signer, authenticationConfig }, stack)
   const { url, ca, adminToken } = processes
   await writeFile(folder.path("ca.crt"), ca)
   await writeFile(folder.path("admin.token"), adminToken, { mode: 0o600 })
