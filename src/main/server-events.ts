@@ -1,6 +1,7 @@
 import type { ServerMetrics } from "../adapters/metrics/registry.ts"
 import type { AttestTelemetry } from "../app/attest/attest-telemetry.ts"
 import type { AuthorityEvents } from "../app/authority/events.ts"
+import type { PublicationEvents } from "../app/deliver/keep-published.ts"
 import type { IssueEvents } from "../app/issue/events.ts"
 import type { Millis } from "../core/time.ts"
 import type { Log } from "../ports/telemetry.ts"
@@ -10,6 +11,7 @@ export interface ServerEvents {
   readonly issue: IssueEvents
   readonly authority: AuthorityEvents
   readonly attest: AttestTelemetry
+  readonly publication: PublicationEvents
   /** An issuance that succeeded took so long. */
   took(kind: "x509" | "jwt", elapsed: Millis): void
 }
@@ -58,6 +60,18 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
       },
       refused: ({ code }) => metrics.attestations.inc({ cluster: "", outcome: code }),
       reviewed: (cluster, outcome) => metrics.reviews.inc({ cluster, outcome }),
+    },
+    publication: {
+      published: (target, outcome) => {
+        metrics.publications.inc({ target, outcome })
+        metrics.publicationBehind.set({ target }, 0)
+        if (outcome === "written") log.info({ target }, "discovery and keys were written")
+      },
+      failed: (target, err, retryInMs) => {
+        metrics.publications.inc({ target, outcome: "failed" })
+        metrics.publicationBehind.set({ target }, 1)
+        log.error({ target, err, retryInMs }, "discovery and keys could not be written and will be tried again")
+      },
     },
     took: (kind, elapsed) => metrics.issueSeconds.observe({ kind }, elapsed / 1000),
   }

@@ -3,7 +3,10 @@ import { after, before, test } from "node:test"
 import { DPOP_ALGORITHMS } from "../../src/core/oauth/dpop-proof.ts"
 import { jwksMaxAge } from "../../src/core/oauth/oidc-jwks.ts"
 import { CLIENT_AUTH_METHODS, GRANT_TYPES, TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
+import { dpopProof } from "../support/dpop-proof.ts"
+import { makeJwtKey } from "../support/jwt-key.ts"
 import {
+  API,
   claimsOf,
   headerOf,
   ISSUER,
@@ -121,6 +124,33 @@ test("[DISC-12] documents can be cached and checked, by any origin", async () =>
 test("[DISC-14] the documents are the same under another name of the server", async () => {
   const inCluster = await read(server, "https://assay.example/.well-known/openid-configuration", "127.0.0.1")
   assert.equal(inCluster.body["issuer"], ISSUER)
+})
+
+test("[DISC-15] endpoints can be elsewhere: they are named and served there, and DPoP proofs are for them", async () => {
+  const endpoints = "https://tokens.example/assay"
+  await using apart = await openTokenServer({
+    config: { serving: { dns_names: ["assay.example", "tokens.example"], ip_addresses: ["127.0.0.1"] } },
+    oauth: { issuer: ISSUER, endpoints },
+  })
+  const { body } = await read(apart, `${ISSUER}/.well-known/openid-configuration`)
+  assert.deepEqual([body["issuer"], body["jwks_uri"]], [ISSUER, `${ISSUER}/keys`])
+  for (const [name, path] of [
+    ["token_endpoint", "/token"],
+    ["introspection_endpoint", "/introspect"],
+    ["revocation_endpoint", "/revoke"],
+    ["authorization_endpoint", "/authorize"],
+  ] as const) {
+    assert.equal(body[name], `${endpoints}${path}`)
+  }
+  const key = makeJwtKey()
+  const ask = async (url: string) => {
+    const dpop = dpopProof(key, { method: "POST", url, now: Math.floor(Date.now() / 1000) })
+    const fields = { subject_token: apart.setup.token(), subject_token_type: TOKEN_TYPES.jwt, audience: API }
+    const form = new URLSearchParams({ grant_type: GRANT_TYPES["token-exchange"], ...fields })
+    return apart.fetch(`${endpoints}/token`, { method: "POST", body: form, headers: { dpop } })
+  }
+  assert.equal((await ask(`${endpoints}/token`)).status, 200)
+  assert.equal((await ask(`${ISSUER}/token`)).status, 400)
 })
 
 test("[JWKS-01][JWKS-11][GCP-01][AWS-03] keys have the members that relying parties take, and no other", async () => {

@@ -9,6 +9,8 @@ export interface KubeRequest {
   readonly path: string
   /** JSON to POST; `undefined` for a GET. */
   readonly body: string | undefined
+  /** The body is applied to the object at `path` by this field manager, whoever wrote its fields before. */
+  readonly applyAs?: string
 }
 
 export interface KubeReply {
@@ -39,7 +41,7 @@ export async function sendKubeRequest(
 async function open(endpoint: KubeEndpoint, order: KubeRequest, signal: AbortSignal): Promise<ClientRequest> {
   const { ca, authorization, cert, key, serverName } = await endpoint.credentials()
   const options = {
-    method: order.body === undefined ? "GET" : "POST",
+    method: order.body === undefined ? "GET" : order.applyAs === undefined ? "POST" : "PATCH",
     signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]),
     maxHeaderSize: MAX_HEADERS,
     headers: {
@@ -47,11 +49,12 @@ async function open(endpoint: KubeEndpoint, order: KubeRequest, signal: AbortSig
       ...(authorization === undefined ? {} : { authorization }),
       ...(order.body === undefined
         ? {}
-        : { "content-type": "application/json", "content-length": Buffer.byteLength(order.body) }),
+        : { "content-type": contentType(order), "content-length": Buffer.byteLength(order.body) }),
     },
   }
   const url = new URL(endpoint.server)
   if (order.path !== "") url.pathname = `${endpoint.server.pathname.replace(/\/$/, "")}${order.path}`
+  if (order.applyAs !== undefined) url.search = `?fieldManager=${order.applyAs}&force=true`
   if (url.protocol === "http:") return httpRequest(url, options)
   return httpsRequest(url, {
     ...options,
@@ -63,6 +66,11 @@ async function open(endpoint: KubeEndpoint, order: KubeRequest, signal: AbortSig
     ...(key === undefined ? {} : { key }),
     ...(serverName === undefined ? {} : { servername: serverName }),
   })
+}
+
+/** JSON is YAML. */
+function contentType({ applyAs }: KubeRequest): string {
+  return applyAs === undefined ? "application/json" : "application/apply-patch+yaml"
 }
 
 function responseOf(request: ClientRequest): Promise<IncomingMessage> {

@@ -34,6 +34,13 @@ export function makeServerMetrics() {
     authorityStepFailed: counter("assay_authority_step_failed_total", "Scheduled authority steps that failed.", [
       "what",
     ]),
+    publications: counter("assay_publication_total", "Attempts to publish discovery and keys, by target and outcome.", [
+      "target",
+      "outcome",
+    ]),
+    publicationBehind: gauge("assay_publication_behind", "1 while the last attempt to publish to the target failed.", [
+      "target",
+    ]),
     epoch: gauge("assay_bundle_epoch", "Epoch of the current trust snapshot.", []),
     subscribers: gauge("assay_subscribers", "Live subscription streams.", []),
     sdsStreams: gauge("assay_sds_streams", "Live SDS streams.", []),

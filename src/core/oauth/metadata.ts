@@ -10,6 +10,7 @@ export interface WellKnownPaths {
   /** RFC 8414 inserts before it. Clients that append find it too. */
   readonly oauth: readonly string[]
   readonly protectedResource: readonly string[]
+  readonly keys: string
 }
 
 /** @param issuer an https URL without query and fragment */
@@ -20,6 +21,7 @@ export function wellKnownPaths(issuer: string): WellKnownPaths {
     openid: `${path}/.well-known/openid-configuration`,
     oauth: both("oauth-authorization-server"),
     protectedResource: both("oauth-protected-resource"),
+    keys: `${path}/keys`,
   }
 }
 
@@ -28,18 +30,26 @@ export function endpointOf(issuer: string, path: `/${string}`): string {
   return `${issuer.replace(/\/$/, "")}${path}`
 }
 
+/** The addresses of an issuer. Both https, without query and fragment. */
+export interface IssuerAddresses {
+  /** `iss`, and where documents and keys are found. */
+  readonly issuer: string
+  /** Where clients reach the other endpoints: the issuer, unless its documents are served from elsewhere. @see DISC-15 */
+  readonly endpoints: string
+}
+
 /**
  * What an issuer says of itself, for OIDC discovery and RFC 8414 alike. Nobody logs in here: what OIDC demands for that is there,
  * and leads to an endpoint that refuses. @see DISC-03 DISC-05..DISC-11
  */
-export function serverMetadata(issuer: string): JsonObject {
+export function serverMetadata({ issuer, endpoints }: IssuerAddresses): JsonObject {
   const methods = { ...authMethods("token_endpoint"), ...authMethods("introspection_endpoint") }
   return {
     issuer,
-    authorization_endpoint: endpointOf(issuer, "/authorize"),
-    token_endpoint: endpointOf(issuer, "/token"),
-    introspection_endpoint: endpointOf(issuer, "/introspect"),
-    revocation_endpoint: endpointOf(issuer, "/revoke"),
+    authorization_endpoint: endpointOf(endpoints, "/authorize"),
+    token_endpoint: endpointOf(endpoints, "/token"),
+    introspection_endpoint: endpointOf(endpoints, "/introspect"),
+    revocation_endpoint: endpointOf(endpoints, "/revoke"),
     jwks_uri: endpointOf(issuer, "/keys"),
     response_types_supported: ["id_token"],
     subject_types_supported: ["public"],

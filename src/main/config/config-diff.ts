@@ -55,4 +55,6 @@ const OF_THE_LISTENER: ReadonlySet<string> = new Set([
   "limits.header_size",
   "limits.streams_per_connection",
   "oauth.issuer",
+  "oauth.endpoints",
+  "oauth.publish",
 ])

@@ -3,6 +3,7 @@ import { toIdentityError } from "../../core/errors.ts"
 import { parseClaimTemplate } from "../../core/oauth/claim-template.ts"
 import { parseWorkloadId } from "../../core/spiffe/id.ts"
 import { keySetSchema } from "./cluster-schema.ts"
+import { publishSchema } from "./publish-schema.ts"
 import { httpsUrl, label, setOf, text } from "./values.ts"
 
 /** A SPIFFE ID with a path. */
@@ -66,6 +67,18 @@ export const oauthSchema = z
     issuer: httpsUrl().describe(
       "Issuer of access tokens, as relying parties know it. May differ from the address that is listened on.",
     ),
+    endpoints: httpsUrl()
+      .optional()
+      .describe(
+        "URL below which clients reach token, introspection and revocation endpoint, when the issuer is served from elsewhere, such as a bucket. Default: the issuer.",
+      ),
+    publish: z
+      .array(publishSchema)
+      .max(8)
+      .default([])
+      .describe(
+        "Where discovery and keys are written to as well, for those who serve them from a bucket. Default: nowhere.",
+      ),
     dpop_nonce: z
       .enum(["required", "optional", "off"])
       .default("optional")

@@ -1,3 +1,4 @@
+import { hasPublishablePath } from "../../core/oauth/publication.ts"
 import type { RuleProblem } from "../../core/rules/rule.ts"
 import type { ServerDocument } from "./server-config.ts"
 
@@ -104,12 +105,23 @@ function* oauth({ oauth: tokens, jwt, clusters: all, listen }: ServerDocument): 
     if (issuers.has(issuer)) yield { path, message: "is the issuer of this server, of a cluster, or of another entry" }
     issuers.add(issuer)
   }
+  yield* publication(tokens)
   yield* twice(["oauth", "external_issuers"], tokens.external_issuers, "name")
   yield* twice(["oauth", "clients"], tokens.clients, "client_id")
   yield* twice(["oauth", "resources"], tokens.resources, "audience")
   for (const [i, { client_id }] of tokens.clients.entries()) {
     if (!issuers.has(client_id)) continue
     yield { path: ["oauth", "clients", i, "client_id"], message: "is the issuer of tokens as well" }
+  }
+}
+
+function* publication({ issuer, publish }: NonNullable<ServerDocument["oauth"]>): Generator<RuleProblem> {
+  if (publish.length > 0 && !hasPublishablePath(issuer)) {
+    yield { path: ["oauth", "publish"], message: "needs an oauth.issuer whose path can be that of a file" }
+  }
+  const places = publish.map((one) => (one.kind === "directory" ? one.directory : `${one.namespace}/${one.name}`))
+  for (const [i, place] of places.entries()) {
+    if (places.indexOf(place) < i) yield { path: ["oauth", "publish", i], message: "is there already" }
   }
 }
 

@@ -1,13 +1,13 @@
 import { type JwksSource, makeJwksKeys } from "../../adapters/kube/jwks-keys.ts"
 import { makeClusterJwksSource, makeFileJwksSource, makeUrlJwksSource } from "../../adapters/kube/jwks-source.ts"
-import { makeFileEndpoint } from "../../adapters/kube/kube-endpoint.ts"
+import { type KubeEndpoint, makeFileEndpoint } from "../../adapters/kube/kube-endpoint.ts"
 import { openKubeconfigEndpoint } from "../../adapters/kube/kubeconfig-endpoint.ts"
 import { makeTokenReviewer } from "../../adapters/kube/token-review.ts"
 import type { ClusterTrust, ReviewPolicy } from "../../app/attest/cluster-trust.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { JwsVerifier } from "../../ports/jws.ts"
 import type { Log } from "../../ports/telemetry.ts"
-import type { ClusterKeySource } from "../config/cluster-schema.ts"
+import type { ClusterKeySource, ReviewSource } from "../config/cluster-schema.ts"
 import type { ClusterConfig } from "../config/server-config.ts"
 
 export interface ClusterDeps {
@@ -54,8 +54,11 @@ export async function openKeySource(source: ClusterKeySource): Promise<JwksSourc
 
 async function openReview({ tokenReview, degradedFor }: ClusterConfig): Promise<ReviewPolicy> {
   if (tokenReview.mode === "off") return { mode: "off" }
-  const { source } = tokenReview
-  const endpoint =
-    source.kind === "url" ? makeFileEndpoint(source) : await openKubeconfigEndpoint(source.file, source.context)
-  return { mode: tokenReview.mode, reviewer: makeTokenReviewer(endpoint), degradedFor }
+  const reviewer = makeTokenReviewer(await openApiServer(tokenReview.source))
+  return { mode: tokenReview.mode, reviewer, degradedFor }
+}
+
+/** An API server with the credentials for it; nothing is asked of it yet. */
+export async function openApiServer(source: ReviewSource): Promise<KubeEndpoint> {
+  return source.kind === "url" ? makeFileEndpoint(source) : openKubeconfigEndpoint(source.file, source.context)
 }

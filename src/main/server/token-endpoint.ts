@@ -16,7 +16,7 @@ import { openRevocationView, type RevocationView } from "../../app/exchange/revo
 import { makeRevoke, type Revoke } from "../../app/exchange/revoke.ts"
 import { makeIssueToken } from "../../app/issue/issue-token.ts"
 import { makeSignIntrospection } from "../../app/issue/sign-introspection.ts"
-import { endpointOf } from "../../core/oauth/metadata.ts"
+import { endpointOf, type IssuerAddresses } from "../../core/oauth/metadata.ts"
 import { decideToken } from "../../core/policy/decide-token.ts"
 import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { Clock } from "../../ports/clock.ts"
@@ -28,7 +28,7 @@ import type { Pipeline } from "./pipeline.ts"
 import type { ServerState } from "./state.ts"
 
 export interface TokenEndpointDeps {
-  readonly issuer: string
+  readonly addresses: IssuerAddresses
   readonly pipeline: Pipeline
   readonly state: ServerState
   readonly live: () => LiveConfig
@@ -49,7 +49,8 @@ export interface TokenEndpoint {
 
 /** Put the use cases of the token endpoint together. @throws IdentityError when what was revoked cannot be read */
 export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenEndpoint> {
-  const { issuer, pipeline, state, live, clock, random, events, log } = deps
+  const { addresses, pipeline, state, live, clock, random, events, log } = deps
+  const { issuer } = addresses
   const { trust, rateLimit, guard } = pipeline
   const { trustDomain } = trust.record()
   const { store } = state
@@ -116,7 +117,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
       clock,
       events: events.issue,
       trustDomain,
-      endpoint: endpointOf(issuer, "/token"),
+      endpoint: endpointOf(addresses.endpoints, "/token"),
     }),
     introspect: makeIntrospect({
       authenticate,

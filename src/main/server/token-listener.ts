@@ -1,20 +1,22 @@
 import { jwksMaxAge } from "../../core/oauth/oidc-jwks.ts"
+import { publishedDocuments } from "../../core/oauth/publication.ts"
 import { HttpsServer } from "../../transports/http/https-server.ts"
 import { listenHttp } from "../../transports/http/listen.ts"
 import { addDiscoveryRoutes } from "../../transports/oidc/discovery-routes.ts"
 import { addOAuthRoutes } from "../../transports/oidc/oauth-routes.ts"
 import { makeRequestIds } from "./pipeline.ts"
+import { openPublication } from "./publication.ts"
 import type { KeptTls } from "./serving-certificate.ts"
 import { openTokenEndpoint, type TokenEndpointDeps } from "./token-endpoint.ts"
 
-export interface TokenListenerDeps extends Omit<TokenEndpointDeps, "issuer"> {
+export interface TokenListenerDeps extends Omit<TokenEndpointDeps, "addresses"> {
   readonly serving: KeptTls
 }
 
 /** The HTTPS door. */
 export interface TokenListener extends AsyncDisposable {
   readonly port: number
-  /** Follow what other replicas revoke, until `signal` aborts. */
+  /** Follow what other replicas revoke, and publish discovery and keys, until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>
 }
 
@@ -22,8 +24,18 @@ export interface TokenListener extends AsyncDisposable {
 export async function openTokens(deps: TokenListenerDeps): Promise<TokenListener | undefined> {
   const { config } = deps.live()
   if (config.oauth === undefined) return undefined
-  const { issuer } = config.oauth
-  const endpoint = await openTokenEndpoint({ ...deps, issuer })
+  const { issuer, endpoints = issuer } = config.oauth
+  const addresses = { issuer, endpoints }
+  const endpoint = await openTokenEndpoint({ ...deps, addresses })
+  const { trust } = deps.pipeline
+  const authorities = () => trust.snapshot().own.jwtAuthorities
+  const publish = await openPublication(config.oauth.publish, {
+    issuer,
+    documents: () => publishedDocuments(addresses, authorities()),
+    changed: (signal: AbortSignal) => trust.changed(signal),
+    clock: deps.clock,
+    events: deps.events.publication,
+  })
   const https = new HttpsServer(deps.serving.certificate(), {
     headerBytes: config.limits.headerSize,
     connections: MAX_CONNECTIONS,
@@ -39,17 +51,19 @@ export async function openTokens(deps: TokenListenerDeps): Promise<TokenListener
       drain: config.drain.timeout * 1000,
     },
     (app) => {
-      addOAuthRoutes(app, { ...endpoint, issuer, onBug })
+      addOAuthRoutes(app, { ...endpoint, ...addresses, onBug })
       addDiscoveryRoutes(app, {
-        issuer,
-        authorities: () => deps.pipeline.trust.snapshot().own.jwtAuthorities,
+        ...addresses,
+        authorities,
         keysMaxAge: () => jwksMaxAge(config.jwt.publishAhead, deps.pipeline.jwtKeys.rotating()),
       })
     },
   )
   return {
     port: listener.port,
-    run: (signal) => endpoint.revocations.run(signal),
+    run: async (signal) => {
+      await Promise.all([endpoint.revocations.run(signal), publish(signal)])
+    },
     [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose](),
   }
 }

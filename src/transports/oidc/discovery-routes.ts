@@ -1,12 +1,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify"
 import { IdentityError } from "../../core/errors.ts"
-import { protectedResourceMetadata, serverMetadata, wellKnownPaths } from "../../core/oauth/metadata.ts"
+import {
+  type IssuerAddresses,
+  protectedResourceMetadata,
+  serverMetadata,
+  wellKnownPaths,
+} from "../../core/oauth/metadata.ts"
 import { encodeOidcKeys, entityTag } from "../../core/oauth/oidc-jwks.ts"
 import type { JwtAuthority } from "../../core/spiffe/bundle.ts"
 import type { Seconds } from "../../core/time.ts"
 
-export interface DiscoveryRoutesDeps {
-  readonly issuer: string
+export interface DiscoveryRoutesDeps extends IssuerAddresses {
   /** Of the own trust domain. The same array as long as nothing changed. */
   readonly authorities: () => readonly JwtAuthority[]
   readonly keysMaxAge: () => Seconds
@@ -19,7 +23,7 @@ export interface DiscoveryRoutesDeps {
 export function addDiscoveryRoutes(app: FastifyInstance, deps: DiscoveryRoutesDeps): void {
   const { issuer } = deps
   const paths = wellKnownPaths(issuer)
-  const metadata = makeDocument(JSON.stringify(serverMetadata(issuer)))
+  const metadata = makeDocument(JSON.stringify(serverMetadata(deps)))
   const resource = makeDocument(JSON.stringify(protectedResourceMetadata(issuer)))
   const serve = (routes: readonly string[], document: () => Document, maxAge: () => Seconds) => {
     for (const url of new Set(routes)) {
@@ -30,8 +34,8 @@ export function addDiscoveryRoutes(app: FastifyInstance, deps: DiscoveryRoutesDe
   serve([paths.openid, bare.openid], () => metadata, metadataMaxAge)
   serve([...paths.oauth, ...bare.oauth], () => metadata, metadataMaxAge)
   serve([...paths.protectedResource, ...bare.protectedResource], () => resource, metadataMaxAge)
-  serve([...new Set(["/keys", `${issuerPath(issuer)}/keys`])], makeKeysDocument(deps), deps.keysMaxAge)
-  for (const base of new Set(["", issuerPath(issuer)])) app.get(`${base}/authorize`, refuseLogin)
+  serve([paths.keys, bare.keys], makeKeysDocument(deps), deps.keysMaxAge)
+  for (const base of endpointBases(deps)) app.get(`${base}/authorize`, refuseLogin)
 }
 
 /** What OIDC demands an endpoint for, and is not offered. @see DISC-07 */
@@ -41,9 +45,14 @@ function refuseLogin(): never {
   })
 }
 
-/** The path of the issuer, without a final slash. */
-export function issuerPath(issuer: string): string {
-  return new URL(issuer).pathname.replace(/\/$/, "")
+/** The paths below which endpoints are served: each with what clients know it by, and without, for a proxy that takes it away. */
+export function endpointBases({ issuer, endpoints }: IssuerAddresses): ReadonlySet<string> {
+  return new Set(["", pathOf(issuer), pathOf(endpoints)])
+}
+
+/** Without a final slash. */
+function pathOf(url: string): string {
+  return new URL(url).pathname.replace(/\/$/, "")
 }
 
 interface Document {

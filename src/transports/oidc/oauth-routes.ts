@@ -4,15 +4,15 @@ import type { Introspect } from "../../app/exchange/introspect.ts"
 import type { Revoke } from "../../app/exchange/revoke.ts"
 import { type IdentityError, toIdentityError } from "../../core/errors.ts"
 import { parseForm } from "../../core/oauth/form.ts"
+import type { IssuerAddresses } from "../../core/oauth/metadata.ts"
 import { errorDescription, oauthErrorOf } from "../../core/oauth/oauth-error.ts"
 import { REPEATABLE } from "../../core/oauth/token-request.ts"
 import { clientChain } from "../http/client-chain.ts"
 import { fastifyRefusal } from "../http/listen.ts"
 import { retryAfterOf } from "../http/problem.ts"
-import { issuerPath } from "./discovery-routes.ts"
+import { endpointBases } from "./discovery-routes.ts"
 
-export interface OAuthRoutesDeps {
-  readonly issuer: string
+export interface OAuthRoutesDeps extends IssuerAddresses {
   readonly answerToken: AnswerTokenRequest
   readonly introspect: Introspect
   readonly revoke: Revoke
@@ -21,12 +21,12 @@ export interface OAuthRoutesDeps {
   readonly onBug: (error: IdentityError, requestId: string) => void
 }
 
-/** `POST /token`, `/introspect` and `/revoke`, with and without the issuer's path. @see CC-01 CC-04 CC-05 INT-01 REV-01 */
+/** `POST /token`, `/introspect` and `/revoke`, with and without the paths that clients know them by. @see CC-01 CC-04 CC-05 INT-01 REV-01 */
 export function addOAuthRoutes(app: FastifyInstance, deps: OAuthRoutesDeps): void {
   const errorHandler: ErrorHandler = (thrown, request, reply) => {
     sendError(thrown, request, reply, deps)
   }
-  for (const base of new Set(["", issuerPath(deps.issuer)])) addRoutes(app, base, errorHandler, deps)
+  for (const base of endpointBases(deps)) addRoutes(app, base, errorHandler, deps)
 }
 
 function addRoutes(app: FastifyInstance, base: string, errorHandler: ErrorHandler, deps: OAuthRoutesDeps): void {
