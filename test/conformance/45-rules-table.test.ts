@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { makeCelConditions } from "../../src/adapters/cel/cel-conditions.ts"
 import { decideIdentities } from "../../src/core/policy/decide.ts"
+import type { RuleSpec } from "../../src/core/rules/rule.ts"
 import { parseServerConfig } from "../../src/main/config/server-config.ts"
 import { attestedCaller } from "../support/attested-caller.ts"
 import { cluster, compiled, problems, rule, table } from "../support/rule-table.ts"
@@ -23,13 +24,18 @@ test("[RUL-03] a table is refused with every problem that it has", () => {
   assert.deepEqual(places, ["rules.0.when", "rules.0.spiffe_id", "rules.0.dns_names.1", "rules.0.hint", "rules.1.name"])
 })
 
-test("[RUL-17] warns of an ID that OIDC relying parties do not accept as subject", () => {
-  const warnings = (path: string) => {
-    const result = compiled([rule({ name: "a", spiffeId: path })])
+test("[RUL-17][SID-11][DISC-13] warns of an ID that OIDC relying parties do not accept as subject", () => {
+  const warnings = (path: string, parts: Partial<RuleSpec> = {}) => {
+    const result = compiled([rule({ name: "a", spiffeId: path, ...parts })])
     return result.kind === "compiled" ? result.warnings.map(({ message }) => message) : assert.fail("refused")
   }
   assert.deepEqual(warnings("/ns/{{namespace}}"), [])
-  assert.match(warnings(`/${"x".repeat(250)}`)[0] ?? "", /longer than 255/)
+  assert.match(warnings(`/${"x".repeat(250)}`)[0] ?? "", /more than 255/)
+  assert.deepEqual(warnings("/ns/{{namespace}}/sa/{{service_account}}"), [])
+  const long = "/{{namespace}}/{{service_account}}/{{pod}}/{{node}}"
+  const length = "spiffe://prod.example".length + 4 * 64
+  assert.match(warnings(long)[0] ?? "", new RegExp(`^can give IDs of ${length} characters`))
+  assert.deepEqual(warnings(long, { namespaces: ["shop"], serviceAccounts: ["web", "cart"] }), [])
 })
 
 test("[RUL-04][SID-10] refuses a template that cannot be meant so", () => {

@@ -3,6 +3,7 @@ import { isReserved, parseWorkloadId } from "../spiffe/id.ts"
 import { isDnsName } from "../x509/dns-name.ts"
 import { compileTokenRules } from "./compile-token-rules.ts"
 import type { CompileCondition, Condition } from "./condition.ts"
+import { longIds } from "./long-ids.ts"
 import { overlappingClusters } from "./overlap.ts"
 import { tableRevision } from "./revision.ts"
 import type { RuleProblem, RuleSpec, RuleTableSpec } from "./rule.ts"
@@ -31,7 +32,7 @@ export function compileRules(spec: RuleTableSpec, compile: CompileCondition): Co
   const clusters = new Map(spec.clusters.map((cluster) => [cluster.name, cluster]))
   const { trustDomain } = spec
   const table: RuleTable = { revision: tableRevision(spec), trustDomain, rules, clusters, index, tokens }
-  return { kind: "compiled", table, warnings: [...longIds(rules), ...tokenWarnings(tokens, trustDomain)] }
+  return { kind: "compiled", table, warnings: [...longIds(rules, spec), ...tokenWarnings(tokens, trustDomain)] }
 }
 
 function compileRule(
@@ -107,15 +108,6 @@ function* tableBounds(spec: RuleTableSpec): Generator<RuleProblem> {
   }
 }
 
-/** @see SID-11 */
-function* longIds(rules: readonly CompiledRule[]): Generator<RuleProblem> {
-  for (const { id, ordinal } of rules) {
-    if (sample(id).length <= OIDC_SUBJECT) continue
-    const message = `gives IDs longer than ${OIDC_SUBJECT} characters, which OIDC relying parties do not accept as subject`
-    yield { path: ["rules", ordinal, "spiffe_id"], message }
-  }
-}
-
 function part(text: string): string | number {
   return /^\d+$/.test(text) ? Number(text) : text
 }
@@ -126,7 +118,6 @@ const MAX_BUCKET = 256
 const MAX_COMBINATIONS = 4096
 const MAX_TABLE_COMBINATIONS = 262_144
 const MAX_HINT = 1024
-const OIDC_SUBJECT = 255
 const NOTHING: Template = { source: "", parts: [] }
 const BUCKET_MESSAGE = `more than ${MAX_BUCKET} rules have the same cluster, namespace and service_account (or none of them): set these keys instead of comparing in "when"`
 const COMBINATIONS_MESSAGE = `lists more than ${MAX_COMBINATIONS} combinations of cluster, namespace and service_account`
