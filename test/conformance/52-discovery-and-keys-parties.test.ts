@@ -63,12 +63,17 @@ for (const party of PARTY_NAMES) {
   for (const [product, make] of Object.entries(PRODUCTS)) {
     test(`${RULES_OF[party]} ${party} takes ${product} that was made for it`, async () => {
       const view = viewOf(await make(AUDIENCES[party]), AUDIENCES[party])
-      // The identity API signs with one algorithm for everybody: that of keys.jwt_algorithm.
-      const isFixed = party === "entra" && product === "a JWT-SVID of the identity API"
-      assert.deepEqual(await refusalsOf(party, view), isFixed ? ["ENT-01"] : [])
+      assert.deepEqual(await refusalsOf(party, view), [])
     })
   }
 }
+
+test("[JWKS-12] JWT-SVIDs are signed RS256 where a rule says so of one of their audiences, and ES256 else", async () => {
+  const algorithmOf = async (...audience: readonly string[]) => headerOf(await server.jwtSvid({ audience }))["alg"]
+  assert.equal(await algorithmOf("https://nobody.example"), "ES256")
+  assert.equal(await algorithmOf(AUDIENCES.vault), "ES256")
+  assert.equal(await algorithmOf(AUDIENCES.vault, AUDIENCES.entra), "RS256")
+})
 
 test("[ENT-01] JWT-SVIDs of the identity API are for Entra where keys.jwt_algorithm is rsa-2048", async () => {
   const tune = (config: ServerConfig) => ({ ...config, keys: { ...config.keys, jwtAlgorithm: "rsa-2048" as const } })
@@ -88,7 +93,7 @@ test("[AWS-02][ENT-02] what is made for one relying party is refused by another,
   }
   const both = await server.jwtSvid({ audience: [AUDIENCES.aws, AUDIENCES.entra] })
   assert.deepEqual(await refusalsOf("aws", viewOf(both, AUDIENCES.aws)), ["AWS-02"])
-  assert.deepEqual(await refusalsOf("entra", viewOf(both, AUDIENCES.entra)), ["ENT-01", "ENT-02"])
+  assert.deepEqual(await refusalsOf("entra", viewOf(both, AUDIENCES.entra)), ["ENT-02"])
 })
 
 for (const [what, party, id, change] of [

@@ -185,6 +185,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     issueJwt: makeIssueJwt({
       ...common,
       keys: jwtKeys,
+      algorithmFor: () => undefined,
       issuer: "https://issuer.example",
       epoch: () => trust.snapshot().epoch,
     }),

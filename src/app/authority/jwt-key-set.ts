@@ -34,8 +34,8 @@ export interface ActiveJwtKey {
 export interface JwtKeySet {
   /** @throws IdentityError `not-ready` when no key of the algorithm is active */
   active(algorithm: JwtKeyAlgorithm): ActiveJwtKey
-  /** What signs JWT-SVIDs: the first of the configured algorithms, or while none of it signs yet, another. @throws IdentityError `not-ready` */
-  activeForSvids(): ActiveJwtKey
+  /** What signs JWT-SVIDs: one of `wanted`, else the first of the configured algorithms, or while none of it signs yet, another. @throws IdentityError `not-ready` */
+  activeForSvids(wanted?: JwtKeyAlgorithm): ActiveJwtKey
   /** A key was announced that does not sign yet, or one was retired: relying parties should look often. @see JWKS-09 */
   rotating(): boolean
   /** Take every step that is due. */
@@ -73,7 +73,10 @@ export async function openJwtKeySet(deps: JwtKeySetDeps): Promise<JwtKeySet> {
   }
   return {
     active: (algorithm) => require(signing.find(algorithm)),
-    activeForSvids: () => require(deps.algorithms.map((one) => signing.find(one)).find((key) => key) ?? signing.any()),
+    activeForSvids: (wanted) => {
+      const order = wanted === undefined ? deps.algorithms : [wanted, ...deps.algorithms]
+      return require(order.map((one) => signing.find(one)).find((key) => key) ?? signing.any())
+    },
     rotating: () => deps.trust.record().jwtKeys.some(({ state }) => state !== "active"),
     advance,
     run: async (signal) => {

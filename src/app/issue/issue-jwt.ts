@@ -1,3 +1,4 @@
+import type { JwtKeyAlgorithm } from "../../core/authority/jwt-keys.ts"
 import { IdentityError } from "../../core/errors.ts"
 import { encodeJwtSvidInput, sealJwtSvid } from "../../core/jose/jwt-svid.ts"
 import type { Grant } from "../../core/policy/grant.ts"
@@ -13,7 +14,9 @@ import type { IssueJwt } from "./requests.ts"
 
 export interface IssueJwtDeps {
   readonly authorize: Authorize
-  readonly keys: JwtKeySet
+  readonly keys: Pick<JwtKeySet, "activeForSvids">
+  /** What all of the audiences verify, when the rules say more than that. @see JWKS-12 */
+  readonly algorithmFor: (audience: readonly string[]) => JwtKeyAlgorithm | undefined
   readonly signIntent: SignIntent
   readonly clock: Clock
   readonly random: Random
@@ -42,7 +45,7 @@ export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
     })
     if (life === undefined)
       throw new IdentityError("unauthenticated", "the token has expired", { reason: "token-expired" })
-    const key = deps.keys.activeForSvids()
+    const key = deps.keys.activeForSvids(deps.algorithmFor(request.audience))
     const jti = Buffer.from(deps.random(16)).toString("hex")
     const input = encodeJwtSvidInput(key.jwtSvidHeader, {
       sub: grant.id,

@@ -33,7 +33,8 @@ export function compileTokenRules(
   const acceptIndex = buildTokenRuleIndex(isSound ? accepts : [])
   if (exportIndex.largestBucket > MAX_BUCKET) problems.push({ path: [SECTION, "exports"], message: BUCKET_MESSAGE })
   if (acceptIndex.largestBucket > MAX_BUCKET) problems.push({ path: [SECTION, "accepts"], message: BUCKET_MESSAGE })
-  return { exports, accepts, exportIndex, acceptIndex }
+  const rsa = accepts.filter(({ spec }) => spec.algorithm === "RS256").flatMap(({ spec }) => spec.audiences)
+  return { exports, accepts, exportIndex, acceptIndex, rsaAudiences: new Set(rsa) }
 }
 
 type AnySpec = ExportRuleSpec | AcceptRuleSpec

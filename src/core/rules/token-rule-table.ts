@@ -10,6 +10,8 @@ export interface TokenRules {
   readonly accepts: readonly CompiledAccept[]
   readonly exportIndex: TokenRuleIndex<CompiledExport>
   readonly acceptIndex: TokenRuleIndex<CompiledAccept>
+  /** Those of which an accept says that they verify RS256. @see JWKS-12 */
+  readonly rsaAudiences: ReadonlySet<string>
 }
 
 export type CompiledExport = CompiledTokenRule<ExportRuleSpec>

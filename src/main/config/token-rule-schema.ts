@@ -38,7 +38,9 @@ const acceptSchema = z.strictObject({
   algorithm: z
     .enum(["ES256", "RS256"])
     .default("ES256")
-    .describe("Signature algorithm that the audience verifies. Default ES256."),
+    .describe(
+      "Signature algorithm that the audience verifies, also of JWT-SVIDs from the Workload API. Default ES256.",
+    ),
   binding: oneOrMore(z.enum(["none", "dpop", "mtls"]))
     .default(["none"])
     .describe(

@@ -146,6 +146,10 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       makeIssueJwt({
         ...common,
         keys: jwtKeys,
+        algorithmFor: (audience) => {
+          const { rsaAudiences } = live().config.rules.tokens
+          return audience.some((one) => rsaAudiences.has(one)) ? "RS256" : undefined
+        },
         issuer: config.jwt.issuer ?? config.oauth?.issuer,
         epoch: () => trust.snapshot().epoch,
       }),
