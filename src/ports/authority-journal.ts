@@ -1,6 +1,6 @@
 import type { JwtAuthority } from "../core/spiffe/bundle.ts"
 import type { TrustDomain } from "../core/spiffe/id.ts"
-import type { Instant } from "../core/time.ts"
+import type { Instant, Seconds } from "../core/time.ts"
 
 /** The state that must not fork: which authorities a trust domain has. Only public material and names of keys. */
 export interface AuthorityRecord {
@@ -29,6 +29,8 @@ export interface JwtKeyRecord extends JwtAuthority {
   readonly state: "next" | "active" | "retired"
   /** When it entered this state. */
   readonly since: Instant
+  /** How long after its last use tokens of it may be alive, in seconds; absent in records of earlier versions. @see JWKS-05 */
+  readonly grace?: Seconds
 }
 
 /** An issuing authority of one process, written down before it signs for the first time. */

@@ -67,6 +67,26 @@ test("[JWKS-05] at every moment each token that has not expired can be verified 
   assert.ok(new Set(alive.map(({ kid }) => kid)).size >= 2, "keys were rotated")
 })
 
+test("[JWKS-05] tokens that are out stay good when a restart makes lives shorter, and longer ones are waited for as well", async () => {
+  const day = { ...SCHEDULE, retiredGrace: 86_460 }
+  const generous = await openIssueFixture({ schedule: day })
+  const { kid } = generous.jwtKeys.active("ES256")
+  const shorter = await openIssueFixture({ after: generous, schedule: SCHEDULE })
+  await moveOn(shorter, SCHEDULE.keyTtl - SCHEDULE.publishAhead)
+  await moveOn(shorter, SCHEDULE.publishAhead)
+  assert.deepEqual(states(shorter), ["retired", "active"])
+  const again = await openIssueFixture({ after: shorter, schedule: SCHEDULE })
+  await moveOn(again, day.retiredGrace - 1)
+  assert.ok(published(again).includes(kid))
+  await moveOn(again, 1)
+  assert.ok(!published(again).includes(kid))
+  const second = again.jwtKeys.active("ES256").kid
+  const longer = await openIssueFixture({ after: again, schedule: day })
+  const last = await openIssueFixture({ after: longer, schedule: SCHEDULE })
+  const grace = last.trust.record().jwtKeys.find((key) => key.kid === second)?.grace
+  assert.equal(grace, day.retiredGrace)
+})
+
 test("[JWKS-08][JWKS-06] two algorithms are published at once, and each rotates by itself without a gap", async () => {
   const fixture = await openIssueFixture({ jwtAlgorithms: ["ES256", "RS256"] })
   const activeOf = () => fixture.trust.record().jwtKeys.filter(({ state }) => state === "active")

@@ -20,6 +20,7 @@ const FIRST: AuthorityRecord = {
       jwk: { kty: "EC", crv: "P-256", x: "x", y: "y" },
       state: "next",
       since: FIXTURE_NOW,
+      grace: 360,
     },
   ],
 }

@@ -13,7 +13,7 @@ import { makeIssueJwt } from "../../src/app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../src/app/issue/issue-x509.ts"
 import { makeRateLimit, type RateLimits } from "../../src/app/issue/rate-limit.ts"
 import type { IssueJwt, IssueX509, JwtRequest, X509Request } from "../../src/app/issue/requests.ts"
-import type { JwtKeyAlgorithm } from "../../src/core/authority/jwt-keys.ts"
+import type { JwtKeyAlgorithm, JwtKeySchedule } from "../../src/core/authority/jwt-keys.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import type { AttestedClaims } from "../../src/core/policy/attested.ts"
 import { decideIdentities } from "../../src/core/policy/decide.ts"
@@ -56,6 +56,8 @@ export interface IssueFixtureOptions {
   readonly issuingTtl?: number
   /** Default ES256 alone. */
   readonly jwtAlgorithms?: readonly JwtKeyAlgorithm[]
+  /** Default {@link SCHEDULE}. */
+  readonly schedule?: JwtKeySchedule
   /** Goes on, as a new process would, with store, keys and clock of this one. */
   readonly after?: Pick<IssueFixture, "store" | "keys" | "clock">
   /** Default: fails the test. */
@@ -110,7 +112,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     ...authority,
     trust,
     algorithms: options.jwtAlgorithms ?? ["ES256"],
-    schedule: SCHEDULE,
+    schedule: options.schedule ?? SCHEDULE,
   })
   const issuing = await openIssuingAuthorities({
     ...authority,

@@ -39,6 +39,7 @@ function parseJwtKey(key: JsonObject): JwtKeyRecord {
     jwk: Object.fromEntries(Object.keys(jwk).map((name) => [name, textIn(jwk, name)])),
     state: oneOf(key, "state", ["next", "active", "retired"]),
     since: integerIn(key, "since"),
+    ...(key["grace"] === undefined ? {} : { grace: integerIn(key, "grace") }),
   }
 }
 

@@ -6,6 +6,7 @@ import {
   nextDisusedKeyStep,
   nextJwtKeyCheck,
   nextJwtKeyStep,
+  rememberGrace,
   retireJwtKey,
 } from "../../core/authority/jwt-keys.ts"
 import { IdentityError } from "../../core/errors.ts"
@@ -66,6 +67,7 @@ export async function openJwtKeySet(deps: JwtKeySetDeps): Promise<JwtKeySet> {
     }
     await signing.load(deps.trust.record().jwtKeys)
   }
+  await rememberSchedule(deps)
   await advance()
   const require = (key: ActiveJwtKey | undefined) => {
     if (key === undefined) throw new IdentityError("not-ready", "no JWT key is active", { retryAfter: 1 })
@@ -134,6 +136,13 @@ class SigningKeys {
     if (next === undefined) this.#active.delete(algorithm)
     else this.#active.set(algorithm, next)
   }
+}
+
+/** Nothing signs under a schedule that is not written down. */
+async function rememberSchedule({ trust, schedule }: JwtKeySetDeps): Promise<void> {
+  const { jwtKeys } = trust.record()
+  if (rememberGrace(jwtKeys, schedule.retiredGrace) === jwtKeys) return
+  await trust.update((record) => ({ ...record, jwtKeys: rememberGrace(record.jwtKeys, schedule.retiredGrace) }))
 }
 
 /** False when nothing is due. */
@@ -207,7 +216,8 @@ async function publishKeys(
     signer.forget() // opened again when it is its turn to sign
     await auditChange(deps, keyId, "publish", since)
     const jwk = publicJwk(signer.publicKey)
-    made.push({ keyId, kid: thumbprint(jwk), algorithm, jwk, state, since })
+    const grace = deps.schedule.retiredGrace
+    made.push({ keyId, kid: thumbprint(jwk), algorithm, jwk, state, since, grace })
   }
   await deps.trust.update((record) => ({
     ...record,

@@ -13,6 +13,8 @@ export interface ScheduledKey {
   readonly state: JwtKeyState
   /** When it entered this state. */
   readonly since: Instant
+  /** The longest {@link JwtKeySchedule.retiredGrace} under which it could sign; absent where a version before this one made it. */
+  readonly grace?: Seconds
 }
 
 export interface JwtKeySchedule {
@@ -71,12 +73,22 @@ export function nextDisusedKeyStep(
   return active === undefined ? undefined : { kind: "retire", keyId: active.keyId }
 }
 
-function removable(
-  keys: readonly ScheduledKey[],
-  now: Instant,
-  { retiredGrace }: JwtKeySchedule,
-): JwtKeyStep | undefined {
-  const gone = keys.find((key) => key.state === "retired" && now >= key.since + retiredGrace)
+/**
+ * The keys as they must be written down before one of them signs under a schedule: a later one with shorter tokens does not make those
+ * shorter that are out already. The same array when nothing is to be written. @see JWKS-05
+ */
+export function rememberGrace<Key extends ScheduledKey>(keys: readonly Key[], grace: Seconds): readonly Key[] {
+  const isKnown = (key: Key) => key.state === "retired" || (key.grace ?? 0) >= grace
+  if (keys.every(isKnown)) return keys
+  return keys.map((key) => (isKnown(key) ? key : { ...key, grace }))
+}
+
+function goneAt({ since, grace = 0 }: ScheduledKey, { retiredGrace }: JwtKeySchedule): Instant {
+  return since + Math.max(grace, retiredGrace)
+}
+
+function removable(keys: readonly ScheduledKey[], now: Instant, schedule: JwtKeySchedule): JwtKeyStep | undefined {
+  const gone = keys.find((key) => key.state === "retired" && now >= goneAt(key, schedule))
   return gone && { kind: "remove", keyId: gone.keyId }
 }
 
@@ -99,7 +111,7 @@ export function retireJwtKey<Key extends ScheduledKey>(keys: readonly Key[], key
 /** When a step may be due next, for a timer. */
 export function nextJwtKeyCheck(keys: readonly ScheduledKey[], now: Instant, schedule: JwtKeySchedule): Instant {
   const times = keys.flatMap((key) => {
-    if (key.state === "retired") return [key.since + schedule.retiredGrace]
+    if (key.state === "retired") return [goneAt(key, schedule)]
     if (key.state === "next") return [key.since + schedule.publishAhead]
     return [key.since + schedule.keyTtl - schedule.publishAhead, key.since + schedule.keyTtl]
   })
