@@ -9,13 +9,16 @@ import { makeServerSetup, type ServerSetup } from "../support/server-setup.ts"
 
 const ISSUER = "https://assay.example/tenants/one"
 const AUDIENCE = "https://kubernetes.example"
+const SERVING = { dns_names: ["assay.example", "assay.assay.svc"] }
 const FILES = { certificate_file: "/x.pem", key_file: "/x.key" }
+
+const CONFIG = { oauth: { issuer: ISSUER }, serving: SERVING }
 
 const stack = new AsyncDisposableStack()
 let setup: ServerSetup
 let roots: string
 before(async () => {
-  setup = await makeServerSetup(stack.use(await makeScratch()).directory, { oauth: { issuer: ISSUER } })
+  setup = await makeServerSetup(stack.use(await makeScratch()).directory, CONFIG)
   ;({ roots } = await initTrustDomain(setup))
 })
 after(() => stack.disposeAsync())
@@ -67,9 +70,9 @@ test("[KAS-05] discovery can be elsewhere, and the roots come from a file, or ar
   await writeFile(caFile, "PEM of a CDN\n")
   assert.equal((await print("--ca-file", caFile)).issuer["certificateAuthority"], "PEM of a CDN\n")
   assert.ok(!("certificateAuthority" in (await print("--system-ca")).issuer))
-  await setup.write({ oauth: { issuer: ISSUER }, serving: FILES })
+  await setup.write({ ...CONFIG, serving: FILES })
   assert.ok(!("certificateAuthority" in (await print()).issuer))
-  await setup.write({ oauth: { issuer: ISSUER } })
+  await setup.write(CONFIG)
 })
 
 test("[KAS-06] what cannot be meant so is refused, and an audience that nobody has is warned of", async () => {
@@ -86,13 +89,16 @@ test("[KAS-06] what cannot be meant so is refused, and an audience that nobody h
     assert.match(ended.err, message)
   }
   const rules = [{ name: "one", spiffe_id: "/one", audiences: ["vault"] }]
-  await setup.write({ oauth: { issuer: ISSUER }, rules })
+  await setup.write({ ...CONFIG, rules })
   const asked = ["oidc", "kube-config", "-c", setup.configFile, "--audience"]
   assert.match((await runAssay([...asked, AUDIENCE])).err, /^warning: no rule gives anybody a token for "https:/)
   assert.equal((await runAssay([...asked, "vault"])).err, "")
+  const elsewhere = ["vault", "--discovery-url", "https://cdn.example/openid"]
+  assert.match((await runAssay([...asked, ...elsewhere])).err, /^warning: "cdn.example" is not under serving/)
+  assert.equal((await runAssay([...asked, ...elsewhere, "--system-ca"])).err, "")
   await setup.write({})
   const { code, err } = await runAssay([...asked, AUDIENCE])
   assert.equal(code, 1)
   assert.match(err, /^assay: no-issuer: .* \(next: /)
-  await setup.write({ oauth: { issuer: ISSUER } })
+  await setup.write(CONFIG)
 })

@@ -185,7 +185,8 @@ test("[PUB-04] a folder that is not there, or is another issuer's, is refused an
 
 test("[PUB-06] a target that is not one place, or is there twice, or an issuer that is no path, is refused", () => {
   const map = { namespace: "a", name: "b" }
-  for (const [publish, message, issuer = ISSUER] of [
+  for (const [publish, message, issuer = ISSUER, publish_ahead = "10m"] of [
+    [[{ directory: "x" }], /publish_ahead: must be at least 10m with oauth.publish/, ISSUER, "599s"],
     [[{}], /exactly one of directory and config_map/],
     [[{ directory: "x", config_map: map }], /exactly one of directory and config_map/],
     [[{ config_map: { ...map, url: "https://k", kubeconfig: "/k" } }], /exclude each other/],
@@ -198,7 +199,7 @@ test("[PUB-06] a target that is not one place, or is there twice, or an issuer t
     [[{ directory: "x" }], /whose path can be that of a file/, `${ISSUER}/a//b`],
     [[{ directory: "x" }], /whose path can be that of a file/, `${ISSUER}/.well-known/x`],
   ] as const) {
-    const text = JSON.stringify({ trust_domain: "prod.example", oauth: { issuer, publish } })
+    const text = JSON.stringify({ trust_domain: "prod.example", jwt: { publish_ahead }, oauth: { issuer, publish } })
     const parse = () => parseServerConfig(text, "assay.yaml", makeCelConditions().compile)
     assert.throws(parse, (thrown) => thrown instanceof ConfigError && message.test(thrown.message), text)
   }

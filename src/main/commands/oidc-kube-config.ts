@@ -34,6 +34,7 @@ export async function printKubeConfig(options: KubeOptions): Promise<void> {
   const certificateAuthority = await rootsFor(options, config)
   const document = kubeAuthentication({ ...config, issuer, audiences, discoveryUrl, certificateAuthority })
   for (const audience of audiences) warnOfNobody(audience, config)
+  if (isOwnAnchor(options, config)) warnOfName(discoveryUrl ?? issuer, config)
   process.stdout.write(options.output === "json" ? `${JSON.stringify(document)}\n` : renderYaml(document))
 }
 
@@ -56,10 +57,23 @@ function discoveryOf({ discoveryUrl: url }: KubeOptions, issuer: string): string
 /** PEM of what discovery is verified by: as asked for, else as it is served. */
 async function rootsFor(options: KubeOptions, config: ServerConfig): Promise<string | undefined> {
   if (options.caFile !== undefined) return readFile(options.caFile, "utf8")
-  if (options.systemCa === true || config.serving.kind === "files") return undefined
+  if (!isOwnAnchor(options, config)) return undefined
   return storedBundle(config)
     .x509Authorities.map((der) => encodePem("CERTIFICATE", der))
     .join("")
+}
+
+/** Assay issues the certificate of its listeners to itself, and nothing says that another one is shown. */
+function isOwnAnchor({ caFile, systemCa }: KubeOptions, { serving }: ServerConfig): boolean {
+  return caFile === undefined && systemCa !== true && serving.kind === "own"
+}
+
+function warnOfName(url: string, { serving }: ServerConfig): void {
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, "")
+  if (serving.kind !== "own" || [...serving.dnsNames, ...serving.ipAddresses].includes(host)) return
+  process.stderr.write(
+    `warning: "${host}" is not under serving; say --ca-file or --system-ca if another one serves it\n`,
+  )
 }
 
 function warnOfNobody(audience: string, { rules }: ServerConfig): void {

@@ -105,7 +105,7 @@ function* oauth({ oauth: tokens, jwt, clusters: all, listen }: ServerDocument): 
     if (issuers.has(issuer)) yield { path, message: "is the issuer of this server, of a cluster, or of another entry" }
     issuers.add(issuer)
   }
-  yield* publication(tokens)
+  yield* publication(tokens, jwt)
   yield* twice(["oauth", "external_issuers"], tokens.external_issuers, "name")
   yield* twice(["oauth", "clients"], tokens.clients, "client_id")
   yield* twice(["oauth", "resources"], tokens.resources, "audience")
@@ -115,7 +115,14 @@ function* oauth({ oauth: tokens, jwt, clusters: all, listen }: ServerDocument): 
   }
 }
 
-function* publication({ issuer, publish }: NonNullable<ServerDocument["oauth"]>): Generator<RuleProblem> {
+function* publication(
+  { issuer, publish }: NonNullable<ServerDocument["oauth"]>,
+  jwt: ServerDocument["jwt"],
+): Generator<RuleProblem> {
+  if (publish.length > 0 && jwt.publish_ahead < MIN_PUBLISH_AHEAD) {
+    const message = "must be at least 10m with oauth.publish, or keys sign before they are found there"
+    yield { path: ["jwt", "publish_ahead"], message }
+  }
   if (publish.length > 0 && !hasPublishablePath(issuer)) {
     yield { path: ["oauth", "publish"], message: "needs an oauth.issuer whose path can be that of a file" }
   }
@@ -142,3 +149,5 @@ const JWT_MESSAGE = "must be at most jwt.key_ttl"
 const RULE_JWT_MESSAGE =
   "must be at most jwt.ttl, for which retired JWT keys stay published: raise jwt.ttl and lower that of the other rules"
 const HEADER_ROOM = 2048
+/** Seconds; some tries to write, and the caches of relying parties. */
+const MIN_PUBLISH_AHEAD = 600
