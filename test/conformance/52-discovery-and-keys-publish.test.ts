@@ -101,6 +101,44 @@ test("[PUB-02][PUB-03] a target follows each change, is looked at again, and is 
   assert.equal(target.seen, "new")
 })
 
+test("[PUB-02] a folder follows a rotation: the next key is there before it signs, the last one until its tokens are gone", async () => {
+  await using scratch = await makeScratch()
+  const fixture = await openIssueFixture()
+  const authorities = () => fixture.trust.snapshot().own.jwtAuthorities
+  const stop = new AbortController()
+  const running = keepPublished(
+    {
+      issuer: ISSUER,
+      target: openPublicFolder(scratch.directory),
+      documents: () => publishedDocuments({ issuer: ISSUER, endpoints: ISSUER }, authorities()),
+      changed: (signal) => fixture.trust.changed(signal),
+      clock: fixture.clock,
+      events: { published: () => {}, failed: (_, thrown) => assert.fail(String(thrown)) },
+    },
+    stop.signal,
+  )
+  const kidsInFolder = async (): Promise<readonly string[]> => {
+    const text = await readFile(scratch.path("keys"), "utf8").catch(() => '{"keys":[]}')
+    return JSON.parse(text).keys.map(({ kid }: { readonly kid: string }) => kid)
+  }
+  const { keyTtl, publishAhead, retiredGrace } = SCHEDULE
+  for (const [seconds, published] of [
+    [0, 1],
+    [keyTtl - publishAhead, 2],
+    [publishAhead, 2],
+    [retiredGrace, 1],
+  ] as const) {
+    await fixture.clock.advance(seconds)
+    await fixture.jwtKeys.advance()
+    const kids = authorities().map(({ kid }) => kid)
+    assert.equal(kids.length, published)
+    await until("the folder to have these keys", async () => (await kidsInFolder()).join() === kids.join())
+    assert.ok(kids.includes(fixture.jwtKeys.active("ES256").kid))
+  }
+  stop.abort()
+  await running
+})
+
 test("[PUB-03] no key signs sooner or later because of a target that fails", async () => {
   const fixture = await openIssueFixture()
   const stop = new AbortController()

@@ -134,6 +134,16 @@ test("[CFG-15] of all limits, those that a listener is told when it begins need 
   assert.equal(diffs.flatMap(({ reloadable }) => reloadable).length, diffs.length - 3)
 })
 
+test("[CFG-15] of the token endpoint, its addresses and what is published elsewhere need a restart, and nothing else", () => {
+  const parse = (oauth: string) => parseServerConfig(`${configText("one")}\noauth: ${oauth}\n`, "assay.yaml", compile)
+  const before = parse("{ issuer: https://a.example }")
+  const diff = (rest: string) => diffConfigs(before, parse(`{ issuer: https://a.example, ${rest} }`))
+  assert.deepEqual(diff("endpoints: https://b.example").needsRestart, ["oauth.endpoints"])
+  assert.deepEqual(diff("publish: [{ directory: x }]").needsRestart, ["oauth.publish"])
+  assert.deepEqual(diff("dpop_nonce: off"), { reloadable: ["oauth.dpop_nonce"], needsRestart: [] })
+  assert.deepEqual(diffConfigs(before, parse("{ issuer: https://b.example }")).needsRestart, ["oauth.issuer"])
+})
+
 test("[CFG-16] an invalid or missing file keeps the last good configuration", async () => {
   await using scratch = await makeScratch()
   const file = scratch.path("assay.yaml")

@@ -19,10 +19,15 @@ export interface KubeTrust {
  */
 export function kubeAuthentication(trust: KubeTrust): JsonObject {
   const { issuer: url, audiences, discoveryUrl: discoveryURL, certificateAuthority } = trust
-  const issuer = { url, discoveryURL, certificateAuthority, audiences, audienceMatchPolicy: "MatchAny" }
   const domain = trustDomainId(trust.trustDomain)
   const entry = {
-    issuer: Object.fromEntries(Object.entries(issuer).filter(([, value]) => value !== undefined)),
+    issuer: {
+      url,
+      ...(discoveryURL === undefined ? {} : { discoveryURL }),
+      ...(certificateAuthority === undefined ? {} : { certificateAuthority }),
+      audiences,
+      audienceMatchPolicy: "MatchAny",
+    },
     claimValidationRules: claimRules(domain),
     claimMappings: {
       username: { expression: "claims.sub" },
@@ -32,7 +37,7 @@ export function kubeAuthentication(trust: KubeTrust): JsonObject {
     },
     userValidationRules: USER_RULES,
   }
-  return { apiVersion: "apiserver.config.k8s.io/v1", kind: "AuthenticationConfiguration", jwt: [entry] } as JsonObject
+  return { apiVersion: "apiserver.config.k8s.io/v1", kind: "AuthenticationConfiguration", jwt: [entry] }
 }
 
 function claimRules(domain: string) {
