@@ -2,9 +2,11 @@ import assert from "node:assert/strict"
 import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
 import { CommitEngine } from "../../src/adapters/sqlite/commit-engine.ts"
-import { CommitQueue, type RunGroup } from "../../src/adapters/sqlite/commit-queue.ts"
+import { CommitQueue, type RunJobs } from "../../src/adapters/sqlite/commit-queue.ts"
+import { HeldKeys } from "../../src/adapters/sqlite/held-keys.ts"
 import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
+import { OrderDesk } from "../../src/adapters/sqlite/order-desk.ts"
 import { ProofStatements } from "../../src/adapters/sqlite/proof-statements.ts"
 import { SqliteReplayLog } from "../../src/adapters/sqlite/sqlite-replay-log.ts"
 import { IdentityError } from "../../src/core/errors.ts"
@@ -106,15 +108,15 @@ function claim(id: string, use: ReplayUse = "dpop-proof") {
 }
 
 /** The store's engine on this thread. */
-async function openEngine(): Promise<AsyncDisposable & { readonly db: DatabaseSync; readonly run: RunGroup }> {
+async function openEngine(): Promise<AsyncDisposable & { readonly db: DatabaseSync; readonly run: RunJobs }> {
   const scratch = await makeScratch()
   const db = openDatabase(scratch.path("s.db"), "create")
-  const engine = new CommitEngine(db)
+  const desk = new OrderDesk(new CommitEngine(db), new HeldKeys())
   const close = async () => {
     db.close()
     await scratch[Symbol.asyncDispose]()
   }
-  return { db, run: async (group) => engine.run(group), [Symbol.asyncDispose]: close }
+  return { db, run: async (jobs) => desk.run(jobs), [Symbol.asyncDispose]: close }
 }
 
 function bytesAsText(_: string, value: unknown): unknown {

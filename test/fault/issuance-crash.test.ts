@@ -24,6 +24,7 @@ const STEPS = [
   "before-reply",
   "after-reply",
 ]
+const WAYS = { thread: "in one thread", apart: "apart" }
 const IN_FLIGHT = 8
 const LIMITS = { identity_rate: "100000/s", identity_burst: 10_000, global_rate: "100000/s" }
 
@@ -38,11 +39,16 @@ const database = scratch.path("assay.db")
 /** One store for all: every restart is over what the kills before it left. */
 const held: Held[] = []
 
-for (const kind of ["x509", "jwt"] as const) {
+for (const [kind, way] of [
+  ["x509", "thread"],
+  ["jwt", "thread"],
+  ["x509", "apart"],
+  ["jwt", "apart"],
+] as const) {
   for (const step of STEPS) {
-    test(`[ISS-14] ${kind}: killed ${step.replace("-", " ")} with ${IN_FLIGHT} in flight, what was handed out is in the log`, async () => {
+    test(`[ISS-14] ${kind}, commit and signature ${WAYS[way]}: killed ${step.replace("-", " ")} with ${IN_FLIGHT} in flight, what was handed out is in the log`, async () => {
       const before = readLog().size
-      const lines = await issueUntilKilled(kind, step, randomInt(IN_FLIGHT, 60))
+      const lines = await issueUntilKilled({ kind, way, step, nth: randomInt(IN_FLIGHT, 60) })
       const fresh = lines.map(kind === "x509" ? parseX509 : parseJwt)
       held.push(...fresh)
       const log = readLog()
@@ -84,10 +90,19 @@ interface Held {
   readonly chain?: readonly X509Certificate[]
 }
 
+interface Kill {
+  readonly kind: "x509" | "jwt"
+  readonly way: keyof typeof WAYS
+  readonly step: string
+  readonly nth: number
+}
+
 /** The credentials that the victim handed out before it was killed. */
-async function issueUntilKilled(kind: string, step: string, nth: number): Promise<readonly string[]> {
-  const script = new URL("./issuance-victim.ts", import.meta.url).pathname
-  const child = spawn(process.execPath, [script, setup.configFile, tokenFile, kind, step, String(nth)], {
+async function issueUntilKilled({ kind, way, step, nth }: Kill): Promise<readonly string[]> {
+  const [fault, victim] = ["./issuance-fault.ts", "./issuance-victim.ts"].map((name) => new URL(name, import.meta.url))
+  const args = ["--import", String(fault), victim?.pathname ?? "", setup.configFile, tokenFile, kind, way]
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, FATAL_STEP: step, FATAL_NTH: String(nth) },
     stdio: ["ignore", "pipe", "inherit"],
     timeout: 20_000,
   })

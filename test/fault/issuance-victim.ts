@@ -12,25 +12,22 @@ import { openPipeline } from "../../src/main/server/pipeline.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
 import { openServerState, type ServerState } from "../../src/main/server/state.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
+import type { SignIntent } from "../../src/ports/intent-signer.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
 import { proveFreshKey } from "../support/identity-peer.ts"
 import { quietLog } from "../support/quiet-log.ts"
+import { reach } from "./issuance-fault.ts"
 
 /**
  * Issues over the store of a configuration, 8 at a time, prints each credential once it has it, and kills itself at a step of
- * the n-th issuance. Arguments: configuration, file with tokens, kind, step, n.
+ * the n-th issuance. Arguments: configuration, file with tokens, kind, way. Way `thread`: the store's thread commits and signs, and
+ * `issuance-fault.ts` kills there; `apart`: the log in one place, the signer in another, as it is for slower keys.
  */
-const [configFile = "", tokenFile = "", kind = "", fatalStep = "", nth = ""] = process.argv.slice(2)
-const seen = new Map<string, number>()
-
-function reach(step: string): void {
-  const count = (seen.get(step) ?? 0) + 1
-  seen.set(step, count)
-  if (step === fatalStep && count === Number(nth)) process.kill(process.pid, "SIGKILL")
-}
+const [configFile = "", tokenFile = "", kind = "", way = ""] = process.argv.slice(2)
 
 const config = await loadServerConfig(configFile, makeCelConditions().compile)
-const state = dangerous(await openServerState(config, await readSealingKey(config, {})))
+const opened = await openServerState(config, await readSealingKey(config, {}))
+const state = { ...opened, signIntent: way === "apart" ? signApart(opened) : signInThread(opened) }
 const verifier = makeJwsVerifier()
 const live = await openLiveConfig(config, { verifier, clock: systemClock, log: quietLog })
 const events = makeServerEvents(quietLog, makeServerMetrics())
@@ -71,15 +68,21 @@ async function issueOne(token: string): Promise<string> {
   return chain.map((der) => Buffer.from(der).toString("base64")).join(",")
 }
 
-function dangerous(opened: ServerState): ServerState {
-  const { store } = opened
+function signInThread({ signIntent }: ServerState): SignIntent {
+  return (order) => {
+    reach("before-intent")
+    return signIntent(order)
+  }
+}
+
+function signApart({ store }: ServerState): SignIntent {
   const log = store.issuanceLog
   const issuanceLog: IssuanceLog = {
     recordIntent: async (...call) => {
       reach("before-intent")
       const recorded = log.recordIntent(...call)
       // The commit begins at the end of this turn of the event loop.
-      if (fatalStep === "during-intent") setImmediate(() => setImmediate(() => reach("during-intent")))
+      if (process.env["FATAL_STEP"] === "during-intent") setImmediate(() => setImmediate(() => reach("during-intent")))
       const result = await recorded
       reach("after-intent")
       return result
@@ -92,22 +95,5 @@ function dangerous(opened: ServerState): ServerState {
     flush: () => log.flush(),
     search: (query) => log.search(query),
   }
-  const { auditLog, authorityJournal } = store
-  return {
-    ...opened,
-    signIntent: commitThenSign(issuanceLog),
-    store: {
-      issuanceLog,
-      auditLog,
-      authorityJournal,
-      replayLog: store.replayLog,
-      revocationLog: store.revocationLog,
-      consumerLog: store.consumerLog,
-      holdings: store.holdings,
-      failure: undefined,
-      prune: (...call) => store.prune(...call),
-      pruneProofs: (...call) => store.pruneProofs(...call),
-      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-    },
-  }
+  return commitThenSign(issuanceLog)
 }

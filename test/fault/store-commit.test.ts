@@ -20,7 +20,7 @@ test("[STO-10][STO-12] one intent whose audit record cannot be written fails alo
   db.exec(`CREATE TRIGGER fail_one BEFORE INSERT ON audit_event WHEN NEW.request_id = 'request-bad'
     BEGIN SELECT RAISE(ABORT, 'told to fail'); END`)
   const results = new CommitEngine(db).run(["a", "bad", "b"].map(intentOperation))
-  assert.deepEqual(results.map(outcomeOf), ["done", "internal", "done"])
+  assert.deepEqual(results.map(outcomeOf), ["recorded", "internal", "recorded"])
   assert.deepEqual(serialsIn(db), ["a", "b"])
 })
 
@@ -38,14 +38,14 @@ test("[STO-11] a full disk gives not-ready, nothing half-done, and reads go on",
       .join(),
   )
   assert.equal(outcomes.at(-1), "not-ready")
-  const written = serials.filter((_, i) => outcomes[i] === "done").sort()
+  const written = serials.filter((_, i) => outcomes[i] === "recorded").sort()
   assert.deepEqual(serialsIn(db), written)
   assert.equal(db.prepare("SELECT count(*) AS n FROM audit_event").get()?.["n"], written.length)
   assert.deepEqual(engine.run([{ kind: "read-authority" }]).map(outcomeOf), ["row"])
 })
 
 for (const [fault, expected] of [
-  ["kept", "done"],
+  ["kept", "recorded"],
   ["lost", "not-ready"],
 ] as const) {
   test(`[STO-13][STO-14] a COMMIT that fails although the group was ${fault} is answered with ${expected}`, async () => {
@@ -56,13 +56,13 @@ for (const [fault, expected] of [
     db.fault = fault
     assert.deepEqual(engine.run([intentOperation("a"), intentOperation("b")]).map(outcomeOf), [expected, expected])
     db.fault = "none"
-    assert.deepEqual(serialsIn(db), expected === "done" ? ["a", "b"] : [])
-    assert.deepEqual(engine.run([intentOperation("c")]).map(outcomeOf), ["done"])
+    assert.deepEqual(serialsIn(db), expected === "recorded" ? ["a", "b"] : [])
+    assert.deepEqual(engine.run([intentOperation("c")]).map(outcomeOf), ["recorded"])
   })
 }
 
 test("[STO-15] answers rate-limited with a retry hint when 8192 writes wait", async () => {
-  const queue = new CommitQueue(async (group) => group.map((): OperationResult => ({ kind: "done" })))
+  const queue = new CommitQueue(async (jobs) => jobs.map(() => ({ kind: "done" })))
   const waiting = Array.from({ length: 8192 }, () => queue.submit({ kind: "barrier" }))
   await assert.rejects(queue.submit({ kind: "barrier" }), (thrown) => {
     return refusal("rate-limited", "store-queue-full")(thrown) && thrown instanceof Error && "retryAfter" in thrown

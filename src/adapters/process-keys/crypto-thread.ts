@@ -7,6 +7,7 @@ import type { VerifySignature } from "../../core/x509/signature.ts"
 import { digestOf } from "../../core/x509/signature-algorithm.ts"
 import type { KeyAlgorithm, Signer } from "../../ports/keys.ts"
 import type { CryptoAnswer, CryptoJob } from "./crypto-job.ts"
+import { type PackedAnswers, packCrypto, unpackAnswers } from "./packed-crypto.ts"
 
 /**
  * A thread for the elliptic-curve work of the issuance cycle. Jobs that come up together travel together: one wake-up of
@@ -21,7 +22,7 @@ export class CryptoThread implements AsyncDisposable {
 
   constructor() {
     this.#worker = new Worker(new URL(`./crypto-worker${extname(import.meta.filename)}`, import.meta.url))
-    this.#worker.on("message", (answers: readonly CryptoAnswer[]) => this.#settle(answers))
+    this.#worker.on("message", (answers: PackedAnswers) => this.#settle(unpackAnswers(answers)))
     this.#worker.on("error", (cause) => this.#die(cause))
     this.#worker.on("exit", () => this.#die(undefined))
     this.#worker.unref()
@@ -97,7 +98,8 @@ export class CryptoThread implements AsyncDisposable {
       const group = this.#waiting.splice(0, MAX_GROUP)
       this.#running.push(group)
       this.#worker.ref()
-      this.#worker.postMessage(group.map(({ job }) => job))
+      const packed = packCrypto(group.map(({ job }) => job))
+      this.#worker.postMessage(packed, [packed.bytes.buffer])
     }
   }
 

@@ -2,13 +2,14 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { parentPort } from "node:worker_threads"
 import type { KeyAlgorithm } from "../../ports/keys.ts"
 import { type CryptoAnswer, type CryptoJob, signNow, verifyNow } from "./crypto-job.ts"
+import { type PackedCrypto, packAnswers, unpackCrypto } from "./packed-crypto.ts"
 
 /** Keys of authorities live in this thread and never leave it. */
 const keys = new Map<number, { readonly privateKey: KeyObject; readonly algorithm: KeyAlgorithm }>()
 let made = 0
 
-parentPort?.on("message", (jobs: readonly CryptoJob[]) => {
-  parentPort?.postMessage(jobs.map(run))
+parentPort?.on("message", (packed: PackedCrypto) => {
+  parentPort?.postMessage(packAnswers(unpackCrypto(packed).map(run)))
 })
 
 function run(job: CryptoJob): CryptoAnswer {

@@ -1,50 +1,52 @@
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
-import { type Operation, type OperationResult, parseFailure } from "./operation.ts"
+import type { Job, JobResult } from "./job.ts"
+import { parseFailure } from "./operation.ts"
 
-/** Runs one group as one commit. */
-export type RunGroup = (group: readonly Operation[]) => Promise<readonly OperationResult[]>
-export type Accepted = Exclude<OperationResult, { readonly kind: "failed" }>
+/** Has jobs done, together with others or not, and their order kept. One result for each. */
+export type RunJobs = (jobs: readonly Job[]) => Promise<readonly JobResult[]>
+export type Accepted = Exclude<JobResult, { readonly kind: "failed" }>
 
 interface Pending {
-  readonly operation: Operation
+  readonly job: Job
   readonly resolve: (result: Accepted) => void
   readonly reject: (error: IdentityError) => void
 }
 
 /**
- * Group commit: while one group is being committed, the next one gathers. Operations run in the order they were given.
- * @see STO-10 STO-15
+ * What came up in one turn of the event loop travels as one message. Groups form in the store's thread: what arrived while one
+ * was being committed is the next one. Jobs are done in the order they were given. @see STO-10 STO-15
  */
 export class CommitQueue {
-  readonly #run: RunGroup
+  readonly #run: RunJobs
   #waiting: Pending[] = []
-  #running = false
-  #urgent = false
+  /** Those that were sent and not answered, and those that wait. */
+  #open = 0
+  #scheduled = false
   #behindTimer: NodeJS.Timeout | undefined
   #behindFailure: IdentityError | undefined
 
-  constructor(run: RunGroup) {
+  constructor(run: RunJobs) {
     this.#run = run
   }
 
-  /** Resolves when `operation` is durable. @throws IdentityError `rate-limited` when the queue is full */
-  submit(operation: Operation): Promise<Accepted> {
-    if (this.#waiting.length >= MAX_WAITING) return Promise.reject(queueFull())
+  /** Resolves when what `job` writes is durable. @throws IdentityError `rate-limited` when too many wait */
+  submit(job: Job): Promise<Accepted> {
+    if (this.#open >= MAX_OPEN) return Promise.reject(queueFull())
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ operation, resolve, reject })
-      this.#hurry()
+      this.#add({ job, resolve, reject })
+      this.#schedule()
     })
   }
 
-  /** Write `operation` within 50 ms or with the next group. Its failure is told to the next {@link flush}. */
-  submitBehind(operation: Operation): void {
+  /** Write `job` within 50 ms or with the next group. Its failure is told to the next {@link flush}. */
+  submitBehind(job: Job): void {
     const reject = (error: IdentityError): void => {
       this.#behindFailure = error
     }
-    if (this.#waiting.length >= MAX_WAITING) reject(queueFull())
-    else this.#waiting.push({ operation, resolve: () => {}, reject })
-    this.#behindTimer ??= setTimeout(() => this.#hurry(), WRITE_BEHIND)
+    if (this.#open >= MAX_OPEN) reject(queueFull())
+    else this.#add({ job, resolve: () => {}, reject })
+    this.#behindTimer ??= setTimeout(() => this.#schedule(), WRITE_BEHIND)
   }
 
   /** Resolves when everything given so far is durable. @throws IdentityError when something written behind was lost */
@@ -55,38 +57,39 @@ export class CommitQueue {
     if (failure !== undefined) throw failure
   }
 
-  #hurry(): void {
-    if (this.#urgent) return
-    this.#urgent = true
-    // Wait for the end of this turn of the event loop: requests that arrived together share a commit.
-    if (!this.#running) setImmediate(() => void this.#drain())
+  #add(pending: Pending): void {
+    this.#open++
+    this.#waiting.push(pending)
   }
 
-  async #drain(): Promise<void> {
-    if (this.#running) return
-    this.#running = true
-    while (this.#urgent) {
-      const group = this.#waiting.splice(0, MAX_GROUP)
-      this.#urgent = this.#waiting.length > 0
-      clearTimeout(this.#behindTimer)
-      this.#behindTimer = undefined
-      await this.#commit(group)
-    }
-    this.#running = false
+  /** At the end of this turn of the event loop: requests that arrived together share a message. */
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => this.#send())
   }
 
-  async #commit(group: readonly Pending[]): Promise<void> {
+  #send(): void {
+    this.#scheduled = false
+    clearTimeout(this.#behindTimer)
+    this.#behindTimer = undefined
+    while (this.#waiting.length > 0) void this.#settle(this.#waiting.splice(0, MAX_MESSAGE))
+  }
+
+  async #settle(sent: readonly Pending[]): Promise<void> {
     try {
-      const results = await this.#run(group.map((pending) => pending.operation))
-      for (const [index, pending] of group.entries()) settle(pending, results[index])
+      const results = await this.#run(sent.map(({ job }) => job))
+      this.#open -= sent.length
+      for (const [index, pending] of sent.entries()) settle(pending, results[index])
     } catch (thrown) {
+      this.#open -= sent.length
       const error = toIdentityError(thrown)
-      for (const pending of group) pending.reject(error)
+      for (const pending of sent) pending.reject(error)
     }
   }
 }
 
-function settle(pending: Pending, result: OperationResult | undefined): void {
+function settle(pending: Pending, result: JobResult | undefined): void {
   if (result === undefined) pending.reject(new IdentityError("internal", "internal error"))
   else if (result.kind === "failed") pending.reject(parseFailure(result.failure))
   else pending.resolve(result)
@@ -99,6 +102,6 @@ function queueFull(): IdentityError {
   })
 }
 
-const MAX_WAITING = 8192
-const MAX_GROUP = 1024
+const MAX_OPEN = 8192
+const MAX_MESSAGE = 256
 const WRITE_BEHIND: Millis = 50

@@ -1,14 +1,17 @@
-import type { SQLInputValue } from "node:sqlite"
 import { parseSpiffeId } from "../../core/spiffe/id.ts"
 import type { Intent, LoggedIssuance } from "../../ports/issuance-log.ts"
 import { bytesOf, integerOf, optionalBytesOf, type SqlRow, textOf } from "./sql-row.ts"
 
 /** The values of {@link INTENT_COLUMNS}, in order. */
-export type IntentRow = readonly SQLInputValue[]
+export type IntentRow = readonly (string | number | null | Uint8Array)[]
 
 export const INTENT_COLUMNS =
   "serial, kind, authority_id, epoch, spiffe_id, hint, rule, not_before, not_after, created_at, cluster, namespace, " +
   "service_account, pod, pod_uid, node, evidence_digest, idempotency_key, tbs"
+
+/** The last of them are bytes, or null; the others are not. */
+export const BYTE_COLUMNS = 3
+export const SCALAR_COLUMNS = 16
 
 export function encodeIntent(intent: Intent): IntentRow {
   const { requester } = intent
@@ -29,9 +32,9 @@ export function encodeIntent(intent: Intent): IntentRow {
     requester.pod,
     requester.podUid,
     requester.node,
-    compact(requester.evidenceDigest),
-    intent.idempotencyKey === undefined ? null : compact(intent.idempotencyKey),
-    compact(intent.tbs),
+    requester.evidenceDigest,
+    intent.idempotencyKey ?? null,
+    intent.tbs,
   ]
 }
 

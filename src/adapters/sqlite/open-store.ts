@@ -15,6 +15,7 @@ import { SqliteConsumerLog } from "./sqlite-consumer-log.ts"
 import { SqliteIssuanceLog } from "./sqlite-issuance-log.ts"
 import { SqliteReplayLog } from "./sqlite-replay-log.ts"
 import { SqliteRevocationLog } from "./sqlite-revocation-log.ts"
+import { makeStoreSigning, type StoreSigning } from "./sqlite-signing.ts"
 import { StoreThread } from "./store-thread.ts"
 
 export interface SqliteStoreOptions {
@@ -34,6 +35,7 @@ export interface SqliteStore extends AsyncDisposable {
   readonly revocationLog: RevocationLog
   readonly consumerLog: ConsumerLog
   readonly holdings: HoldingsReader
+  readonly signing: StoreSigning
   /** Why nothing will be written any more until the process starts anew; `undefined` while all is well. */
   readonly failure: IdentityError | undefined
   /** Forget up to `batch` (1 to 10,000) intents that expired before `before`, oldest first. Audit events stay. How many went. */
@@ -59,6 +61,7 @@ class Store implements SqliteStore {
   readonly revocationLog: RevocationLog
   readonly consumerLog: ConsumerLog
   readonly holdings: HoldingsReader
+  readonly signing: StoreSigning
   readonly #path: string
   readonly #thread: StoreThread
   readonly #queue: CommitQueue
@@ -67,7 +70,7 @@ class Store implements SqliteStore {
   constructor(path: string, thread: StoreThread) {
     this.#path = path
     this.#thread = thread
-    const queue = new CommitQueue((group) => thread.run(group))
+    const queue = new CommitQueue((jobs) => thread.run(jobs))
     this.#queue = queue
     this.issuanceLog = new SqliteIssuanceLog({ queue, search: (query) => this.#read((reader) => reader.search(query)) })
     this.auditLog = {
@@ -80,6 +83,7 @@ class Store implements SqliteStore {
     this.revocationLog = new SqliteRevocationLog(queue)
     this.consumerLog = new SqliteConsumerLog(queue)
     this.holdings = { readHoldings: (now) => this.#read((reader) => reader.readHoldings(now)) }
+    this.signing = makeStoreSigning(queue)
   }
 
   get failure(): IdentityError | undefined {

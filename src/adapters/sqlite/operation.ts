@@ -4,7 +4,7 @@ import type { Instant } from "../../core/time.ts"
 import type { IntentRow } from "./intent-row.ts"
 import type { SqlRow } from "./sql-row.ts"
 
-/** What the main thread asks of the store's thread. One message is a group of these, and one commit. */
+/** What is asked of the store. A group of these is one commit. */
 export type Operation =
   | {
       readonly kind: "intent"
@@ -14,6 +14,8 @@ export type Operation =
       readonly audit: AuditRow
     }
   | { readonly kind: "outcome"; readonly serial: string; readonly signature: Uint8Array }
+  /** The same by the number of its row. */
+  | { readonly kind: "outcome-of"; readonly intent: number; readonly signature: Uint8Array }
   | { readonly kind: "audit"; readonly audit: AuditRow }
   | { readonly kind: "create-authority"; readonly revision: number; readonly record: string }
   | { readonly kind: "replace-authority"; readonly revision: number; readonly record: string }
@@ -44,10 +46,12 @@ export type Operation =
   | { readonly kind: "barrier" }
 
 /** at, type, actor, request_id, data. */
-export type AuditRow = readonly SQLInputValue[]
+export type AuditRow = readonly (string | number)[]
 
 export type OperationResult =
   | { readonly kind: "done" }
+  /** An intent, in the row of that number. */
+  | { readonly kind: "recorded"; readonly id: number }
   | { readonly kind: "row"; readonly row: SqlRow | undefined }
   | { readonly kind: "rows"; readonly rows: readonly SqlRow[] }
   | { readonly kind: "claim"; readonly won: boolean }

@@ -19,9 +19,10 @@ export class SqliteIssuanceLog implements IssuanceLog {
   }
 
   async recordIntent(intent: Intent, decision: AuditEvent, reuseSince: Instant): Promise<IntentResult> {
+    const row = encodeIntent(intent)
     const result = await this.#deps.queue.submit({
       kind: "intent",
-      intent: encodeIntent(intent),
+      intent: row.map((value) => (value instanceof Uint8Array ? compact(value) : value)),
       idempotencyKey: intent.idempotencyKey === undefined ? null : compact(intent.idempotencyKey),
       reuseSince,
       audit: encodeAudit(decision),

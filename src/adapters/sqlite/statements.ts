@@ -16,6 +16,7 @@ export class Statements {
   readonly #insertIntent: StatementSync
   readonly #findReusable: StatementSync
   readonly #insertOutcome: StatementSync
+  readonly #insertOutcomeOf: StatementSync
   readonly #insertAudit: StatementSync
   readonly #createAuthority: StatementSync
   readonly #replaceAuthority: StatementSync
@@ -32,6 +33,7 @@ export class Statements {
     this.#insertIntent = db.prepare(INSERT_INTENT)
     this.#findReusable = db.prepare(FIND_REUSABLE)
     this.#insertOutcome = db.prepare(INSERT_OUTCOME)
+    this.#insertOutcomeOf = db.prepare(INSERT_OUTCOME_OF)
     this.#insertAudit = db.prepare(INSERT_AUDIT)
     this.#createAuthority = db.prepare(CREATE_AUTHORITY)
     this.#replaceAuthority = db.prepare(REPLACE_AUTHORITY)
@@ -49,6 +51,9 @@ export class Statements {
         return this.#recordIntent(operation)
       case "outcome":
         this.#insertOutcome.run(operation.signature, operation.serial)
+        return DONE
+      case "outcome-of":
+        this.#insertOutcomeOf.run(operation.intent, operation.signature)
         return DONE
       case "audit":
         this.#insertAudit.run(...operation.audit)
@@ -93,7 +98,7 @@ export class Statements {
     if (inserted.changes === 0) return SERIAL_USED
     if (operation.idempotencyKey !== null) this.#recent.add(operation.idempotencyKey, inserted.lastInsertRowid)
     this.#insertAudit.run(...operation.audit)
-    return DONE
+    return { kind: "recorded", id: Number(inserted.lastInsertRowid) }
   }
 
   #revoke(operation: Operation & { readonly kind: "revoke" }): OperationResult {
@@ -134,6 +139,7 @@ const FIND_REUSABLE = `SELECT ${INTENT_COLUMNS}, signature FROM intent JOIN outc
 WHERE intent.id = ? AND idempotency_key = ? AND created_at >= ?`
 const INSERT_OUTCOME = `INSERT INTO outcome (intent_id, signature) SELECT id, ? FROM intent WHERE serial = ?
 ON CONFLICT (intent_id) DO NOTHING`
+const INSERT_OUTCOME_OF = "INSERT INTO outcome (intent_id, signature) VALUES (?, ?) ON CONFLICT (intent_id) DO NOTHING"
 const INSERT_AUDIT = "INSERT INTO audit_event (at, type, actor, request_id, data) VALUES (?, ?, ?, ?, ?)"
 const CREATE_AUTHORITY = `INSERT INTO authority (id, revision, record) VALUES (1, ?, ?) ON CONFLICT (id) DO NOTHING`
 const REPLACE_AUTHORITY = "UPDATE authority SET revision = ?, record = ? WHERE id = 1 AND revision = ?"

@@ -2,31 +2,40 @@ import { once } from "node:events"
 import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
 import { IdentityError } from "../../core/errors.ts"
+import type { Job, JobResult } from "./job.ts"
 import type { OpenMode } from "./open-database.ts"
-import { type Failure, type Operation, type OperationResult, parseFailure } from "./operation.ts"
+import { type Failure, parseFailure } from "./operation.ts"
+import { type PackedJobs, type PackedResults, packJobs, unpackResults } from "./packed-jobs.ts"
 
 export interface StoreWorkerData {
   readonly path: string
   readonly mode: OpenMode
 }
 
-export type StoreRequest = { readonly kind: "run"; readonly group: readonly Operation[] } | { readonly kind: "close" }
+export type StoreRequest = { readonly kind: "run"; readonly jobs: PackedJobs } | { readonly kind: "close" }
 
 export type StoreReply =
   | { readonly kind: "ready" }
   | { readonly kind: "unusable"; readonly failure: Failure }
-  | { readonly kind: "ran"; readonly results: readonly OperationResult[] }
+  /** Answers, in order, to all that was asked in one message or several. */
+  | { readonly kind: "ran"; readonly results: PackedResults }
 
-/** The store's thread, seen from the main thread. Runs one group at a time. Dead means dead: it is never started again. */
+interface Asked {
+  readonly count: number
+  readonly resolve: (results: readonly JobResult[]) => void
+  readonly reject: (error: IdentityError) => void
+}
+
+/** The store's thread, seen from the main thread. Dead means dead: it is never started again. */
 export class StoreThread implements AsyncDisposable {
   readonly #worker: Worker
+  readonly #asked: Asked[] = []
   #failure: IdentityError | undefined
-  #settle: ((results: readonly OperationResult[] | IdentityError) => void) | undefined
 
   private constructor(worker: Worker) {
     this.#worker = worker
     worker.on("message", (reply: StoreReply) => {
-      if (reply.kind === "ran") this.#settleWith(reply.results)
+      if (reply.kind === "ran") this.#settle(unpackResults(reply.results))
     })
     worker.on("error", (cause) => this.#die(cause))
     worker.on("exit", () => this.#die(undefined))
@@ -49,35 +58,41 @@ export class StoreThread implements AsyncDisposable {
     return this.#failure
   }
 
-  /** One result per operation. @throws IdentityError `not-ready` when the thread is dead or dies: the outcome is unknown */
-  run(group: readonly Operation[]): Promise<readonly OperationResult[]> {
-    if (this.#settle !== undefined) throw new TypeError("store thread is busy")
+  /**
+   * One result for each job, of which there must be some. Jobs are done in the order they are given, and may share a commit
+   * with those of other calls. @throws IdentityError `not-ready` when the thread is dead or dies: the outcome is unknown
+   */
+  run(jobs: readonly Job[]): Promise<readonly JobResult[]> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
-      this.#settle = (outcome) => (outcome instanceof IdentityError ? reject(outcome) : resolve(outcome))
-      this.#send({ kind: "run", group })
+      this.#asked.push({ count: jobs.length, resolve, reject })
+      const packed = packJobs(jobs)
+      this.#send({ kind: "run", jobs: packed }, [packed.bytes.buffer])
     })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#failure !== undefined) return
     const exited = once(this.#worker, "exit")
-    this.#send({ kind: "close" })
+    this.#send({ kind: "close" }, [])
     await exited
   }
 
-  #send(request: StoreRequest): void {
-    this.#worker.postMessage(request)
+  #send(request: StoreRequest, transfer: readonly ArrayBuffer[]): void {
+    this.#worker.postMessage(request, transfer)
   }
 
-  #settleWith(outcome: readonly OperationResult[] | IdentityError): void {
-    const settle = this.#settle
-    this.#settle = undefined
-    settle?.(outcome)
+  #settle(results: readonly JobResult[]): void {
+    for (let at = 0; at < results.length; ) {
+      const asked = this.#asked.shift()
+      if (asked === undefined) throw new TypeError("store thread answered more than it was asked")
+      asked.resolve(results.slice(at, at + asked.count))
+      at += asked.count
+    }
   }
 
   #die(cause: unknown): void {
     this.#failure ??= new IdentityError("not-ready", "store is closed", { cause, reason: "store-dead" })
-    this.#settleWith(this.#failure)
+    for (const { reject } of this.#asked.splice(0)) reject(this.#failure)
   }
 }

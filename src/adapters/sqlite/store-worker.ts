@@ -1,13 +1,18 @@
-import { parentPort, workerData } from "node:worker_threads"
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads"
 import { toIdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
 import { CommitEngine } from "./commit-engine.ts"
+import { HeldKeys } from "./held-keys.ts"
+import type { Job } from "./job.ts"
 import { openDatabase } from "./open-database.ts"
 import { encodeFailure } from "./operation.ts"
+import { OrderDesk } from "./order-desk.ts"
+import { packResults, unpackJobs } from "./packed-jobs.ts"
 import type { StoreReply, StoreRequest, StoreWorkerData } from "./store-thread.ts"
 
-/** The thread that owns the connection which writes: an fsync blocks it and nobody else. */
+/** The thread that owns the connection which writes, and the keys that sign what it wrote: an fsync blocks it and nobody else. */
 function main(): void {
-  const { path, mode } = workerData as StoreWorkerData // only startStoreThread starts this file
+  const { path, mode } = workerData as StoreWorkerData // only StoreThread starts this file
   try {
     serve(path, mode)
   } catch (error) {
@@ -17,20 +22,48 @@ function main(): void {
 
 function serve(path: string, mode: StoreWorkerData["mode"]): void {
   const db = openDatabase(path, mode)
-  const engine = new CommitEngine(db)
-  parentPort?.on("message", (request: StoreRequest) => {
-    if (request.kind === "run") {
-      reply({ kind: "ran", results: engine.run(request.group) })
+  const desk = new OrderDesk(new CommitEngine(db), new HeldKeys())
+  let writeBehind: NodeJS.Timeout | undefined
+  parentPort?.on("message", (first: StoreRequest) => {
+    clearTimeout(writeBehind)
+    const { jobs, closing } = gather(first)
+    if (jobs.length > 0) run(desk, jobs)
+    if (!closing) {
+      if (desk.behind) writeBehind = setTimeout(() => desk.flush(), WRITE_BEHIND)
       return
     }
+    desk.flush()
     db.close()
     parentPort?.close()
   })
   reply({ kind: "ready" })
 }
 
+/** All that has arrived by now is one group, up to a bound. */
+function gather(first: StoreRequest): { readonly jobs: readonly Job[]; readonly closing: boolean } {
+  const jobs: Job[] = []
+  let request: StoreRequest | undefined = first
+  while (request !== undefined) {
+    if (request.kind === "close") return { jobs, closing: true }
+    jobs.push(...unpackJobs(request.jobs))
+    request = jobs.length < MAX_GROUP ? nextRequest() : undefined
+  }
+  return { jobs, closing: false }
+}
+
+function nextRequest(): StoreRequest | undefined {
+  return parentPort === null ? undefined : receiveMessageOnPort(parentPort)?.message
+}
+
+function run(desk: OrderDesk, jobs: readonly Job[]): void {
+  reply({ kind: "ran", results: packResults(desk.run(jobs)) })
+}
+
 function reply(message: StoreReply): void {
   parentPort?.postMessage(message)
 }
+
+const MAX_GROUP = 256
+const WRITE_BEHIND: Millis = 50
 
 main()

@@ -76,7 +76,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     events: events.authority,
   })
   const ephemeral: EphemeralKeys = {
-    makeSigner: (algorithm) => state.crypto.makeSigner(algorithm),
+    makeSigner: state.makeSigner,
     makeWorkloadKey: (algorithm) => processKeys.makeWorkloadKey(algorithm),
   }
   const issuing = await openIssuingAuthorities({

@@ -6,7 +6,6 @@ import { makeSoftwareKeys } from "../../adapters/process-keys/software-keys.ts"
 import { openSqliteStore, type SqliteStore } from "../../adapters/sqlite/open-store.ts"
 import { chooseCryptoProvider } from "../../adapters/webcrypto/provider.ts"
 import { createTrustDomain } from "../../app/authority/create-trust-domain.ts"
-import { commitThenSign } from "../../app/issue/commit-then-sign.ts"
 import type { Secret } from "../../core/secret.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { SignIntent } from "../../ports/intent-signer.ts"
@@ -14,15 +13,18 @@ import type { KeyStore } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 import { makePrivateFolder } from "./private-folder.ts"
+import { makeSigners, type Signers } from "./signers.ts"
 
 /** Everything of a server that outlives its process. */
 export interface ServerState {
   readonly store: SqliteStore
   readonly keys: KeyStore
-  /** Where keys are used and proofs verified. It holds no process alive; dispose it after the store. */
+  /** Where proofs are verified. It holds no process alive; dispose it after the store. */
   readonly crypto: CryptoThread
   /** The one way to a signature that anybody outside can ask for. */
   readonly signIntent: SignIntent
+  /** Makes the key of an issuing authority. */
+  readonly makeSigner: Signers["make"]
   /** Of the nonces for DPoP proofs; the same for every server with this sealing key. */
   readonly dpopNonceKey: Secret
 }
@@ -32,10 +34,11 @@ export async function openServerState(config: ServerConfig, sealingKey: Secret):
   await using stack = new AsyncDisposableStack()
   const store = stack.use(await openSqliteStore({ path: config.storage.sqlite, mode: "open" }))
   const crypto = stack.use(new CryptoThread())
-  const keys = await openKeys(config, sealingKey, crypto)
+  const { make: makeSigner, load, signIntent } = makeSigners(store, crypto)
+  const keys = await openKeys(config, sealingKey, load)
   stack.move() // they are the caller's now; on a failure before this they are closed
   const dpopNonceKey = deriveSharedKey(sealingKey, "dpop nonce v1")
-  return { store, keys, crypto, signIntent: commitThenSign(store.issuanceLog), dpopNonceKey }
+  return { store, keys, crypto, signIntent, makeSigner, dpopNonceKey }
 }
 
 /**
@@ -68,9 +71,9 @@ export async function initServerState(
   )
 }
 
-async function openKeys(config: ServerConfig, sealingKey: Secret, thread?: CryptoThread): Promise<KeyStore> {
+async function openKeys(config: ServerConfig, sealingKey: Secret, load?: Signers["load"]): Promise<KeyStore> {
   const crypto = await chooseCryptoProvider(config.keys.cryptoProvider)
-  const software = makeSoftwareKeys(thread === undefined ? { crypto } : { crypto, thread })
+  const software = makeSoftwareKeys(load === undefined ? { crypto } : { crypto, load })
   return openDiskKeys({ directory: config.keys.directory, sealingKey, software })
 }
 
