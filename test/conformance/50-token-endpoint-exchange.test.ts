@@ -265,6 +265,18 @@ test("[JB-02] gives a token for an assertion", async () => {
   }
 })
 
+test("[JB-02] refuses an assertion that is also, or only, for the client that sends it, which an exchange may take", async () => {
+  for (const audience of [[WEB], [ISSUER, WEB]]) {
+    const assertion = await server.jwtSvid({ serviceAccount: "user", audience })
+    const asked = { grant_type: GRANT_TYPES["jwt-bearer"], audience: API, assertion }
+    const { status, body } = await server.ask(asked)
+    assert.deepEqual([status, body["error"], body["reason"]], [400, "invalid_grant", "token-audience-mismatch"])
+    const subject = { subject_token: assertion, subject_token_type: TOKEN_TYPES.jwt }
+    const exchanged = await server.ask({ grant_type: GRANT_TYPES["token-exchange"], audience: API, ...subject })
+    assert.equal(exchanged.status, 200)
+  }
+})
+
 test("[JB-03] a bad assertion is an invalid grant", async () => {
   for (const assertion of ["x", federatedSvid({ exp: 1 }), ciToken({ aud: "other" })]) {
     const { status, body } = await bearerGrant(assertion)

@@ -18,16 +18,32 @@ export interface GoodToken {
   /** Values of `typ` that other kinds of token have. */
   readonly otherTypes: readonly string[]
   readonly now: number
+  /** `aud` may hold nobody else; or it may be anybody. Default: one of it is the verifier. */
+  readonly audience?: "sole" | "any"
+  /** `sub` may be any text. */
+  readonly anySubject?: boolean
+  /** `iss` is compared. Default: if there is one. */
+  readonly anyIssuer?: boolean
+  /** Keys of other authorities, which the verifier may trust for other things. */
+  readonly strangers?: readonly JwtKey[]
 }
 
 /**
- * JOS-01 to JOS-12: every token is refused by a verifier that accepts `key.token(claims, header)` for the audience
+ * JOS-01 to JOS-13: every token is refused by a verifier that accepts `key.token(claims, header)` for the audience
  * `claims.aud` at `now`.
  */
 export function joseAttacks(good: GoodToken): readonly JoseAttack[] {
   const token = good.key.token(good.claims, good.header)
   const [head = "", payload = "", signature = ""] = token.split(".")
-  const attack = (id: string) => (name: string, forged: string) => ({ id, name, token: forged })
+  const attack =
+    (id: string): Attack =>
+    (name, forged) => ({
+      id,
+      name,
+      get token() {
+        return typeof forged === "string" ? forged : forged()
+      },
+    })
   return [
     ...algorithms(good, payload, signature, attack("JOS-01")),
     ...symmetric(good, payload, attack("JOS-02")),
@@ -39,12 +55,15 @@ export function joseAttacks(good: GoodToken): readonly JoseAttack[] {
     ...otherForms(good, token, attack("JOS-08")),
     ...dates(good, attack("JOS-09")),
     ...audiences(good, attack("JOS-10")),
-    ...subjects(good, attack("JOS-11")),
+    ...(good.anySubject === true ? [] : subjects(good, attack("JOS-11"))),
+    ...(good.anyIssuer === true || claimedIssuer(good) === undefined ? [] : issuers(good, attack("JOS-11"))),
     ...types(good, attack("JOS-12")),
+    ...strangers(good, attack("JOS-13")),
   ]
 }
 
-type Attack = (name: string, token: string) => JoseAttack
+/** What is long is made when it is asked for. */
+type Attack = (name: string, token: string | (() => string)) => JoseAttack
 
 function algorithms({ key, claims, header }: GoodToken, payload: string, signature: string, attack: Attack) {
   const algs = ["none", "None", "nOnE", "", null, undefined, 1, ["ES256"], "ES256K", "EdDSA", "HS256", "es256"]
@@ -108,7 +127,9 @@ function kids({ key, claims, header }: GoodToken, attack: Attack) {
   const strange = ["../../etc/passwd", "' OR 1=1 --", "https://evil.test/", "__proto__", "constructor", "k".repeat(256)]
   const malformed = ["", 1, null, {}, ["a"], "k".repeat(257), "k".repeat(10_000_000)]
   return [...strange, ...malformed].map((kid) =>
-    attack(`kid ${JSON.stringify(kid).slice(0, 24)}`, key.token(claims, { ...header, kid })),
+    attack(`kid ${JSON.stringify(typeof kid === "string" ? kid.slice(0, 24) : kid)}`, () =>
+      key.token(claims, { ...header, kid }),
+    ),
   )
 }
 
@@ -157,9 +178,9 @@ function otherForms({ key, claims, header }: GoodToken, token: string, attack: A
     attack("five parts", `${token}.AAAA.AAAA`),
     attack("zip", key.token(claims, { ...header, zip: "DEF" })),
     attack("PBES2", key.token(claims, { ...header, alg: "PBES2-HS256+A128KW", enc: "A128GCM", p2c: 1e9 })),
-    attack("a million dots", ".".repeat(1_000_000)),
+    attack("a million dots", () => ".".repeat(1_000_000)),
     attack("16,384 dots", ".".repeat(16_384)),
-    attack("17 KiB", key.token({ ...claims, long: "x".repeat(17 * 1024) }, header)),
+    attack("17 KiB", () => key.token({ ...claims, long: "x".repeat(17 * 1024) }, header)),
     ...["", ".", "..", "...", "a.b", "a.b.c"].map((text) => attack(JSON.stringify(text), text)),
   ]
 }
@@ -186,51 +207,50 @@ function dates({ key, claims, header, now }: GoodToken, attack: Attack) {
   ]
 }
 
-function audiences({ key, claims, header }: GoodToken, attack: Attack) {
+function audiences({ key, claims, header, audience }: GoodToken, attack: Attack) {
   const { aud } = claims
-  const values = [
-    undefined,
-    null,
-    [],
-    "",
-    [""],
-    [[aud]],
-    { aud },
-    1,
-    `${aud}2`,
-    aud.slice(0, -1),
-    `${aud} `,
-    aud.toUpperCase(),
-  ]
+  const none = [undefined, null, [], "", [""], [[aud]], { aud }, 1]
+  const others = [`${aud}2`, aud.slice(0, -1), `${aud} `, aud.toUpperCase(), [`${aud}/`]]
   const many = Array.from({ length: 17 }, (_, i) => (i === 0 ? aud : `other-${i}`))
-  return [...values, [`${aud}/`], [aud, 1], many].map((value) =>
+  const besides = audience === "sole" ? [[aud, "https://other.example"]] : []
+  return [...none, ...(audience === "any" ? [] : others), [aud, 1], many, ...besides].map((value) =>
     attack(`aud ${JSON.stringify(value)?.slice(0, 40)}`, key.token({ ...claims, aud: value }, header)),
   )
 }
 
 function subjects({ key, claims, header }: GoodToken, attack: Attack) {
   const sub = String(claims["sub"])
-  const values = [
-    undefined,
-    null,
-    1,
-    "",
-    "web",
-    "https://example.org/web",
-    new URL(sub).origin,
-    `spiffe://${new URL(sub).host}`,
-  ]
-  const variants = [
-    sub.replace("example", "EXAMPLE"),
-    `${sub}/`,
-    `${sub}/..`,
-    `${sub}?x`,
-    `${sub}#x`,
-    sub.replace("e", "\u0435"),
-  ]
-  return [...values, ...variants, [sub]].map((value) =>
+  const url = URL.parse(sub)
+  const values = [undefined, null, 1, "", "web", "https://example.org/web", url?.origin, url && `spiffe://${url.host}`]
+  const variants = [sub.replace("example", "EXAMPLE"), sub.replace("e", "\u0435")]
+  const longer = ["/", "/..", "?x", "#x", " ", "\0"].map((end) => `${sub}${end}`)
+  return [...values, ...variants.filter((text) => text !== sub), ...longer, [sub]].map((value) =>
     attack(`sub ${JSON.stringify(value)}`, key.token({ ...claims, sub: value }, header)),
   )
+}
+
+function claimedIssuer({ claims }: GoodToken): string | undefined {
+  return typeof claims["iss"] === "string" ? claims["iss"] : undefined
+}
+
+function issuers(good: GoodToken, attack: Attack) {
+  const { key, claims, header } = good
+  const iss = claimedIssuer(good) ?? ""
+  const variants = [`${iss}/`, iss.toUpperCase(), iss.slice(0, -1), `${iss}2`, iss.replace(/[aei]/, "\u0435")]
+  return [...variants, "https://evil.example", undefined, null, "", 1, [iss]].map((value) =>
+    attack(`iss ${JSON.stringify(value)}`, key.token({ ...claims, iss: value }, header)),
+  )
+}
+
+/** With the kid of their own key, and with that of the good one. */
+function strangers({ key, claims, header, strangers: others = [] }: GoodToken, attack: Attack) {
+  return others.flatMap((other, i) => [
+    attack(`the key of authority ${i}`, other.token(claims, header)),
+    attack(
+      `the key of authority ${i}, by the kid of the right one`,
+      other.token(claims, { kid: key.authority.kid, ...header }),
+    ),
+  ])
 }
 
 function types({ key, claims, header, otherTypes }: GoodToken, attack: Attack) {

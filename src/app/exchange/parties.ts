@@ -72,6 +72,7 @@ async function partiesOfAssertion(
 ): Promise<Parties> {
   const code = "grant-expired-or-replayed"
   const subject = await asGrantError(code, proveSubject({ text: assertion, type: "jwt" }, proof, signal))
+  if (!subject.forUsAlone) await asGrantError(code, Promise.reject(requestRefusal("token-audience-mismatch")))
   const parties = await asGrantError(code, together(client, subject, undefined))
   if (subject.singleUse !== undefined) {
     const until = subject.principal.facts.expiresAt
