@@ -191,23 +191,26 @@ func judgeSpire(reply []byte) (issued, problems int, first string) {
 		if number != result {
 			return
 		}
-		got := false
+		got, text := false, ""
 		eachField(value, func(number protowire.Number, field []byte) {
 			switch number {
 			case svid:
 				got = true
 			case status:
-				eachField(field, func(number protowire.Number, text []byte) {
-					if number == message && first == "" {
-						first = string(text)
+				eachField(field, func(number protowire.Number, value []byte) {
+					if number == message {
+						text = string(value)
 					}
 				})
 			}
 		})
 		if got {
 			issued++
-		} else {
-			problems++
+			return
+		}
+		problems++
+		if first == "" {
+			first = text
 		}
 	})
 	return issued, problems, first

@@ -58,7 +58,7 @@ function tokenOf(text: string): string {
 }
 
 function entryOf(text: string): string {
-  const [, id] = /"entry":\s*\{\s*"id":\s*"([^"]+)"/.exec(text) ?? []
+  const [, id] = /"id":\s*"([0-9a-f-]{36})"/.exec(text) ?? []
   if (id === undefined) throw new TypeError(`SPIRE printed no entry: ${text}`)
   return id
 }
