@@ -1,3 +1,6 @@
+import type { AuthorityRole } from "../core/authority/authority-roles.ts"
+import type { ControllerLease } from "../core/authority/controller-lease.ts"
+import type { RotationKind, RotationState } from "../core/authority/rotation-state.ts"
 import type { JwtAuthority } from "../core/spiffe/bundle.ts"
 import type { TrustDomain } from "../core/spiffe/id.ts"
 import type { Instant, Seconds } from "../core/time.ts"
@@ -11,8 +14,14 @@ export interface AuthorityRecord {
   readonly revision: number
   /** Grows with every change that consumers can see. */
   readonly epoch: number
+  /** No SVID may reach its holder before a bundle of this epoch has. @see RINV-04 */
+  readonly requiredEpoch: number
+  /** Those whose role publishes them are what the bundle has. */
   readonly roots: readonly RootRecord[]
   readonly jwtKeys: readonly JwtKeyRecord[]
+  readonly rotations: Readonly<Record<RotationKind, RotationState>>
+  /** Who drives the rotations. */
+  readonly controller: ControllerLease | undefined
 }
 
 export interface RootRecord {
@@ -20,7 +29,7 @@ export interface RootRecord {
   /** DER. */
   readonly certificate: Uint8Array
   readonly notAfter: Instant
-  readonly state: "active" | "retired"
+  readonly state: AuthorityRole
 }
 
 export interface JwtKeyRecord extends JwtAuthority {

@@ -11,6 +11,7 @@ const FIRST: AuthorityRecord = {
   incarnation: "b8c4",
   revision: 1,
   epoch: 1,
+  requiredEpoch: 1,
   roots: [{ keyId: "root-1", certificate: new Uint8Array([0x30, 0, 255]), notAfter: FIXTURE_NOW, state: "active" }],
   jwtKeys: [
     {
@@ -23,6 +24,27 @@ const FIRST: AuthorityRecord = {
       grace: 360,
     },
   ],
+  rotations: {
+    x509: {
+      phase: "published",
+      id: "r-1",
+      old: "aa",
+      next: "bb",
+      keyId: "root-2",
+      epoch: 2,
+      epochSince: FIXTURE_NOW,
+      startedAt: FIXTURE_NOW,
+      since: FIXTURE_NOW,
+      auto: false,
+      stopped: "refused by web",
+      paused: true,
+      emergency: false,
+      canary: { namespaces: ["canary"], prefixes: ["spiffe://prod.example/ns/shop"] },
+      waivers: [{ point: "sp1", by: "alice", reason: "gone for good", at: FIXTURE_NOW, consumers: ["web"] }],
+    },
+    jwt: { phase: "stable" },
+  },
+  controller: { holder: "h1", token: 3, until: FIXTURE_NOW },
 }
 const ISSUING = {
   authorityId: "5a".repeat(20),

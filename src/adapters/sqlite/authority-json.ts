@@ -1,6 +1,8 @@
-import { isJsonObject, type Json, type JsonObject, parseJsonObject } from "../../core/json.ts"
+import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { parseTrustDomain } from "../../core/spiffe/id.ts"
 import type { AuthorityRecord, JwtKeyRecord, RootRecord } from "../../ports/authority-journal.ts"
+import { integerIn, objectOf, objectsIn, oneOf, textIn } from "./json-fields.ts"
+import { parseController, parseRotations } from "./rotation-json.ts"
 
 /** The authority record as the store keeps it: JSON, with bytes in base64. */
 export function encodeAuthority(record: AuthorityRecord): string {
@@ -16,8 +18,12 @@ export function parseAuthority(text: string): AuthorityRecord {
     incarnation: textIn(record, "incarnation"),
     revision: integerIn(record, "revision"),
     epoch: integerIn(record, "epoch"),
+    // Records from before there were rotations have none of these three.
+    requiredEpoch: record["requiredEpoch"] === undefined ? 1 : integerIn(record, "requiredEpoch"),
     roots: objectsIn(record, "roots").map(parseRoot),
     jwtKeys: objectsIn(record, "jwtKeys").map(parseJwtKey),
+    rotations: parseRotations(record["rotations"]),
+    controller: parseController(record["controller"]),
   }
 }
 
@@ -26,7 +32,7 @@ function parseRoot(root: JsonObject): RootRecord {
     keyId: textIn(root, "keyId"),
     certificate: new Uint8Array(Buffer.from(textIn(root, "certificate"), "base64")),
     notAfter: integerIn(root, "notAfter"),
-    state: oneOf(root, "state", ["active", "retired"]),
+    state: oneOf(root, "state", ["prepared", "published", "active", "retired", "removed"]),
   }
 }
 
@@ -41,37 +47,4 @@ function parseJwtKey(key: JsonObject): JwtKeyRecord {
     since: integerIn(key, "since"),
     ...(key["grace"] === undefined ? {} : { grace: integerIn(key, "grace") }),
   }
-}
-
-function textIn(object: JsonObject, name: string): string {
-  const value = object[name]
-  if (typeof value !== "string") throw unreadable(name)
-  return value
-}
-
-function integerIn(object: JsonObject, name: string): number {
-  const value = object[name]
-  if (typeof value !== "number" || !Number.isSafeInteger(value)) throw unreadable(name)
-  return value
-}
-
-function oneOf<T extends string>(object: JsonObject, name: string, allowed: readonly T[]): T {
-  const found = allowed.find((value) => value === object[name])
-  if (found === undefined) throw unreadable(name)
-  return found
-}
-
-function objectsIn(object: JsonObject, name: string): readonly JsonObject[] {
-  const value = object[name]
-  if (!Array.isArray(value)) throw unreadable(name)
-  return value.map((item: Json) => objectOf(item, name))
-}
-
-function objectOf(value: Json | undefined, name: string): JsonObject {
-  if (!isJsonObject(value)) throw unreadable(name)
-  return value
-}
-
-function unreadable(name: string): TypeError {
-  return new TypeError(`store: authority record has no readable "${name}"`)
 }

@@ -1,3 +1,4 @@
+import { STABLE } from "../../core/authority/rotation-state.ts"
 import type { TrustDomain } from "../../core/spiffe/id.ts"
 import type { Seconds } from "../../core/time.ts"
 import type { AuthorityName } from "../../core/x509/names.ts"
@@ -62,8 +63,11 @@ export async function createTrustDomain(plan: TrustDomainPlan, deps: CreateTrust
     incarnation: hex(deps.random(16)),
     revision: 1,
     epoch: 1,
+    requiredEpoch: 1,
     roots: [{ keyId, certificate, notAfter, state: "active" }],
     jwtKeys: [],
+    rotations: { x509: STABLE, jwt: STABLE },
+    controller: undefined,
   })
 }
 

@@ -1,3 +1,5 @@
+import { isPublished } from "../../core/authority/authority-roles.ts"
+import { isCanary } from "../../core/authority/canary.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
 import { type CertificateView, parseCertificate } from "../../core/x509/certificate.ts"
@@ -14,6 +16,7 @@ import type { ClockGuard } from "../issue/clock-guard.ts"
 import { signIssuing } from "../issue/sign-authority.ts"
 import { authorityName, type TrustDomainPlan } from "./create-trust-domain.ts"
 import type { AuthorityEvents } from "./events.ts"
+import { rootId } from "./root-id.ts"
 import type { TrustState } from "./trust-state.ts"
 
 /** What signs leaves in this process. Its key is made here and never leaves. */
@@ -26,15 +29,26 @@ export interface IssuingAuthority {
   readonly signer: Signer
   readonly notBefore: Instant
   readonly notAfter: Instant
-  /** The least epoch of a bundle that verifies its chain. */
+  /** The least epoch of a bundle that verifies its chain, and the chains of everybody else. @see RINV-04 */
   readonly epoch: number
+  readonly rootKeyId: string
+}
+
+/** For whom something is signed: canaries of a rotation get it from the new root. */
+export interface SignedFor {
+  readonly spiffeId: string
+  readonly namespace: string
 }
 
 export interface IssuingAuthorities {
-  /** @throws IdentityError `not-ready` when it is out of date */
-  current(): IssuingAuthority
+  /** @throws IdentityError `not-ready` when it is out of date, or its root is not trusted any more */
+  current(caller?: SignedFor): IssuingAuthority
   /** Key identifiers of authorities, in hex: keys that must never be a workload's. @see INV-09 */
   authorityKeyIds(): ReadonlySet<string>
+  /** Sign below the root that the record says, canaries included, from when this resolves. Nothing is made when that is so already. */
+  follow(): Promise<void>
+  /** Key identifier of the root that {@link current} chains to, in hex. */
+  signsWith(): string
   /** Make a new one and sign with it from now on. Chains change, bundles do not. */
   rotate(): Promise<void>
   /** {@link rotate} at half the life, until `signal` aborts. A failure is tried again, ever more slowly. */
@@ -64,11 +78,12 @@ export interface IssuingPlan {
 
 /** Open the issuing authority of this process: a new one at each start. */
 export async function openIssuingAuthorities(deps: IssuingDeps): Promise<IssuingAuthorities> {
-  let current = await makeIssuing(deps)
+  let current = await makeIssuing(deps, activeRoot(deps))
   let previous: IssuingAuthority | undefined
+  let canary: IssuingAuthority | undefined
   let blocked = keyIds(deps, current)
   const rotate = async () => {
-    const next = await makeIssuing(deps)
+    const next = await makeIssuing(deps, activeRoot(deps))
     // The one before may still be asked by a request that is under way; the one before that is not.
     previous?.signer.forget()
     previous = current
@@ -76,15 +91,26 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
     blocked = keyIds(deps, current)
     deps.events.issuingAdopted(current.authorityId, current.notAfter)
   }
+  const follow = async () => {
+    if (current.rootKeyId !== activeRoot(deps).keyId) await rotate()
+    const root = canaryRoot(deps)
+    if (root?.keyId === canary?.rootKeyId) return
+    canary = root === undefined ? undefined : await makeIssuing(deps, root)
+    blocked = keyIds(deps, current)
+  }
+  await follow()
   deps.events.issuingAdopted(current.authorityId, current.notAfter)
   return {
-    current: () => {
-      if (deps.clock.now() >= current.notAfter) {
-        throw new IdentityError("not-ready", "the issuing authority is out of date", { retryAfter: 5 })
-      }
-      return current
+    current: (caller) => {
+      current = upToDate(deps, current)
+      if (canary === undefined || caller === undefined || !isCanaryNow(deps, canary, caller))
+        return usable(deps, current)
+      canary = upToDate(deps, canary)
+      return usable(deps, canary)
     },
     authorityKeyIds: () => blocked,
+    follow,
+    signsWith: () => rootIdOf(deps, current),
     rotate,
     run: async (signal) => {
       let retry = FIRST_RETRY
@@ -108,9 +134,43 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
   }
 }
 
-async function makeIssuing(deps: IssuingDeps): Promise<IssuingAuthority> {
+/** The same one, as long as no bundle became necessary that it does not name. */
+function upToDate(deps: IssuingDeps, authority: IssuingAuthority): IssuingAuthority {
+  const epoch = deps.trust.record().requiredEpoch
+  return authority.epoch < epoch ? { ...authority, epoch } : authority
+}
+
+/** @throws IdentityError `not-ready` @see INV-07 */
+function usable(deps: IssuingDeps, authority: IssuingAuthority): IssuingAuthority {
+  const root = deps.trust.record().roots.find(({ keyId }) => keyId === authority.rootKeyId)
+  if (root === undefined || !isPublished(root.state)) {
+    throw new IdentityError("not-ready", "the issuing authority is being replaced", { retryAfter: 1 })
+  }
+  if (deps.clock.now() >= authority.notAfter) {
+    throw new IdentityError("not-ready", "the issuing authority is out of date", { retryAfter: 5 })
+  }
+  return authority
+}
+
+/** The record decides at each signature, so that a canary ends when it is over and not when somebody gets round to it. */
+function isCanaryNow(deps: IssuingDeps, canary: IssuingAuthority, caller: SignedFor): boolean {
+  const rotation = deps.trust.record().rotations.x509
+  return rotation.phase === "canary" && rotation.keyId === canary.rootKeyId && isCanary(rotation.canary, caller)
+}
+
+function canaryRoot(deps: IssuingDeps): RootRecord | undefined {
+  const { rotations, roots } = deps.trust.record()
+  const rotation = rotations.x509
+  return rotation.phase === "canary" ? roots.find(({ keyId }) => keyId === rotation.keyId) : undefined
+}
+
+function rootIdOf(deps: IssuingDeps, authority: IssuingAuthority): string {
+  const root = deps.trust.record().roots.find(({ keyId }) => keyId === authority.rootKeyId)
+  return root === undefined ? "" : rootId(root)
+}
+
+async function makeIssuing(deps: IssuingDeps, rootRecord: RootRecord): Promise<IssuingAuthority> {
   const { plan, clock, random } = deps
-  const rootRecord = activeRoot(deps)
   const root = parseCertificate(rootRecord.certificate)
   const signer = await deps.ephemeral.makeSigner(plan.algorithm)
   const now = clock.now()
@@ -141,7 +201,8 @@ async function makeIssuing(deps: IssuingDeps): Promise<IssuingAuthority> {
   })
   await deps.journal.adoptIssuing({ authorityId, certificate, rootKeyId: rootRecord.keyId, notAfter })
   const template = prepareLeafTemplate({ issuer })
-  return { authorityId, certificate, template, signer, ...life, epoch: deps.trust.snapshot().epoch }
+  const epoch = deps.trust.snapshot().epoch
+  return { authorityId, certificate, template, signer, ...life, epoch, rootKeyId: rootRecord.keyId }
 }
 
 function activeRoot(deps: IssuingDeps): RootRecord {
@@ -160,8 +221,7 @@ function validity(now: Instant, plan: IssuingPlan, root: CertificateView): { not
 }
 
 function keyIds(deps: IssuingDeps, current: IssuingAuthority): ReadonlySet<string> {
-  const roots = deps.trust.record().roots.map((root) => parseCertificate(root.certificate).subjectKeyId)
-  return new Set([current.authorityId, ...roots.map((id) => Buffer.from(id ?? []).toString("hex"))])
+  return new Set([current.authorityId, ...deps.trust.record().roots.map(rootId)])
 }
 
 const FIRST_RETRY: Seconds = 1

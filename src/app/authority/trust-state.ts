@@ -1,3 +1,4 @@
+import { isPublished } from "../../core/authority/authority-roles.ts"
 import { makeChangeSignal } from "../../core/change-signal.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { TrustBundle, TrustSnapshot } from "../../core/spiffe/bundle.ts"
@@ -33,9 +34,10 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const wanted: AuthorityRecord = { ...change(record), revision: record.revision + 1 }
       const written = await replaceOrReread(journal, wanted)
-      const changed = written.revision !== record.revision
+      // Most steps of a rotation, and the lease of whoever drives it, are nothing that consumers see.
+      const seen = written.epoch !== record.epoch || written.incarnation !== record.incarnation
       record = written
-      if (changed) publish()
+      if (seen) publish()
       if (written === wanted) return written
     }
     throw new IdentityError("conflict", "the authorities were changed by somebody else at the same time; try again")
@@ -63,7 +65,7 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
 export function ownBundle(record: AuthorityRecord): TrustBundle {
   return {
     trustDomain: record.trustDomain,
-    x509Authorities: record.roots.map((root) => root.certificate),
+    x509Authorities: record.roots.filter(({ state }) => isPublished(state)).map((root) => root.certificate),
     jwtAuthorities: record.jwtKeys.map(({ kid, algorithm, jwk }) => ({ kid, algorithm, jwk })),
     sequence: record.epoch,
     refreshHint: undefined,

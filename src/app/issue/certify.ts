@@ -66,7 +66,7 @@ export function makeCertify(deps: CertifyDeps): Certify {
   return async (order) => {
     const { evidenceDigest } = order.requester
     const key = await proveKey(deps, order.key, evidenceDigest)
-    const authority = deps.issuing.current()
+    const authority = deps.issuing.current({ spiffeId: order.id, namespace: order.requester.namespace })
     refuseBlockedKey(key, deps.issuing.authorityKeyIds())
     const identical = idempotencyKey([key.spki, evidenceDigest, order.id, `${order.wantedTtl}`])
     const name = identical.toString("latin1")

@@ -64,6 +64,23 @@ export type AuditEvent =
       readonly change: "publish" | "activate" | "retire" | "remove"
     })
   | (Common & {
+      /** A rotation is about to change; as with keys, it may have failed then, and been tried again. */
+      readonly type: "rotation.changed"
+      readonly kind: "x509" | "jwt"
+      readonly rotation: string
+      readonly change: string
+      readonly from: string
+      readonly to: string
+      readonly old: string
+      readonly next: string
+      readonly epoch: number
+      /** Why, in the operator's words or the machine's; empty for a plain step. */
+      readonly reason: string
+      /** Who is not waited for from now on: the first 1000 of them, and how many in all. */
+      readonly waived: readonly string[]
+      readonly waivedCount: number
+    })
+  | (Common & {
       /** Nobody shall accept this token any more; in force when recorded. */
       readonly type: "token.revoked"
       readonly tokenId: string
