@@ -1,0 +1,132 @@
+import { claimLease } from "../../core/authority/controller-lease.ts"
+import { type RotationSchedule, rotationDue } from "../../core/authority/rotation-schedule.ts"
+import type { RotationPhase } from "../../core/authority/rotation-state.ts"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import type { Seconds } from "../../core/time.ts"
+import { parseCertificate } from "../../core/x509/certificate.ts"
+import type { IssuingAuthorities } from "../authority/issuing-authorities.ts"
+import type { ClockGuard } from "../issue/clock-guard.ts"
+import { advance, keyPlanned, makeOperateRotation, type RotationWish } from "./operate-rotation.ts"
+import type { RotateDeps } from "./rotate-deps.ts"
+import { takeStep } from "./take-step.ts"
+
+export interface ControllerDeps extends RotateDeps {
+  readonly issuing: Pick<IssuingAuthorities, "follow">
+  readonly guard: ClockGuard
+  /** Of this process. */
+  readonly holder: string
+  /** `undefined`: only operators start rotations. */
+  readonly schedule: () => (RotationSchedule & RotationWish) | undefined
+  readonly events: RotationEvents
+  /** Resolves when evidence may have changed, or when `signal` aborts. Never rejects. */
+  readonly changed: (signal: AbortSignal) => Promise<void>
+}
+
+/** What rotations do, for log and metrics: one call per event. */
+export interface RotationEvents {
+  moved(from: RotationPhase, to: RotationPhase): void
+  failed(thrown: unknown): void
+}
+
+export interface RotationController {
+  /** Everything that can be done now: follow the record, and take the steps that evidence allows. Resolves to the phase. */
+  drive(): Promise<RotationPhase>
+  /** {@link drive} on each change, and at least every second while a rotation is under way, until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+/**
+ * Drives the rotation of the root from what the record says, so that it goes on after a crash at any step. A failure stops what is
+ * automatic. @see RINV-11
+ */
+export function makeRotationController(deps: ControllerDeps): RotationController {
+  const drive = async () => {
+    await deps.issuing.follow() // every process, whoever drives
+    if (isIdle(deps) || !(await claim(deps))) return phaseOf(deps)
+    await startWhenDue(deps)
+    for (let step = 0; step < MAX_STEPS; step++) {
+      const before = phaseOf(deps)
+      await keyPlanned(deps, SERVER)
+      await advance(deps, { kind: "tick" }, SERVER)
+      const after = phaseOf(deps)
+      if (after === before) break
+      deps.events.moved(before, after)
+      await deps.issuing.follow()
+    }
+    return phaseOf(deps)
+  }
+  return {
+    drive,
+    run: async (signal) => {
+      let wait = POLL
+      while (!signal.aborted) {
+        try {
+          const phase = deps.guard.steady() ? await drive() : phaseOf(deps)
+          wait = phase === "stable" ? IDLE : POLL
+        } catch (thrown) {
+          deps.events.failed(thrown)
+          await stop(deps, thrown)
+          wait = Math.min(wait * 2, IDLE)
+        }
+        await settle(deps, wait, signal)
+      }
+    },
+  }
+}
+
+function phaseOf({ trust }: ControllerDeps): RotationPhase {
+  return trust.record().rotations.x509.phase
+}
+
+/** Nothing is under way, and nothing is due. */
+function isIdle(deps: ControllerDeps): boolean {
+  return phaseOf(deps) === "stable" && !isDue(deps)
+}
+
+function isDue({ trust, clock, schedule }: ControllerDeps): boolean {
+  const plan = schedule()
+  const active = trust.record().roots.find(({ state }) => state === "active")
+  if (plan === undefined || active === undefined) return false
+  return clock.now() >= rotationDue(parseCertificate(active.certificate), plan)
+}
+
+async function startWhenDue(deps: ControllerDeps): Promise<void> {
+  const plan = deps.schedule()
+  if (plan === undefined || phaseOf(deps) !== "stable" || !isDue(deps)) return
+  await makeOperateRotation(deps).start(plan, SERVER)
+}
+
+/** Whether this process drives. @throws IdentityError `conflict` */
+async function claim(deps: ControllerDeps): Promise<boolean> {
+  const { controller } = deps.trust.record()
+  const claimed = claimLease(controller, deps.holder, deps.clock.now(), LEASE)
+  if (claimed === "held" || claimed === "others") return claimed === "held"
+  const written = await deps.trust.update((record) => {
+    const again = claimLease(record.controller, deps.holder, deps.clock.now(), LEASE)
+    if (again === "others") throw new IdentityError("conflict", "another server drives the rotations")
+    return again === "held" ? record : { ...record, controller: again }
+  })
+  return written.controller?.holder === deps.holder
+}
+
+/** @see RINV-11 */
+async function stop(deps: ControllerDeps, thrown: unknown): Promise<void> {
+  const { code, message } = toIdentityError(thrown)
+  if (code === "conflict" || code === "cancelled") return
+  await takeStep(deps, { kind: "fault", reason: `${code}: ${message}` }, SERVER).catch((again: unknown) =>
+    deps.events.failed(again),
+  )
+}
+
+async function settle(deps: ControllerDeps, wait: Seconds, signal: AbortSignal): Promise<void> {
+  const settled = new AbortController()
+  const either = AbortSignal.any([signal, settled.signal])
+  await Promise.race([deps.clock.sleep(wait * 1000, either), deps.changed(either), deps.trust.changed(either)])
+  settled.abort()
+}
+
+const SERVER = { actor: "server", requestId: "rotation" }
+const LEASE: Seconds = 10
+const POLL: Seconds = 1
+const IDLE: Seconds = 5
+const MAX_STEPS = 12

@@ -1,0 +1,105 @@
+import type { AuditEvent } from "../../core/audit/event.ts"
+import type {
+  RotationCommand,
+  RotationOutcome,
+  StepContext,
+  WaiverRequest,
+} from "../../core/authority/rotation-command.ts"
+import type { RotationState } from "../../core/authority/rotation-state.ts"
+import { stepRotation } from "../../core/authority/rotation-step.ts"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import type { AuthorityRecord, RootRecord } from "../../ports/authority-journal.ts"
+import type { Asking, StepDeps } from "./rotate-deps.ts"
+import { recordAfter } from "./rotation-record.ts"
+
+/**
+ * Decide a step of the root's rotation over what is known now, and write it over the very revision that it was decided over; decided
+ * anew, at most {@link MAX_ATTEMPTS} times, when somebody else was first. Audited before it is written.
+ * @param made the new root, that `keyed` is about
+ * @throws IdentityError `not-ready` when evidence or store cannot be reached, `conflict`
+ */
+export async function takeStep(
+  deps: StepDeps,
+  command: RotationCommand,
+  asking: Asking,
+  made?: RootRecord,
+): Promise<RotationOutcome> {
+  for (let attempt = 0; ; attempt++) {
+    const record = deps.trust.record()
+    const context = await contextOf(deps, record)
+    const outcome = stepRotation(record.rotations.x509, command, context)
+    if (outcome.kind === "refused") return outcome
+    await deps.audit.append(auditOf(record, outcome, command, asking, context))
+    try {
+      await deps.trust.update((current) => overRevision(current, record, outcome.state, made))
+      return outcome
+    } catch (thrown) {
+      if (toIdentityError(thrown).code !== "conflict" || attempt + 1 >= MAX_ATTEMPTS) throw thrown
+    }
+  }
+}
+
+export async function contextOf(deps: StepDeps, record: AuthorityRecord): Promise<StepContext> {
+  const evidence = await deps.evidence()
+  return { now: deps.clock.now(), epoch: record.epoch, evidence, terms: deps.terms() }
+}
+
+/** @throws IdentityError `conflict` @see RINV-06 */
+function overRevision(
+  current: AuthorityRecord,
+  decidedOver: AuthorityRecord,
+  state: RotationState,
+  made: RootRecord | undefined,
+): AuthorityRecord {
+  if (current.revision !== decidedOver.revision) {
+    throw new IdentityError("conflict", "the authorities were changed by somebody else at the same time; try again")
+  }
+  return recordAfter(current, state, made)
+}
+
+function auditOf(
+  { rotations }: AuthorityRecord,
+  { state, what }: RotationOutcome & { readonly kind: "moved" },
+  command: RotationCommand,
+  { actor, requestId }: Asking,
+  { now, epoch }: StepContext,
+): AuditEvent {
+  const before = rotations.x509
+  const named = state.phase === "stable" ? before : state
+  const waived = waivedBy(before, state)
+  return {
+    type: "rotation.changed",
+    at: now,
+    actor,
+    requestId,
+    kind: "x509",
+    rotation: named.phase === "stable" ? "" : named.id,
+    change: what,
+    from: before.phase,
+    to: state.phase,
+    old: named.phase === "stable" ? "" : named.old,
+    next: "next" in named ? named.next : "",
+    epoch: "epoch" in state ? Math.max(epoch, state.epoch) : epoch,
+    reason: "waiver" in command ? waiverReason(command.waiver) : stoppedBy(state),
+    waived: waived.slice(0, MAX_AUDITED),
+    waivedCount: waived.length,
+  }
+}
+
+function waivedBy(before: RotationState, after: RotationState): readonly string[] {
+  if (after.phase === "stable") return []
+  const known = before.phase === "stable" ? 0 : before.waivers.length
+  return [...new Set(after.waivers.slice(known).flatMap(({ consumers }) => consumers))]
+}
+
+function waiverReason({ by, reason }: WaiverRequest): string {
+  return `${by}: ${reason}`.slice(0, MAX_REASON)
+}
+
+function stoppedBy(state: RotationState): string {
+  return state.phase === "stable" ? "" : (state.stopped ?? "")
+}
+
+const MAX_ATTEMPTS = 5
+const MAX_AUDITED = 1000
+const MAX_REASON = 1024

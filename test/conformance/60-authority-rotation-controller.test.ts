@@ -1,0 +1,209 @@
+import assert from "node:assert/strict"
+import { X509Certificate } from "node:crypto"
+import { test } from "node:test"
+import type { Fault } from "../../src/adapters/memory/memory-store.ts"
+import { parseAuthority } from "../../src/adapters/sqlite/authority-json.ts"
+import { rootId } from "../../src/app/authority/root-id.ts"
+import type { ConsumerRow } from "../../src/core/authority/evidence.ts"
+import { NEVER, x509Request } from "../support/issue-fixture.ts"
+import { refusal } from "../support/refusal.ts"
+import { ALICE, type Controlled, openControlled, WISH } from "../support/rotation/controlled.ts"
+import { consumer } from "../support/rotation/rows.ts"
+
+const PHASES = ["planned", "keyed", "publishing", "published", "active", "draining", "drained", "retiring", "retired"]
+
+test("[ROT-30] an automatic rotation of a trust domain that nobody uses goes to its end by itself", async () => {
+  const { operate, controller, trust, moves, fixture } = await openControlled({ rows: [] })
+  const before = trust.record()
+  await operate.start(WISH, ALICE)
+  assert.equal(await controller.drive(), "stable")
+  assert.deepEqual(
+    moves.map((move) => move.split(" ")[0]),
+    ["planned", "publishing", "published", "active", "draining", "drained", "retiring", "retired"],
+  )
+  const after = trust.record()
+  assert.equal(after.roots.length, 1)
+  assert.notEqual(after.roots[0]?.keyId, before.roots[0]?.keyId)
+  assert.equal(after.epoch, before.epoch + 2)
+  const keys = await fixture.keys.list()
+  assert.deepEqual(
+    keys.filter((key) => key.startsWith("root")),
+    [after.roots[0]?.keyId],
+  )
+})
+
+test("[ROT-31] each change of a rotation is audited before it is made, with who wanted it", async () => {
+  const { operate, controller, fixture } = await openControlled({ rows: [] })
+  await operate.start(WISH, ALICE)
+  await controller.drive()
+  const changes = fixture.store.events.filter((event) => event.type === "rotation.changed")
+  assert.deepEqual(changes.map(({ actor, change, from, to }) => `${actor}: ${change} ${from} ${to}`).slice(0, 3), [
+    "alice: start stable planned",
+    "server: key planned keyed",
+    "server: advance keyed publishing",
+  ])
+  assert.equal(changes.at(-1)?.to, "stable")
+  fixture.store.onWrite = (kind) => (kind === "audit" ? "lost" : "none")
+  await assert.rejects(operate.start(WISH, ALICE), refusal("not-ready"))
+  fixture.store.onWrite = () => "none"
+  assert.equal((await fixture.store.authorityJournal.read())?.rotations.x509.phase, "stable")
+})
+
+test("[ROT-32] what is signed follows the record: old, canaries, new, and only by a root that is published", async () => {
+  const consumers: { rows: readonly ConsumerRow[] } = { rows: [] }
+  const it = await openControlled(consumers)
+  const { operate, controller, fixture, trust, issuing } = it
+  fixture.caller = { namespace: "shop" }
+  const first = await issuerOf(it)
+  await operate.start({ auto: false, canary: { namespaces: ["canary"], prefixes: [] } }, ALICE)
+  await controller.drive()
+  for (const phase of ["publishing", "canary"]) {
+    await operate.advance(ALICE)
+    await controller.drive()
+    if (phase === "publishing") assert.equal(await issuerOf(it), first)
+  }
+  assert.equal(it.phase(), "canary")
+  assert.equal(await issuerOf(it), first)
+  fixture.caller = { namespace: "canary" }
+  const next = await issuerOf(it)
+  assert.notEqual(next, first)
+  assert.ok(issuing.current().epoch >= trust.record().requiredEpoch)
+  fixture.caller = { namespace: "shop" }
+  await fixture.clock.advance(60)
+  await operate.advance(ALICE)
+  await controller.drive()
+  assert.equal(await issuerOf(it), next)
+  assert.equal(it.phase(), "draining")
+  await operate.rollback(ALICE)
+  await controller.drive()
+  assert.equal(await issuerOf(it), first)
+})
+
+test("[ROT-33] waits for a consumer that is late, names it, and goes on when it has acknowledged", async () => {
+  const consumers: { rows: readonly ConsumerRow[] } = { rows: [consumer("web", { notAfter: 4_000_000_000, epoch: 0 })] }
+  const { operate, controller, trust } = await openControlled(consumers)
+  await operate.start(WISH, ALICE)
+  assert.equal(await controller.drive(), "publishing")
+  const outcome = await operate.advance(ALICE)
+  assert.ok(outcome.kind === "refused" && outcome.late[0]?.id === "web")
+  consumers.rows = [consumer("web", { notAfter: 4_000_000_000, issuers: [], epoch: trust.snapshot().epoch })]
+  assert.equal(await controller.drive(), "retiring")
+})
+
+test("[ROT-34] drains until the last certificate of the old root has expired", async () => {
+  const it = await openControlled({ rows: [] })
+  const { notAfter } = await it.fixture.issueX509(x509Request(), NEVER)
+  await it.operate.start(WISH, ALICE)
+  assert.equal(await it.controller.drive(), "draining")
+  await it.fixture.clock.advance(notAfter - it.fixture.clock.now() + 29)
+  assert.equal(await it.controller.drive(), "draining")
+  await it.fixture.clock.advance(1)
+  assert.equal(await it.controller.drive(), "stable")
+})
+
+for (const fault of ["lost", "kept"] as const) {
+  test(`[ROT-35] a new process goes on where a ${fault} write ended the one before, in every phase`, async () => {
+    for (let write = 1; write <= PHASES.length; write++) {
+      const first = await openControlled({ rows: [] })
+      const { store, keys } = first.fixture
+      await first.operate.start(WISH, ALICE)
+      store.onWrite = failNth(write, fault)
+      await first.controller.drive().catch(() => undefined)
+      store.onWrite = () => "none"
+      const phase = (await store.authorityJournal.read())?.rotations.x509.phase
+      const second = await openControlled({ rows: [] }, { holder: "server-2" }, first.fixture)
+      assert.equal(second.phase(), phase, "nothing moves by a restart")
+      await first.fixture.clock.advance(11) // the lease of the one before
+      assert.equal(await second.controller.drive(), "stable")
+      const { roots } = second.trust.record()
+      assert.deepEqual(
+        roots.map(({ state }) => state),
+        ["active"],
+      )
+      const left = (await keys.list()).filter((key) => key.startsWith("root"))
+      assert.deepEqual(left, [roots[0]?.keyId], `after write ${write} in ${phase}`)
+    }
+  })
+}
+
+test("[ROT-36] of two processes one drives, and the other takes over when it is gone", async () => {
+  const late = { rows: [consumer("web", { notAfter: 4_000_000_000, epoch: 0 })] }
+  const first = await openControlled(late)
+  await first.operate.start(WISH, ALICE)
+  assert.equal(await first.controller.drive(), "publishing")
+  const second = await openControlled({ rows: [] }, { holder: "server-2" }, first.fixture)
+  assert.equal(await second.controller.drive(), "publishing")
+  assert.equal(second.trust.record().controller?.holder, "server-1")
+  await first.fixture.clock.advance(11)
+  assert.equal(await second.controller.drive(), "stable")
+  assert.deepEqual(second.trust.record().controller?.token, 2)
+})
+
+test("[ROT-37] an abort leaves everything as it was, and no key behind", async () => {
+  for (const drives of [0, 1]) {
+    const late = { rows: [consumer("web", { notAfter: 4_000_000_000, epoch: 0 })] }
+    const { operate, controller, trust, fixture } = await openControlled(late)
+    const before = trust.record().roots
+    await operate.start(WISH, ALICE)
+    if (drives > 0) await controller.drive()
+    await operate.abort(ALICE)
+    late.rows = []
+    assert.equal(await controller.drive(), "stable")
+    assert.deepEqual(trust.record().roots, before)
+    assert.deepEqual(await fixture.keys.list().then((keys) => keys.filter((key) => key.startsWith("root"))), [
+      before[0]?.keyId,
+    ])
+  }
+})
+
+test("[ROT-38] an emergency takes the stolen root out of the bundle and signs with the new one at once", async () => {
+  const rows = [consumer("web", { notAfter: 4_000_000_000, epoch: 0 })]
+  const it = await openControlled({ rows })
+  const stolen = it.trust.record().roots.map(rootId)
+  const outcome = await it.operate.emergency({ by: "alice", reason: "key stolen", consumers: "all" }, ALICE)
+  assert.equal(outcome.kind, "moved")
+  await assert.rejects(issuerOf(it), refusal("not-ready"), "nothing is signed under the stolen root any more")
+  assert.equal(await it.controller.drive(), "retiring")
+  const { x509Authorities } = it.trust.snapshot().own
+  assert.equal(x509Authorities.length, 1)
+  assert.ok(!stolen.includes(it.issuing.signsWith()))
+  await issuerOf(it)
+  const event = it.fixture.store.events.findLast(({ type }) => type === "rotation.changed")
+  assert.ok(event?.type === "rotation.changed")
+  assert.deepEqual([event.change, event.waived, event.waivedCount], ["emergency", ["web"], 1])
+})
+
+test("[ROT-39] a schedule rotates a root after its share of life", async () => {
+  const it = await openControlled({ rows: [] }, { schedule: () => ({ ...WISH, share: 0.5 }) })
+  const [before] = it.trust.record().roots
+  assert.equal(await it.controller.drive(), "stable")
+  assert.deepEqual(it.trust.record().roots[0], before)
+  await it.fixture.clock.advance(864_000 / 2)
+  assert.equal(await it.controller.drive(), "stable")
+  assert.notEqual(it.trust.record().roots[0]?.keyId, before?.keyId)
+})
+
+test("[ROT-15] reads records from before there were rotations", () => {
+  const text = JSON.stringify({
+    trustDomain: "prod.example",
+    incarnation: "a",
+    revision: 3,
+    epoch: 7,
+    roots: [],
+    jwtKeys: [],
+  })
+  const record = parseAuthority(text)
+  assert.deepEqual(record.rotations, { x509: { phase: "stable" }, jwt: { phase: "stable" } })
+  assert.deepEqual([record.requiredEpoch, record.controller], [1, undefined])
+})
+
+/** Name of the root that an SVID chains to now. */
+async function issuerOf({ fixture }: Controlled): Promise<string> {
+  const svid = await fixture.issueX509(x509Request(), NEVER)
+  return new X509Certificate(svid.chain[1] ?? "").issuer
+}
+
+function failNth(nth: number, fault: Fault): (kind: string) => Fault {
+  let count = 0
+  return (kind) => (kind === "authority" && ++count === nth ? fault : "none")
+}
