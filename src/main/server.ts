@@ -8,6 +8,7 @@ import type { Secret } from "../core/secret.ts"
 import type { Log } from "../ports/telemetry.ts"
 import { listenHealth } from "../transports/health/health-http.ts"
 import type { ServerConfig } from "./config/server-config.ts"
+import { openAuditSeals } from "./server/audit.ts"
 import { openFederated } from "./server/federation.ts"
 import { listenServer, type ServerListeners } from "./server/listeners.ts"
 import { type LiveConfig, openLiveConfig } from "./server/live-config.ts"
@@ -50,6 +51,8 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   let live = await openLive(config, log)
   const events = makeServerEvents(log, metrics)
   const pipeline = await openPipeline({ state, live: () => live, clock: systemClock, random, events })
+  const { trust } = pipeline
+  const seals = await openAuditSeals({ state, sealingKey: options.sealingKey, trust, events: events.authority })
   const serving = await openServingTls(
     config.serving,
     servingDeps(pipeline, state, config, random),
@@ -104,6 +107,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const tasks = [
     pipeline.issuing.run(until),
     pipeline.jwtKeys.run(until),
+    seals.run(until),
     serving.run(until),
     readiness.run(until),
     keepFederated(until),

@@ -182,5 +182,5 @@ async function openAuthorities() {
 }
 
 function portsOf(store: ReturnType<typeof openMemoryStore>) {
-  return { journal: store.authorityJournal, audit: store.auditLog }
+  return { journal: store.authorityJournal, audit: store.auditLog, chain: store.auditChain }
 }

@@ -159,4 +159,6 @@ const FIELDS = {
   "token.revoked": ["tokenId", "subject", "clientId"],
   "subject.revoked": ["subject", "issuedUntil"],
   "token.introspected": ["tokenId", "active"],
+  "audit.started": ["trustDomain", "incarnation", "before", "digest"],
+  "audit.sealed": ["sequence", "hash", "mac"],
 } satisfies { readonly [Type in AuditEvent["type"]]: readonly Fields<Type>[] }

@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
 import type { Worker } from "node:worker_threads"
 import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
+import { openAuditReader } from "../../src/adapters/sqlite/audit-reader.ts"
 import { encodeAudit } from "../../src/adapters/sqlite/audit-row.ts"
 import { CommitEngine } from "../../src/adapters/sqlite/commit-engine.ts"
 import { CommitQueue } from "../../src/adapters/sqlite/commit-queue.ts"
@@ -10,6 +11,7 @@ import { encodeIntent } from "../../src/adapters/sqlite/intent-row.ts"
 import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import type { Operation, OperationResult } from "../../src/adapters/sqlite/operation.ts"
+import { ChainWalk } from "../../src/core/audit/walk.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
 import { refusal } from "../support/refusal.ts"
 import { makeScratch } from "../support/scratch.ts"
@@ -92,6 +94,27 @@ test("[ISS-08] a lost outcome loses no intent", async () => {
   const [found] = await store.issuanceLog.search({ serial: "a", limit: 1 })
   assert.equal(found?.intent.serial, "a")
   assert.equal(found?.signature, undefined)
+})
+
+test("[AUD-10] the chain holds whatever commits fail, are lost or are kept, and whichever record cannot be written", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("s.db")
+  openDatabase(path, "create").close()
+  using db = new FaultyDatabase(path)
+  db.exec(`CREATE TRIGGER fail_one BEFORE INSERT ON audit_event WHEN NEW.request_id LIKE 'request-bad%'
+    BEGIN SELECT RAISE(ABORT, 'told to fail'); END`)
+  const engine = new CommitEngine(db)
+  engine.run([{ kind: "start-audit", origin: { trustDomain: "prod.example", incarnation: "a1" }, at: FIXTURE_NOW }])
+  for (let round = 0; round < 12; round++) {
+    db.fault = (["none", "lost", "kept"] as const)[round % 3] ?? "none"
+    engine.run([`${round}-a`, `bad-${round}`, `${round}-b`].slice(round % 2).map(intentOperation))
+    engine.run([`${round}-c`, `${round}-d`].map(intentOperation))
+  }
+  using reader = openAuditReader(path)
+  const walk = new ChainWalk({ from: "start" })
+  for (const record of reader.read(0, 1000)) assert.equal(walk.take(record), undefined)
+  assert.equal(walk.report().records, 1 + serialsIn(db).length)
+  assert.ok(walk.report().records > 20)
 })
 
 /** "kept": COMMIT happens and then throws. "lost": the transaction is gone, and COMMIT throws. */

@@ -106,7 +106,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
   const subject = { commonName: "Test", organization: undefined }
   const plan = { algorithm: "ec-p256", backdate: 3600, subject } as const
   const domain = { ...plan, trustDomain: parseTrustDomain("prod.example"), rootTtl: 864_000 }
-  if (after === undefined) await createTrustDomain(domain, authority)
+  if (after === undefined) await createTrustDomain(domain, { ...authority, chain: store.auditChain })
   const trust = await openTrustState(store.authorityJournal)
   const jwtKeys = await openJwtKeySet({
     ...authority,

@@ -1,6 +1,7 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { AuditLog } from "../../ports/audit-log.ts"
+import { MemoryAuditChain } from "./memory-audit-chain.ts"
 import { MemoryAuthorityJournal } from "./memory-authority-journal.ts"
 import { MemoryConsumerLog } from "./memory-consumer-log.ts"
 import { MemoryHoldings } from "./memory-holdings.ts"
@@ -26,6 +27,7 @@ export class MemoryStore implements AsyncDisposable {
   readonly events: AuditEvent[] = []
   readonly issuanceLog: MemoryIssuanceLog
   readonly auditLog: AuditLog
+  readonly auditChain: MemoryAuditChain
   readonly authorityJournal: MemoryAuthorityJournal
   readonly replayLog: MemoryReplayLog
   readonly revocationLog: MemoryRevocationLog
@@ -34,10 +36,13 @@ export class MemoryStore implements AsyncDisposable {
 
   constructor() {
     const faulty: FaultyWrite = (kind, write) => this.#faulty(kind, write)
+    const chain = new MemoryAuditChain(faulty)
     const append = (event: AuditEvent): void => {
       if (this.events.length >= MAX_EVENTS) throw new IdentityError("not-ready", "memory store is full")
       this.events.push(event)
+      chain.append(event)
     }
+    this.auditChain = chain
     this.issuanceLog = new MemoryIssuanceLog(faulty, append)
     this.auditLog = { append: async (event) => faulty("audit", () => append(event)) }
     this.authorityJournal = new MemoryAuthorityJournal(faulty)

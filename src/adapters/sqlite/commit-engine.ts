@@ -29,6 +29,7 @@ export class CommitEngine {
       return failAll(group, error)
     }
     try {
+      this.#statements.begin()
       if (mark !== undefined) this.#writeMark.run(mark)
       results = group.map((operation) => this.#statements.run(operation))
     } catch (error) {

@@ -1,6 +1,6 @@
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
-import type { AuditLog } from "../../ports/audit-log.ts"
+import type { AuditChain, AuditLog } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { ConsumerLog, HoldingsReader } from "../../ports/consumers.ts"
 import type { IssuanceLog } from "../../ports/issuance-log.ts"
@@ -10,6 +10,7 @@ import { encodeAudit } from "./audit-row.ts"
 import { CommitQueue } from "./commit-queue.ts"
 import { type IssuanceReader, openIssuanceReader } from "./issuance-reader.ts"
 import type { OpenMode } from "./open-database.ts"
+import { SqliteAuditChain } from "./sqlite-audit-chain.ts"
 import { SqliteAuthorityJournal } from "./sqlite-authority-journal.ts"
 import { SqliteConsumerLog } from "./sqlite-consumer-log.ts"
 import { SqliteIssuanceLog } from "./sqlite-issuance-log.ts"
@@ -30,6 +31,7 @@ export interface SqliteStoreOptions {
 export interface SqliteStore extends AsyncDisposable {
   readonly issuanceLog: IssuanceLog
   readonly auditLog: AuditLog
+  readonly auditChain: AuditChain
   readonly authorityJournal: AuthorityJournal
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
@@ -56,6 +58,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Sqli
 class Store implements SqliteStore {
   readonly issuanceLog: IssuanceLog
   readonly auditLog: AuditLog
+  readonly auditChain: AuditChain
   readonly authorityJournal: AuthorityJournal
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
@@ -78,6 +81,7 @@ class Store implements SqliteStore {
         await queue.submit({ kind: "audit", audit: encodeAudit(event) })
       },
     }
+    this.auditChain = new SqliteAuditChain(queue)
     this.authorityJournal = new SqliteAuthorityJournal(queue)
     this.replayLog = new SqliteReplayLog(queue)
     this.revocationLog = new SqliteRevocationLog(queue)

@@ -1,6 +1,9 @@
 import type { SQLInputValue } from "node:sqlite"
+import type { ChainOrigin } from "../../core/audit/chain.ts"
+import type { AuditEntry } from "../../core/audit/record.ts"
 import { type ErrorCode, IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
+import type { ChainState } from "../../ports/audit-log.ts"
 import type { IntentRow } from "./intent-row.ts"
 import type { SqlRow } from "./sql-row.ts"
 
@@ -11,12 +14,14 @@ export type Operation =
       readonly intent: IntentRow
       readonly idempotencyKey: Uint8Array | null
       readonly reuseSince: Instant
-      readonly audit: AuditRow
+      readonly audit: AuditEntry
     }
   | { readonly kind: "outcome"; readonly serial: string; readonly signature: Uint8Array }
   /** The same by the number of its row. */
   | { readonly kind: "outcome-of"; readonly intent: number; readonly signature: Uint8Array }
-  | { readonly kind: "audit"; readonly audit: AuditRow }
+  | { readonly kind: "audit"; readonly audit: AuditEntry }
+  | { readonly kind: "start-audit"; readonly origin: ChainOrigin; readonly at: Instant }
+  | { readonly kind: "read-audit-state" }
   | { readonly kind: "create-authority"; readonly revision: number; readonly record: string }
   | { readonly kind: "replace-authority"; readonly revision: number; readonly record: string }
   | { readonly kind: "adopt-issuing"; readonly row: readonly SQLInputValue[] }
@@ -30,7 +35,7 @@ export type Operation =
       readonly until: Instant
     }
   /** kind, name, issued_until, until. */
-  | { readonly kind: "revoke"; readonly row: readonly SQLInputValue[]; readonly audit: AuditRow }
+  | { readonly kind: "revoke"; readonly row: readonly SQLInputValue[]; readonly audit: AuditEntry }
   | { readonly kind: "read-revocations"; readonly after: number; readonly limit: number }
   | { readonly kind: "prune-proofs"; readonly before: Instant; readonly batch: number }
   /** Rows of `CONSUMER_COLUMNS`. */
@@ -45,9 +50,6 @@ export type Operation =
   /** Writes nothing: done when everything before it is. */
   | { readonly kind: "barrier" }
 
-/** at, type, actor, request_id, data. */
-export type AuditRow = readonly (string | number)[]
-
 export type OperationResult =
   | { readonly kind: "done" }
   /** An intent, in the row of that number. */
@@ -55,6 +57,7 @@ export type OperationResult =
   | { readonly kind: "row"; readonly row: SqlRow | undefined }
   | { readonly kind: "rows"; readonly rows: readonly SqlRow[] }
   | { readonly kind: "claim"; readonly won: boolean }
+  | { readonly kind: "audit-state"; readonly state: ChainState }
   | { readonly kind: "pruned"; readonly rows: number }
   | { readonly kind: "failed"; readonly failure: Failure }
 
@@ -88,5 +91,6 @@ const READS: ReadonlySet<Operation["kind"]> = new Set([
   "read-issuing",
   "read-revocations",
   "read-consumers",
+  "read-audit-state",
   "barrier",
 ])

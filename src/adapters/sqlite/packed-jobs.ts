@@ -1,3 +1,4 @@
+import type { AuditEntry } from "../../core/audit/record.ts"
 import { joinBytes } from "../../core/bytes.ts"
 import { BYTE_COLUMNS, SCALAR_COLUMNS } from "./intent-row.ts"
 import type { Job, JobResult, OrderJob } from "./job.ts"
@@ -63,7 +64,8 @@ function packOrder(order: OrderJob, cells: (string | number | null | Job)[], chu
       chunks.push(value)
     } else cells.push(value)
   }
-  cells.push(...recording.audit)
+  const { at, type, actor, requestId, data } = recording.audit
+  cells.push(at, type, actor, requestId, data)
 }
 
 class CellReader {
@@ -93,7 +95,7 @@ class CellReader {
     const intent: (string | number | null | Uint8Array)[] = this.#scalars(SCALAR_COLUMNS)
     for (let i = 0; i < BYTE_COLUMNS; i++) intent.push(this.#take())
     const [, idempotencyKey, tbs] = intent.slice(SCALAR_COLUMNS) as [Uint8Array, Uint8Array | null, Uint8Array]
-    const audit = this.#scalars(AUDIT_COLUMNS)
+    const audit = this.#entry()
     return {
       kind: "order",
       key,
@@ -102,6 +104,11 @@ class CellReader {
       tbs,
       recording: { kind: "intent", intent, idempotencyKey, reuseSince, audit },
     }
+  }
+
+  #entry(): AuditEntry {
+    const [at, type, actor, requestId, data] = this.#scalars(5) as [number, string, string, string, string]
+    return { at, type, actor, requestId, data }
   }
 
   #scalars(count: number): (string | number)[] {
@@ -117,5 +124,3 @@ class CellReader {
     return this.#bytes.subarray(this.#byte - length, this.#byte)
   }
 }
-
-const AUDIT_COLUMNS = 5

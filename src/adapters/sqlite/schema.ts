@@ -117,4 +117,12 @@ CREATE TABLE consumer (
 ) STRICT, WITHOUT ROWID;
 `,
   },
+  {
+    version: 4,
+    sql: `
+ALTER TABLE audit_event ADD COLUMN hash BLOB;
+CREATE INDEX audit_event_sealed ON audit_event (seq) WHERE type = 'audit.sealed';
+CREATE INDEX audit_event_started ON audit_event (seq) WHERE type = 'audit.started';
+`,
+  },
 ]

@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
+import { AuditStatements } from "./audit-statements.ts"
 import { ConsumerStatements } from "./consumer-statements.ts"
 import { INTENT_COLUMNS } from "./intent-row.ts"
 import { encodeFailure, type Operation, type OperationResult } from "./operation.ts"
@@ -13,11 +14,11 @@ export class Statements {
   readonly #recent: RecentKeys
   readonly #proofs: ProofStatements
   readonly #consumers: ConsumerStatements
+  readonly #audit: AuditStatements
   readonly #insertIntent: StatementSync
   readonly #findReusable: StatementSync
   readonly #insertOutcome: StatementSync
   readonly #insertOutcomeOf: StatementSync
-  readonly #insertAudit: StatementSync
   readonly #createAuthority: StatementSync
   readonly #replaceAuthority: StatementSync
   readonly #readAuthority: StatementSync
@@ -34,7 +35,7 @@ export class Statements {
     this.#findReusable = db.prepare(FIND_REUSABLE)
     this.#insertOutcome = db.prepare(INSERT_OUTCOME)
     this.#insertOutcomeOf = db.prepare(INSERT_OUTCOME_OF)
-    this.#insertAudit = db.prepare(INSERT_AUDIT)
+    this.#audit = new AuditStatements(db)
     this.#createAuthority = db.prepare(CREATE_AUTHORITY)
     this.#replaceAuthority = db.prepare(REPLACE_AUTHORITY)
     this.#readAuthority = db.prepare(READ_AUTHORITY)
@@ -42,6 +43,11 @@ export class Statements {
     this.#readIssuing = db.prepare(READ_ISSUING)
     this.#pruneOutcomes = db.prepare(PRUNE_OUTCOMES)
     this.#pruneIntents = db.prepare(PRUNE_INTENTS)
+  }
+
+  /** To be called in each transaction, first. */
+  begin(): void {
+    this.#audit.begin()
   }
 
   /** A refusal is a result; what is thrown is trouble with the store. */
@@ -56,8 +62,13 @@ export class Statements {
         this.#insertOutcomeOf.run(operation.intent, operation.signature)
         return DONE
       case "audit":
-        this.#insertAudit.run(...operation.audit)
+        this.#audit.append(operation.audit)
         return DONE
+      case "start-audit":
+        this.#audit.start(operation.origin, operation.at)
+        return DONE
+      case "read-audit-state":
+        return { kind: "audit-state", state: this.#audit.state() }
       case "create-authority":
         return oneRow(this.#createAuthority.run(operation.revision, operation.record), INITIALISED)
       case "replace-authority":
@@ -97,13 +108,13 @@ export class Statements {
     const inserted = this.#insertIntent.run(...operation.intent)
     if (inserted.changes === 0) return SERIAL_USED
     if (operation.idempotencyKey !== null) this.#recent.add(operation.idempotencyKey, inserted.lastInsertRowid)
-    this.#insertAudit.run(...operation.audit)
+    this.#audit.append(operation.audit)
     return { kind: "recorded", id: Number(inserted.lastInsertRowid) }
   }
 
   #revoke(operation: Operation & { readonly kind: "revoke" }): OperationResult {
     const result = this.#proofs.run(operation)
-    if (result.kind === "done") this.#insertAudit.run(...operation.audit)
+    if (result.kind === "done") this.#audit.append(operation.audit)
     return result
   }
 
@@ -140,7 +151,6 @@ WHERE intent.id = ? AND idempotency_key = ? AND created_at >= ?`
 const INSERT_OUTCOME = `INSERT INTO outcome (intent_id, signature) SELECT id, ? FROM intent WHERE serial = ?
 ON CONFLICT (intent_id) DO NOTHING`
 const INSERT_OUTCOME_OF = "INSERT INTO outcome (intent_id, signature) VALUES (?, ?) ON CONFLICT (intent_id) DO NOTHING"
-const INSERT_AUDIT = "INSERT INTO audit_event (at, type, actor, request_id, data) VALUES (?, ?, ?, ?, ?)"
 const CREATE_AUTHORITY = `INSERT INTO authority (id, revision, record) VALUES (1, ?, ?) ON CONFLICT (id) DO NOTHING`
 const REPLACE_AUTHORITY = "UPDATE authority SET revision = ?, record = ? WHERE id = 1 AND revision = ?"
 const READ_AUTHORITY = "SELECT record FROM authority WHERE id = 1"

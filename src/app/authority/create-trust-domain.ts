@@ -4,7 +4,7 @@ import type { Seconds } from "../../core/time.ts"
 import type { AuthorityName } from "../../core/x509/names.ts"
 import { parsePublicKey } from "../../core/x509/public-key.ts"
 import { makeSerial } from "../../core/x509/serial.ts"
-import type { AuditLog } from "../../ports/audit-log.ts"
+import type { AuditChain, AuditLog } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { KeyAlgorithm, KeyStore } from "../../ports/keys.ts"
@@ -14,6 +14,7 @@ import { signRoot } from "../issue/sign-authority.ts"
 export interface CreateTrustDomainDeps {
   readonly journal: AuthorityJournal
   readonly audit: AuditLog
+  readonly chain: AuditChain
   readonly keys: KeyStore
   readonly clock: Clock
   readonly random: Random
@@ -50,6 +51,8 @@ export async function createTrustDomain(plan: TrustDomainPlan, deps: CreateTrust
     signer,
   )
   const authority = publicKey.keyIdHex
+  const incarnation = hex(deps.random(16))
+  await deps.chain.start({ trustDomain: plan.trustDomain, incarnation }, now)
   await deps.audit.append({
     type: "authority.created",
     at: now,
@@ -60,7 +63,7 @@ export async function createTrustDomain(plan: TrustDomainPlan, deps: CreateTrust
   })
   await deps.journal.create({
     trustDomain: plan.trustDomain,
-    incarnation: hex(deps.random(16)),
+    incarnation,
     revision: 1,
     epoch: 1,
     requiredEpoch: 1,

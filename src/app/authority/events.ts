@@ -4,5 +4,5 @@ export interface AuthorityEvents {
   issuingAdopted(authorityId: string, notAfter: number): void
   jwtKeyChanged(keyId: string, state: "published" | "active" | "retired" | "removed"): void
   /** A scheduled step failed and will be tried again. */
-  stepFailed(what: "issuing-authority" | "jwt-key", thrown: unknown): void
+  stepFailed(what: "issuing-authority" | "jwt-key" | "audit-seal", thrown: unknown): void
 }

@@ -99,6 +99,23 @@ export type AuditEvent =
       readonly tokenId: string
       readonly active: boolean
     })
+  | (Common & {
+      /** The chain begins here; also when a store that was restored goes on. @see AUD-11 */
+      readonly type: "audit.started"
+      readonly trustDomain: string
+      readonly incarnation: string
+      /** How many records there were before. */
+      readonly before: number
+      /** Hash of the record before; of records older than the chain, computed as if they were in it. */
+      readonly digest: string
+    })
+  | (Common & {
+      /** Somebody with the sealing key saw the chain as it was. @see AUD-13 */
+      readonly type: "audit.sealed"
+      readonly sequence: number
+      readonly hash: string
+      readonly mac: string
+    })
 
 interface Common {
   readonly at: Instant

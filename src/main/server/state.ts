@@ -67,7 +67,7 @@ export async function initServerState(
       subject: { commonName, organization },
       backdate: ROOT_BACKDATE,
     },
-    { journal: store.authorityJournal, audit: store.auditLog, keys, clock, random },
+    { journal: store.authorityJournal, audit: store.auditLog, chain: store.auditChain, keys, clock, random },
   )
 }
 
