@@ -7,6 +7,7 @@ import { availableParallelism, cpus } from "node:os"
 import { parseArgs } from "node:util"
 import { type FirstSvid, measureFirstSvid } from "./first-svid.ts"
 import { measurePipeline, type PipelineRates } from "./pipeline.ts"
+import { measurePolicy, type PolicyCosts } from "./policy.ts"
 import { describeRatio, type Ratio, ratio } from "./ratio.ts"
 import { measureRaw, type RawRates } from "./raw.ts"
 import { measureSds, type SdsFigures } from "./sds.ts"
@@ -53,9 +54,14 @@ for (const [name, result] of [
 ] as const) {
   say(`  ${name}: ${rate(result.perSecond)}, p50 ${ms(result.p50Ms)}, p99 ${ms(result.p99Ms)}`)
 }
+say("a decision over token rules, each with a condition")
+const policy = measurePolicy(seconds)
+say(
+  `  ${micros(policy.rules10)} at 10 rules, ${micros(policy.rules1000)} at 1,000, ${micros(policy.rules10000)} at 10,000`,
+)
 say("SDS, 10,000 idle streams on 100 TLS connections, then one change of the bundle")
 const sds = await measureSds(10_000)
-const ratios = ratiosOf({ raw, pipeline, wire, first, spire, tokens, sds })
+const ratios = ratiosOf({ raw, pipeline, wire, first, spire, tokens, policy, sds })
 for (const one of ratios) say(describeRatio(one))
 if (flags.baseline === true) await keepBaseline(ratios)
 if (flags.json === true) process.stdout.write(`${JSON.stringify({ ratios })}\n`)
@@ -84,6 +90,7 @@ interface Figures {
   readonly first: FirstSvid
   readonly spire: SpireRates | undefined
   readonly tokens: TokenRates
+  readonly policy: PolicyCosts
   readonly sds: SdsFigures
 }
 
@@ -105,7 +112,7 @@ function wireRatios({ raw, wire, spire }: Figures): readonly Ratio[] {
 }
 
 function ratiosOf(figures: Figures): readonly Ratio[] {
-  const { raw, pipeline, wire, first, tokens, sds } = figures
+  const { raw, pipeline, wire, first, tokens, policy, sds } = figures
   const peer = tokens.oidcProvider.perSecond
   return [
     ratio("pipeline", pipeline.x509 / raw.issueAllCores, "at least", 0.6, "of raw import+verify+sign on all cores"),
@@ -115,6 +122,7 @@ function ratiosOf(figures: Figures): readonly Ratio[] {
     ratio("jwt-svid", pipeline.jwt / raw.sign, "at least", 0.6, "of raw signing on one core"),
     ratio("client-credentials", tokens.clientCredentials.perSecond / peer, "at least", 1.5, "of oidc-provider's"),
     ratio("exchange", tokens.exchange.perSecond / peer, "at least", 1.5, "of oidc-provider's client_credentials"),
+    ratio("policy-10000", policy.rules10000 / policy.rules10, "at most", 1.5, "of a decision's cost at 10 rules"),
     ratio("sds-stream-kib", sds.kibPerStream, "at most", 30, "KiB of memory an idle stream"),
     ratio("sds-fanout", sds.fanOutSeconds, "at most", 3, `s until ${sds.streams} streams acknowledged`),
     ratio("rss-server-mib", wire.serverIdleKib / 1024, "at most", 130, "MiB, server at rest"),
@@ -134,4 +142,8 @@ function rate(perSecond: number): string {
 
 function ms(millis: number): string {
   return `${millis.toFixed(1)} ms`
+}
+
+function micros(value: number): string {
+  return `${value.toFixed(1)} µs`
 }
