@@ -137,5 +137,5 @@ function busy(): IdentityError {
 
 const MAX_WAITING = 8192
 /** Small enough that the first of a group does not wait for the last for long. */
-const MAX_GROUP = 8
+const MAX_GROUP = 16
 const MAX_RUNNING = 4

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import type { AuditEvent } from "../../core/audit/event.ts"
 import type { Attested } from "../../core/policy/attested.ts"
 import type { Grant } from "../../core/policy/grant.ts"
@@ -45,7 +45,20 @@ export function grantedEvent(
 
 /** Two requests with the same digest are the same request, tried again. @see INV-13 */
 export function idempotencyKey(parts: readonly (Uint8Array | string)[]): Buffer {
-  const digest = createHash("sha256")
-  for (const part of parts) digest.update(`${part.length}:`).update(part)
-  return digest.digest()
+  const framed = Buffer.allocUnsafe(parts.reduce((sum, part) => sum + MAX_FRAME + MAX_UTF8 * part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    at += framed.write(`${part.length}:`, at)
+    if (typeof part === "string") at += framed.write(part, at)
+    else {
+      framed.set(part, at)
+      at += part.length
+    }
+  }
+  return hash("sha256", framed.subarray(0, at), "buffer")
 }
+
+/** A length in decimal, and a colon. */
+const MAX_FRAME = 12
+/** Octets of one UTF-16 code unit, at most. */
+const MAX_UTF8 = 3

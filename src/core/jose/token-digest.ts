@@ -1,4 +1,4 @@
-import { createHash, hash } from "node:crypto"
+import { hash } from "node:crypto"
 
 /** SHA-256 of a token as lowercase hex: the key under which it is remembered, and its name in records. */
 export function digestToken(token: string): string {
@@ -8,5 +8,8 @@ export function digestToken(token: string): string {
 /** SHA-256 of the token that `signature` makes of `input` (`header.payload`): what the issuance log keeps of it. */
 export function digestSigned(input: Uint8Array, signature: Uint8Array): Uint8Array {
   const sealed = Buffer.from(signature.buffer, signature.byteOffset, signature.byteLength).toString("base64url")
-  return createHash("sha256").update(input).update(".").update(sealed).digest()
+  const token = Buffer.allocUnsafe(input.length + 1 + sealed.length)
+  token.set(input)
+  token.write(`.${sealed}`, input.length, "latin1")
+  return hash("sha256", token, "buffer")
 }

@@ -1,17 +1,31 @@
 import type { Instant } from "../time.ts"
-import { asciiOctets, encodeDer, TAG } from "./der.ts"
+import { TAG } from "./der.ts"
 import type { DerReader } from "./der-reader.ts"
 import { malformed } from "./refusal.ts"
 
 /** UTCTime until 2049, GeneralizedTime from 2050. @throws RangeError outside 1950 to 9999 @see DER-10 */
 export function encodeTime(at: Instant): Uint8Array {
   if (!Number.isInteger(at) || at < YEAR_1950 || at > YEAR_9999) throw new RangeError("time outside 1950 to 9999")
-  // 2026-11-22T23:20:00.000Z
-  const iso = new Date(at * 1000).toISOString()
-  const digits = `${iso.slice(5, 7)}${iso.slice(8, 10)}${iso.slice(11, 13)}${iso.slice(14, 16)}${iso.slice(17, 19)}Z`
-  return at < YEAR_2050
-    ? encodeDer(TAG.utcTime, asciiOctets(iso.slice(2, 4) + digits))
-    : encodeDer(TAG.generalizedTime, asciiOctets(iso.slice(0, 4) + digits))
+  const date = new Date(at * 1000)
+  const year = date.getUTCFullYear()
+  const isGeneral = at >= YEAR_2050
+  const out = new Uint8Array(isGeneral ? GENERALIZED_OCTETS : UTC_OCTETS)
+  out[0] = isGeneral ? TAG.generalizedTime : TAG.utcTime
+  out[1] = out.length - 2
+  let end = out.length - 1
+  out[end] = 0x5a
+  const put = (value: number): void => {
+    out[--end] = 0x30 + (value % 10)
+    out[--end] = 0x30 + Math.floor(value / 10)
+  }
+  put(date.getUTCSeconds())
+  put(date.getUTCMinutes())
+  put(date.getUTCHours())
+  put(date.getUTCDate())
+  put(date.getUTCMonth() + 1)
+  put(year % 100)
+  if (isGeneral) put(Math.floor(year / 100))
+  return out
 }
 
 /** Read a Time in the one form that DER allows for its year. @throws IdentityError `malformed` @see DER-10 */
@@ -38,6 +52,9 @@ function instantOf(text: string): Instant {
   return date.getTime() / 1000 + hour * 3600 + minute * 60 + second
 }
 
+/** Of the whole element. */
+const UTC_OCTETS = 15
+const GENERALIZED_OCTETS = 17
 const UTC = /^\d{12}Z$/
 const GENERALIZED = /^\d{14}Z$/
 const YEAR_1950 = -631152000

@@ -2,11 +2,9 @@
 export function encodeDer(tag: number, ...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0
   for (const part of parts) length += part.length
-  const header = length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x10000 ? 4 : 5
+  const header = headerOctets(length)
   const out = new Uint8Array(header + length)
-  out[0] = tag
-  if (header === 2) out[1] = length
-  else writeLongLength(out, header, length)
+  writeHeader(out, 0, tag, length)
   let at = header
   for (const part of parts) {
     out.set(part, at)
@@ -39,10 +37,23 @@ export function asciiOctets(text: string): Uint8Array {
   return Buffer.from(text, "latin1")
 }
 
-function writeLongLength(out: Uint8Array, header: number, length: number): void {
+/** How many octets tag and length take before a content of `length`. */
+export function headerOctets(length: number): number {
+  return length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x10000 ? 4 : 5
+}
+
+/** Write tag and the shortest length to `out` from `at` on. @throws RangeError for 16 MiB or more, or when they do not fit */
+export function writeHeader(out: Uint8Array, at: number, tag: number, length: number): void {
+  const octets = headerOctets(length)
   if (length >= MAX_LENGTH) throw new RangeError("DER element of 16 MiB or more")
-  out[1] = 0x80 + header - 2
-  for (let i = header - 1, rest = length; i > 1; i--, rest >>>= 8) out[i] = rest & 0xff
+  if (at < 0 || at + octets > out.length) throw new RangeError("DER header does not fit")
+  out[at] = tag
+  if (octets === 2) {
+    out[at + 1] = length
+    return
+  }
+  out[at + 1] = 0x80 + octets - 2
+  for (let i = at + octets - 1, rest = length; i > at + 1; i--, rest >>>= 8) out[i] = rest & 0xff
 }
 
 export const TAG = {

@@ -58,7 +58,7 @@ function encodeExtension(oid: string, critical: boolean, value: Uint8Array): Uin
 
 const KEY_IDENTIFIER = 0x80
 const CRITICAL = encodeDer(TAG.boolean, Uint8Array.of(0xff))
-// Once, since these two extensions differ in every leaf.
-const SUBJECT_KEY_IDENTIFIER = encodeOid(OID.subjectKeyIdentifier)
+// Once, since these two extensions differ in every leaf: what stands in them before the octet string.
+export const SUBJECT_KEY_IDENTIFIER = encodeOid(OID.subjectKeyIdentifier)
 const SUBJECT_ALT_NAME = encodeOid(OID.subjectAltName)
-const CRITICAL_SUBJECT_ALT_NAME = Buffer.concat([SUBJECT_ALT_NAME, CRITICAL])
+export const CRITICAL_SUBJECT_ALT_NAME = Buffer.concat([SUBJECT_ALT_NAME, CRITICAL])

@@ -27,7 +27,7 @@ export function readGeneralNames(value: Uint8Array): readonly GeneralName[] {
   return names
 }
 
-function encodeGeneralName(name: Exclude<GeneralName, { kind: "other" }>): Uint8Array {
+export function encodeGeneralName(name: Exclude<GeneralName, { kind: "other" }>): Uint8Array {
   if (name.kind === "ip") return encodeDer(IP, name.octets)
   return encodeDer(name.kind === "uri" ? URI : DNS, asciiOctets(name.text))
 }

@@ -3,15 +3,16 @@ import type { Instant } from "../time.ts"
 import type { CertificateView } from "./certificate.ts"
 import { encodeDer, encodeSequence, TAG } from "./der.ts"
 import { encodeTime } from "./der-time.ts"
+import { DerWriter } from "./der-writer.ts"
 import {
+  CRITICAL_SUBJECT_ALT_NAME,
   encodeAuthorityKeyIdentifier,
   encodeBasicConstraints,
   encodeExtKeyUsage,
   encodeLeafKeyUsage,
-  encodeSubjectAltName,
-  encodeSubjectKeyIdentifier,
+  SUBJECT_KEY_IDENTIFIER,
 } from "./extensions.ts"
-import type { GeneralName } from "./general-names.ts"
+import { encodeGeneralName, type GeneralName } from "./general-names.ts"
 import { parsePublicKey, type SubjectPublicKey } from "./public-key.ts"
 import { encodeSerial, type Serial } from "./serial.ts"
 import { encodeSignatureAlgorithm, type SignatureAlgorithm, signatureAlgorithmFor } from "./signature-algorithm.ts"
@@ -49,29 +50,34 @@ export function prepareLeafTemplate({ issuer }: { readonly issuer: CertificateVi
   const algorithm = encodeSignatureAlgorithm(signatureAlgorithm)
   const constant = Buffer.concat([encodeLeafKeyUsage(), encodeExtKeyUsage(), encodeBasicConstraints(undefined)])
   const authority = encodeAuthorityKeyIdentifier(keyId)
+  const issuerAndAlgorithm = Buffer.concat([algorithm, issuer.subject])
+  const fixed = issuerAndAlgorithm.length + constant.length + authority.length + OTHER_OCTETS
   return {
     issuer,
     authorityId: Buffer.from(keyId).toString("hex"),
     signatureAlgorithm,
-    encodeTbs: (request) =>
-      encodeSequence(
-        VERSION_3,
-        encodeSerial(request.serial),
-        algorithm,
-        issuer.subject,
-        encodeSequence(encodeTime(request.notBefore), encodeTime(request.notAfter)),
-        EMPTY_NAME,
-        request.publicKey.spki,
-        encodeDer(
-          EXTENSIONS,
-          encodeSequence(
-            constant,
-            encodeSubjectKeyIdentifier(request.publicKey.keyId),
-            authority,
-            encodeSubjectAltName(leafNames(request), true),
-          ),
-        ),
-      ),
+    encodeTbs: (request) => {
+      const names = leafNames(request).map(encodeGeneralName)
+      const der = new DerWriter(names.reduce((sum, name) => sum + name.length, fixed + request.publicKey.spki.length))
+      const end = der.end
+      putSubjectAltName(der, names)
+      der.put(authority)
+      putSubjectKeyIdentifier(der, request.publicKey.keyId)
+      der.put(constant)
+      der.wrap(TAG.sequence, end)
+      der.wrap(EXTENSIONS, end)
+      der.put(request.publicKey.spki)
+      der.put(EMPTY_NAME)
+      const validity = der.end
+      der.put(encodeTime(request.notAfter))
+      der.put(encodeTime(request.notBefore))
+      der.wrap(TAG.sequence, validity)
+      der.put(issuerAndAlgorithm)
+      der.put(encodeSerial(request.serial))
+      der.put(VERSION_3)
+      der.wrap(TAG.sequence, end)
+      return der.finish()
+    },
   }
 }
 
@@ -86,6 +92,26 @@ export function leafNames(request: LeafRequest): readonly Exclude<GeneralName, {
   return names
 }
 
+function putSubjectAltName(der: DerWriter, names: readonly Uint8Array[]): void {
+  const end = der.end
+  for (const name of names.toReversed()) der.put(name)
+  der.wrap(TAG.sequence, end)
+  der.wrap(TAG.octetString, end)
+  der.put(CRITICAL_SUBJECT_ALT_NAME)
+  der.wrap(TAG.sequence, end)
+}
+
+function putSubjectKeyIdentifier(der: DerWriter, keyId: Uint8Array): void {
+  const end = der.end
+  der.put(keyId)
+  der.wrap(TAG.octetString, end)
+  der.wrap(TAG.octetString, end)
+  der.put(SUBJECT_KEY_IDENTIFIER)
+  der.wrap(TAG.sequence, end)
+}
+
 export const VERSION_3 = encodeDer(0xa0, encodeDer(TAG.integer, Uint8Array.of(2)))
 const EMPTY_NAME = encodeSequence()
 const EXTENSIONS = 0xa3
+/** More than version, serial, validity, subject, key identifier and all headers take together. */
+const OTHER_OCTETS = 256
