@@ -89,6 +89,7 @@ const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly module:
   ["bundle", { summary: "print the bundle that others are to trust", module: "bundle" }],
   ["oidc", { summary: "what relying parties such as kube-apiserver need to trust the issuer", module: "oidc" }],
   ["log", { summary: "search the issuance log", module: "log" }],
+  ["audit", { summary: "verify, search and export the audit log", module: "audit" }],
   ["api", { summary: "ask the Workload API as a workload would", module: "api" }],
   ["write", { summary: "keep PEM files current for programs that read files", module: "write" }],
   ["exec", { summary: "run a command with the files of its identity", module: "exec" }],

@@ -77,13 +77,13 @@ function parseSerialText(text: string): string {
   return text.replaceAll(":", "").toLowerCase()
 }
 
-function parseLimit(text: string): number {
+export function parseLimit(text: string): number {
   const limit = Number(text)
   if (/^\d+$/.test(text) && limit >= 1 && limit <= MAX_LIMIT) return limit
   throw new InvalidArgumentError(`not a whole number from 1 to ${MAX_LIMIT}`)
 }
 
-function parseTime(text: string): number {
+export function parseTime(text: string): number {
   const time = Date.parse(text)
   if (Number.isNaN(time)) throw new InvalidArgumentError("not an ISO 8601 time, such as 2026-11-22T10:00:00Z")
   return Math.floor(time / 1000)
