@@ -36,7 +36,7 @@ test("[TPO-01] a decision is that of the first covering pairs, and gives no more
     }),
     { numRuns: RUNS },
   )
-  for (const [outcome, count] of Object.entries(seen)) assert.ok(count > RUNS / 2, `${outcome}: ${count}`)
+  for (const [outcome, count] of Object.entries(seen)) assert.ok(count > RUNS / 4, `${outcome}: ${count}`)
 })
 
 function checkDecision(
@@ -137,7 +137,7 @@ test("[TPO-11] who-can lists exactly what is granted: of its rights the first th
     }),
     { numRuns: RUNS },
   )
-  for (const [outcome, count] of Object.entries(seen)) assert.ok(count > RUNS / 2, `${outcome}: ${count}`)
+  for (const [outcome, count] of Object.entries(seen)) assert.ok(count > RUNS / 4, `${outcome}: ${count}`)
 })
 
 test("[TPO-12] a question gets something else by another table if and only if it is in a change of the diff", () => {

@@ -40,7 +40,10 @@ const wide = fc.oneof(
 )
 const MODES = ["self", "impersonation", "delegation"] as const
 const modes: fc.Arbitrary<readonly TokenMode[]> = fc.subarray([...MODES], { minLength: 1 })
-const when = fc.option(fc.constantFrom(...CONDITIONS), { nil: undefined, freq: 1 })
+const when = fc.oneof(
+  { weight: 5, arbitrary: fc.constant(undefined) },
+  { weight: 1, arbitrary: fc.constantFrom(...CONDITIONS) },
+)
 const scopeSet = fc.subarray(SCOPES)
 const modesOfRules = fc.oneof(
   { weight: 1, arbitrary: fc.constant<readonly TokenMode[]>(MODES) },

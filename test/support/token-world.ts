@@ -23,9 +23,9 @@ export interface TokenWorld extends AsyncDisposable {
   token(kind: TokenKind, claims?: object): string
   /** A request without a connection; a list stands for a parameter that is repeated. */
   call(fields: Readonly<Record<string, string | readonly string[]>>, more?: Partial<OAuthCall>): OAuthCall
-  ask(fields: Readonly<Record<string, string>>, more?: Partial<OAuthCall>): Promise<TokenAnswer>
-  /** Parameters by which {@link WEB} authenticates. */
-  authentication(): Readonly<Record<string, string>>
+  ask(fields: Readonly<Record<string, string | readonly string[]>>, more?: Partial<OAuthCall>): Promise<TokenAnswer>
+  /** Parameters by which a workload authenticates; default {@link WEB}. */
+  authentication(id?: string): Readonly<Record<string, string>>
 }
 
 export const WORLD_NOW = 1_800_000_000
@@ -72,9 +72,11 @@ export async function openTokenWorld(): Promise<TokenWorld> {
     token,
     call,
     ask: (fields, more = {}) => endpoint.answerToken(call(fields, more), signal),
-    authentication: () => ({
+    authentication: (id = WEB) => ({
       client_assertion_type: ASSERTION_TYPES.jwtSpiffe,
-      client_assertion: token("JWT-SVID", { sub: WEB }),
+      client_assertion: token(id.startsWith("spiffe://other.example/") ? "federated JWT-SVID" : "JWT-SVID", {
+        sub: id,
+      }),
     }),
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   }
