@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto"
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { after, before, test } from "node:test"
-import { GRANT_TYPES, TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
+import { ASSERTION_TYPES, GRANT_TYPES, TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import { parseCertificate } from "../../src/core/x509/certificate.ts"
 import { parsePem } from "../../src/core/x509/pem.ts"
@@ -12,6 +12,7 @@ import { makeTestCsr } from "../support/test-csr.ts"
 import {
   type Answer,
   API,
+  answerOf,
   claimsOf,
   type FormFields,
   headerOf,
@@ -25,6 +26,7 @@ const WEB = "spiffe://prod.example/ns/shop/sa/web"
 const FRONT = "spiffe://prod.example/ns/shop/sa/front"
 const CI = "https://ci.example"
 const B = "https://b.example"
+const EXCHANGE = { grant_type: GRANT_TYPES["token-exchange"], audience: API }
 
 const CI_ISSUER = {
   name: "ci",
@@ -262,6 +264,34 @@ test("[JB-02] gives a token for an assertion", async () => {
     const { status, body } = await bearerGrant(assertion)
     assert.equal(status, 200)
     assert.equal(body["token_type"], "Bearer")
+  }
+})
+
+test("[TX-06][SCA-09] iss of may_act names the trust domain of who acts, or this server, whatever the credential", async () => {
+  const { client } = await server.x509Client("front")
+  const byToken = { client_assertion_type: ASSERTION_TYPES.jwtBearer }
+  const ways: readonly ((form: FormFields) => Promise<Answer>)[] = [
+    async (form) => server.ask(form, "front"),
+    async (form) =>
+      server.post("/token", { ...form, ...byToken, client_assertion: server.setup.token({ serviceAccount: "front" }) }),
+    async (form) => {
+      const body = new URLSearchParams({ ...form, client_id: FRONT } as Record<string, string>)
+      return answerOf(await server.fetchAs(client)(`${ISSUER}/token`, { method: "POST", body }))
+    },
+  ]
+  for (const [iss, status] of [
+    [ISSUER, 200],
+    ["spiffe://prod.example", 200],
+    ["spiffe://other.example", 400],
+    [`${ISSUER}/`, 400],
+    ["main", 400],
+  ] as const) {
+    for (const send of ways) {
+      const subject_token = federatedSvid({ may_act: { sub: FRONT, iss } })
+      const answer = await send({ ...EXCHANGE, subject_token, subject_token_type: TOKEN_TYPES.jwt })
+      assert.equal(answer.status, status, iss)
+      if (status !== 200) assert.equal(answer.body["reason"], "may-act-mismatch")
+    }
   }
 })
 

@@ -129,6 +129,17 @@ test("[REV-02] what is revoked is in the store for the other replicas until the 
   assert.equal(found?.revocation.until, exp)
 })
 
+test("[REV-02] a subject stays revoked for as long as any configuration lets a token live", async () => {
+  const subject = "spiffe://prod.example/ns/shop/sa/lost"
+  assert.equal((await as("security", "/revoke", { subject })).status, 200)
+  const records = await server.state.store.revocationLog.readAfter(0, 1000)
+  const found = records.find(({ revocation }) => revocation.kind === "subject" && revocation.subject === subject)
+  assert.ok(found?.revocation.kind === "subject")
+  const { until, issuedUntil } = found.revocation
+  assert.ok(server.live().config.jwt.ttl < 24 * 3600)
+  assert.equal(until - issuedUntil, 24 * 3600)
+})
+
 test("[REV-03] the security team revokes every token of a subject; nobody else does", async () => {
   const token = await tokenOf("victim")
   const subject = "spiffe://prod.example/ns/shop/sa/victim"

@@ -3,7 +3,7 @@ import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import type { RequestedGrant } from "../../core/oauth/token-request.ts"
 import type { Principal } from "../../core/policy/principal.ts"
 import type { TokenQuestion } from "../../core/policy/token-question.ts"
-import type { SpiffeId } from "../../core/spiffe/id.ts"
+import { type SpiffeId, type TrustDomain, trustDomainId, trustDomainOf } from "../../core/spiffe/id.ts"
 import type { Instant } from "../../core/time.ts"
 import type { ReplayLog } from "../../ports/replay-log.ts"
 import type { ProvenToken } from "../attest/proven-token.ts"
@@ -25,6 +25,9 @@ export interface Parties {
 export interface FindPartiesDeps {
   readonly proveSubject: ProveSubject
   readonly replayLog: ReplayLog
+  /** Our own name, as `may_act` may say it for identities of our trust domain. */
+  readonly issuer: string
+  readonly trustDomain: TrustDomain
 }
 
 /** @throws IdentityError when a party is missing, not proven, or must not act @see TX-05 TX-06 TX-12 JB-02 JB-03 */
@@ -64,35 +67,36 @@ async function partiesOfClient(client: AuthenticatedClient | undefined): Promise
 }
 
 async function partiesOfAssertion(
-  { proveSubject, replayLog }: FindPartiesDeps,
+  deps: FindPartiesDeps,
   assertion: string,
   client: AuthenticatedClient | undefined,
   proof: RequestProof,
   signal: AbortSignal,
 ): Promise<Parties> {
   const code = "grant-expired-or-replayed"
-  const subject = await asGrantError(code, proveSubject({ text: assertion, type: "jwt" }, proof, signal))
+  const subject = await asGrantError(code, deps.proveSubject({ text: assertion, type: "jwt" }, proof, signal))
   if (!subject.forUsAlone) await asGrantError(code, Promise.reject(requestRefusal("token-audience-mismatch")))
-  const parties = await asGrantError(code, together(client, subject, undefined))
+  const parties = await asGrantError(code, together(deps, client, subject, undefined))
   if (subject.singleUse !== undefined) {
     const until = subject.principal.facts.expiresAt
-    const outcome = await replayLog.claim({ use: "assertion-grant", id: subject.singleUse.id, until })
+    const outcome = await deps.replayLog.claim({ use: "assertion-grant", id: subject.singleUse.id, until })
     if (outcome === "replayed") await asGrantError(code, Promise.reject(requestRefusal("token-replayed")))
   }
   return parties
 }
 
 async function partiesOfExchange(
-  { proveSubject }: FindPartiesDeps,
+  deps: FindPartiesDeps,
   grant: RequestedGrant & { type: "token-exchange" },
   client: AuthenticatedClient | undefined,
   proof: RequestProof,
   signal: AbortSignal,
 ): Promise<Parties> {
+  const { proveSubject } = deps
   const subject = await asGrantError("malformed", proveSubject(grant.subject, proof, signal))
   const actor =
     grant.actor === undefined ? undefined : await asGrantError("malformed", proveSubject(grant.actor, proof, signal))
-  return asGrantError("malformed", together(client, subject, actor))
+  return asGrantError("malformed", together(deps, client, subject, actor))
 }
 
 /**
@@ -101,6 +105,7 @@ async function partiesOfExchange(
  * loses the trace, and `may_act` holds on every one of them. @see TX-05 TX-12 TX-18
  */
 async function together(
+  deps: FindPartiesDeps,
   authenticated: AuthenticatedClient | undefined,
   subject: ProvenToken,
   actor: ProvenToken | undefined,
@@ -111,7 +116,7 @@ async function together(
   const client = authenticated?.principal ?? credential.principal
   const { mayAct } = subject
   const acting = actor?.principal ?? authenticated?.principal
-  if (mayAct !== undefined && !mayActMatches(mayAct, acting)) throw requestRefusal("may-act-mismatch")
+  if (mayAct !== undefined && !mayActMatches(mayAct, acting, deps)) throw requestRefusal("may-act-mismatch")
   const actors = actor === undefined ? subject.actors : [actor.principal.facts.id, ...subject.actors]
   if (actors.length > MAX_ACTORS) throw requestRefusal("delegation-too-deep")
   const isSelf = client.facts.id === subject.principal.facts.id
@@ -125,7 +130,16 @@ async function together(
   }
 }
 
-function mayActMatches(mayAct: NonNullable<ProvenToken["mayAct"]>, acting: Principal | undefined): boolean {
-  if (acting === undefined || acting.facts.id !== mayAct.sub) return false
-  return mayAct.iss === undefined || mayAct.iss === acting.facts.source
+/**
+ * Who acts is known by its SPIFFE ID, however it was proven: `iss` names the trust domain of that ID by the trust domain's own ID,
+ * or us. @see TX-06 SCA-09
+ */
+function mayActMatches(
+  { sub, iss }: NonNullable<ProvenToken["mayAct"]>,
+  acting: Principal | undefined,
+  { issuer, trustDomain }: FindPartiesDeps,
+): boolean {
+  if (acting === undefined || acting.facts.id !== sub) return false
+  const domain = trustDomainOf(acting.facts.id)
+  return iss === undefined || iss === trustDomainId(domain) || (domain === trustDomain && iss === issuer)
 }

@@ -20,8 +20,6 @@ export interface RevokeDeps {
   readonly revocations: RevocationView
   /** Who may revoke all tokens of any subject. */
   readonly revokers: () => ReadonlySet<SpiffeId>
-  /** The longest life that a token of ours can have. */
-  readonly longestLife: Seconds
   readonly rateLimit: TakeRate
   readonly clock: Clock
 }
@@ -78,7 +76,7 @@ async function revokeSubject(deps: RevokeDeps, text: string, caller: Principal, 
     subject,
     issuedUntil: at,
   }
-  await deps.revocations.revoke({ kind: "subject", subject, issuedUntil: at, until: at + deps.longestLife }, audit)
+  await deps.revocations.revoke({ kind: "subject", subject, issuedUntil: at, until: at + LONGEST_LIFE }, audit)
 }
 
 /** `undefined` for what nobody accepts anyway. */
@@ -92,3 +90,9 @@ async function liveClaims(deps: RevokeDeps, token: string): Promise<AccessTokenC
     throw error
   }
 }
+
+/**
+ * No configuration lets a token of ours live longer, so that one which was made before a restart with shorter lives stays revoked;
+ * those of other trust domains are taken to live no longer. @see GCP-02 REV-02
+ */
+const LONGEST_LIFE: Seconds = 24 * 3600

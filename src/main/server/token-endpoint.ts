@@ -107,7 +107,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
   return {
     answerToken: makeAnswerTokenRequest({
       authenticate,
-      findParties: makeFindParties({ proveSubject, replayLog: store.replayLog }),
+      findParties: makeFindParties({ proveSubject, replayLog: store.replayLog, issuer, trustDomain }),
       proveDpop: makeProveDpop(dpop),
       decide: (question) => decideToken(question, live().config.rules),
       issue,
@@ -133,7 +133,6 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
       proveAccessToken,
       revocations,
       revokers: () => new Set(live().config.oauth?.revokers),
-      longestLife: live().config.jwt.ttl,
       rateLimit,
       clock,
     }),
