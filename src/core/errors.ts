@@ -10,6 +10,8 @@ export interface IdentityErrorOptions {
   readonly retryAfter?: Seconds
   /** Stable, finer than the code, kebab-case, from a closed list of the module that throws; shown to the caller. */
   readonly reason?: string
+  /** What the caller can do about it, in one sentence without final stop; shown to the caller. */
+  readonly next?: string
 }
 
 /** An expected failure. `message` is safe for the caller. */
@@ -18,12 +20,14 @@ export class IdentityError extends Error {
   readonly code: ErrorCode
   readonly retryAfter: Seconds | undefined
   readonly reason: string | undefined
+  readonly next: string | undefined
 
   constructor(code: ErrorCode, message: string, options: IdentityErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.retryAfter = options.retryAfter
     this.reason = options.reason
+    this.next = options.next
   }
 }
 

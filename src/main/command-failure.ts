@@ -27,7 +27,7 @@ export function describeFailure(
   const error = isFileError(thrown) ? undefined : toIdentityError(thrown)
   const code = error?.reason ?? error?.code ?? "file-unreadable"
   const message = error?.message ?? (thrown instanceof Error ? thrown.message : "file cannot be read")
-  const next = NEXT_STEPS.get(code) ?? (error === undefined ? undefined : NEXT_STEPS.get(error.code))
+  const next = error?.next ?? NEXT_STEPS.get(code) ?? (error === undefined ? undefined : NEXT_STEPS.get(error.code))
   return {
     text: line(code, message, next, form) + (form.verbose ? trace(error?.cause ?? thrown) : ""),
     exitCode: exitCodeOf(error),

@@ -8,6 +8,7 @@ import type { Secret } from "../core/secret.ts"
 import type { Log } from "../ports/telemetry.ts"
 import { listenHealth } from "../transports/health/health-http.ts"
 import type { ServerConfig } from "./config/server-config.ts"
+import { openAdmin } from "./server/admin.ts"
 import { openAuditSeals } from "./server/audit.ts"
 import { openFederated } from "./server/federation.ts"
 import { listenServer, type ServerListeners } from "./server/listeners.ts"
@@ -98,6 +99,21 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     serving,
   })
   if (tokens !== undefined) stack.use(tokens)
+  const { subscribers } = listeners
+  const ready = () => readiness.ready()
+  const admin = stack.use(
+    await openAdmin({
+      pipeline,
+      state,
+      subscribers,
+      ready,
+      live: () => live,
+      clock: systemClock,
+      random,
+      log,
+      metrics,
+    }),
+  )
   const stop = new AbortController()
   const until = AbortSignal.any([signal, stop.signal])
   const adopt: AdoptConfig = async (next) => {
@@ -120,7 +136,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     health: health.port,
     ...(tokens === undefined ? {} : { https: tokens.port }),
   }
-  log.info({ trustDomain: config.trustDomain, ...ports }, "server listens")
+  log.info({ trustDomain: config.trustDomain, ...ports, admin: admin.socket }, "server listens")
   options.listening?.(ports)
   try {
     await Promise.race([signal.aborted ? undefined : once(signal, "abort"), ...tasks])

@@ -161,4 +161,7 @@ const FIELDS = {
   "token.introspected": ["tokenId", "active"],
   "audit.started": ["trustDomain", "incarnation", "before", "digest"],
   "audit.sealed": ["sequence", "hash", "mac"],
+  "admin.permitted": ["operation", "target", "role", "dryRun"],
+  "admin.refused": ["operation", "target", "code", "reason"],
+  "admin.failed": ["operation", "target", "code", "reason"],
 } satisfies { readonly [Type in AuditEvent["type"]]: readonly Fields<Type>[] }

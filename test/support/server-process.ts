@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process"
-import { writeFile } from "node:fs/promises"
+import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { parseBundle } from "../../src/core/spiffe/bundle-document.ts"
@@ -46,15 +46,16 @@ export async function initTrustDomain(
 /** Start a server over what `assay init` made, and wait until it listens. `program`: arguments of Node that start the command line. */
 export async function startServerProcess(setup: ServerPlace, program = PROGRAM): Promise<ServerProcess> {
   await using stack = new AsyncDisposableStack()
-  const child = stack.use(
-    new Child({
-      name: "assay server",
-      command: process.execPath,
-      args: [...program, "server", "--config", setup.configFile],
-      log: join(setup.folder, "server.log"),
-    }),
-  )
-  const ports = await child.until("listening", async () => portsOf(child.logTail(LOG_CHARACTERS)), READY_MILLIS)
+  const log = join(setup.folder, "server.log")
+  // A server that ran here before has written to it too.
+  const before = startsIn(await readFile(log, "utf8").catch(() => ""))
+  const args = [...program, "server", "--config", setup.configFile]
+  const child = stack.use(new Child({ name: "assay server", command: process.execPath, args, log }))
+  const listening = async () => {
+    const text = child.logTail(LOG_CHARACTERS)
+    return startsIn(text) > before ? portsOf(text) : undefined
+  }
+  const ports = await child.until("listening", listening, READY_MILLIS)
   const moved = stack.move()
   return {
     name: child.name,
@@ -74,6 +75,10 @@ export async function startServerProcess(setup: ServerPlace, program = PROGRAM):
     logTail: (characters) => child.logTail(characters),
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   }
+}
+
+function startsIn(log: string): number {
+  return log.split('"server listens"').length - 1
 }
 
 function portsOf(log: string): { readonly grpc: number; readonly health: number; readonly https?: number } | undefined {

@@ -45,6 +45,10 @@ export function makeServerMetrics() {
     subscribers: gauge("assay_subscribers", "Live subscription streams.", []),
     sdsStreams: gauge("assay_sds_streams", "Live SDS streams.", []),
     sdsAnswers: counter("assay_sds_answer_total", "Answers of SDS clients to secrets, by outcome.", ["outcome"]),
+    adminRequests: counter("assay_admin_request_total", "Requests of operators, by operation and outcome.", [
+      "operation",
+      "outcome",
+    ]),
     configReloads: counter("assay_config_reload_total", "Attempts to load a changed configuration, by outcome.", [
       "outcome",
     ]),

@@ -116,10 +116,27 @@ export type AuditEvent =
       readonly hash: string
       readonly mac: string
     })
+  | (Common & {
+      /** An operator may do this, and is about to. */
+      readonly type: "admin.permitted"
+      readonly operation: string
+      /** What it is done to; empty for what names nothing. */
+      readonly target: string
+      readonly role: string
+      readonly dryRun: boolean
+    })
+  | (Common & {
+      /** An authenticated caller may not do this, or did not succeed in what was permitted. */
+      readonly type: "admin.refused" | "admin.failed"
+      readonly operation: string
+      readonly target: string
+      readonly code: string
+      readonly reason: string
+    })
 
 interface Common {
   readonly at: Instant
-  /** Who asked, as far as is known: `k8s:<cluster>/<namespace>/<service account>[/<pod>]`, `server`, or `unknown`. */
+  /** Who asked, as far as is known: `k8s:<cluster>/<namespace>/<service account>[/<pod>]`, `server`, `unknown`, or an operator (`callerText`). */
   readonly actor: string
   /** Names the request in logs and in replies. */
   readonly requestId: string

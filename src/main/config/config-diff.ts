@@ -47,6 +47,7 @@ export const RELOADABLE: ReadonlySet<string> = new Set([
   "oauth",
   "federation",
   "limits",
+  "admin",
   "log",
 ])
 /** What a listener was told when it began, and tells every connection or puts into every token. */
@@ -57,4 +58,7 @@ const OF_THE_LISTENER: ReadonlySet<string> = new Set([
   "oauth.issuer",
   "oauth.endpoints",
   "oauth.publish",
+  "admin.socket",
+  "admin.socket_mode",
+  "admin.connections",
 ])

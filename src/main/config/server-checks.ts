@@ -1,5 +1,8 @@
+import { toIdentityError } from "../../core/errors.ts"
 import { hasPublishablePath } from "../../core/oauth/publication.ts"
+import { parseIdPattern } from "../../core/rules/id-pattern.ts"
 import type { RuleProblem } from "../../core/rules/rule.ts"
+import type { TrustDomain } from "../../core/spiffe/id.ts"
 import type { ServerDocument } from "./server-config.ts"
 
 /** What no single key can tell: keys that contradict each other. @see CFG-05 */
@@ -11,6 +14,7 @@ export function checkServer(document: ServerDocument): readonly RuleProblem[] {
     ...federation(document),
     ...limits(document),
     ...oauth(document),
+    ...admin(document),
   ]
 }
 
@@ -129,6 +133,22 @@ function* publication(
   const places = publish.map((one) => (one.kind === "directory" ? one.directory : `${one.namespace}/${one.name}`))
   for (const [i, place] of places.entries()) {
     if (places.indexOf(place) < i) yield { path: ["oauth", "publish", i], message: "is there already" }
+  }
+}
+
+function* admin({ admin: { roles }, trust_domain: own }: ServerDocument): Generator<RuleProblem> {
+  yield* twice(["admin", "roles"], roles, "name")
+  for (const [i, { who, prefixes = [] }] of roles.entries()) {
+    yield* badPattern(["admin", "roles", i, "who", "spiffe_id"], who.spiffe_id, own)
+    for (const [at, prefix] of prefixes.entries()) yield* badPattern(["admin", "roles", i, "prefixes", at], prefix, own)
+  }
+}
+
+function* badPattern(path: RuleProblem["path"], pattern: string | undefined, own: TrustDomain): Generator<RuleProblem> {
+  try {
+    if (pattern !== undefined) parseIdPattern(pattern, own)
+  } catch (thrown) {
+    yield { path, message: toIdentityError(thrown).message }
   }
 }
 

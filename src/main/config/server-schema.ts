@@ -1,4 +1,5 @@
 import { z } from "zod"
+import { adminSchema } from "./admin-schema.ts"
 import { clusterSchema } from "./cluster-schema.ts"
 import { limitsSchema } from "./limits-schema.ts"
 import { oauthSchema } from "./oauth-schema.ts"
@@ -190,6 +191,7 @@ export const serverSchema = z
       .default([])
       .describe("Other trust domains that workloads may trust. Reloadable."),
     limits: limitsSchema,
+    admin: adminSchema,
     log,
     drain,
   })

@@ -44,8 +44,8 @@ export async function openTokens(deps: TokenListenerDeps): Promise<TokenListener
   const onBug = (err: unknown, requestId: string) => deps.log.error({ err, requestId }, "a request failed by a bug")
   const listener = await listenHttp(
     {
-      ...config.listen.https,
-      https,
+      at: config.listen.https,
+      server: https.server,
       newRequestId: makeRequestIds(deps.random),
       onBug,
       drain: config.drain.timeout * 1000,

@@ -1,13 +1,15 @@
-import { STATUS_CODES } from "node:http"
+import { type Server, STATUS_CODES } from "node:http"
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
-import type { HttpsServer } from "./https-server.ts"
 import { PROBLEM_TYPE, retryAfterOf, toProblem } from "./problem.ts"
 
+/** Where a listener is: an address, or the path of a unix socket. */
+export type HttpAddress = { readonly host: string; readonly port: number } | { readonly path: string }
+
 export interface HttpListenOptions {
-  readonly host: string
-  readonly port: number
-  readonly https: HttpsServer
+  readonly at: HttpAddress
+  /** With its TLS, timeouts and bounds; nothing listens on it yet. */
+  readonly server: Server
   readonly newRequestId: () => string
   /** Told of bugs, which callers see as `internal`. */
   readonly onBug: (error: IdentityError, requestId: string) => void
@@ -16,17 +18,21 @@ export interface HttpListenOptions {
 }
 
 export interface HttpListener extends AsyncDisposable {
+  /** 0 on a unix socket. */
   readonly port: number
 }
 
-/** Adds routes to the listener. Bodies are read as text, and only of `application/x-www-form-urlencoded`. */
+/**
+ * Adds routes to the listener. Bodies are read as text, and only of `application/x-www-form-urlencoded`; a plugin can read
+ * others with {@link readJsonText}.
+ */
 export type HttpRoutes = (app: FastifyInstance) => void
 
-/** Serve `routes` over HTTPS. @throws IdentityError `not-ready` when it cannot bind */
+/** Serve `routes` over HTTP. @throws IdentityError `not-ready` when it cannot bind */
 export async function listenHttp(options: HttpListenOptions, routes: HttpRoutes): Promise<HttpListener> {
-  const { https, host, port, drain } = options
+  const { server, at, drain } = options
   const app = Fastify({
-    serverFactory: (handler) => https.server.on("request", handler),
+    serverFactory: (handler) => server.on("request", handler),
     bodyLimit: MAX_BODY,
     genReqId: options.newRequestId,
     requestIdHeader: false,
@@ -58,16 +64,25 @@ export async function listenHttp(options: HttpListenOptions, routes: HttpRoutes)
   })
   routes(app)
   try {
-    await app.listen({ host, port })
+    await app.listen(at)
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : "unknown"
-    throw new IdentityError("not-ready", `cannot listen on ${host}:${port}: ${detail}`, { cause })
+    const where = "path" in at ? at.path : `${at.host}:${at.port}`
+    throw new IdentityError("not-ready", `cannot listen on ${where}: ${detail}`, { cause })
   }
-  const address = https.server.address()
+  const address = server.address()
   return {
-    port: typeof address === "object" && address !== null ? address.port : port,
-    [Symbol.asyncDispose]: () => close(app, https, drain),
+    port: typeof address === "object" && address !== null ? address.port : 0,
+    [Symbol.asyncDispose]: () => close(app, server, drain),
   }
+}
+
+/** Within the plugin of `app`, bodies are JSON and nothing else: as text, so that the reader can be a strict one. */
+export function readJsonText(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(JSON_TYPE, { parseAs: "string", bodyLimit: MAX_BODY }, (_request, body, done) =>
+    done(null, body),
+  )
 }
 
 /** Fastify's own refusals (a body that is too long, another content type) keep their status. */
@@ -99,8 +114,8 @@ function statusOf(thrown: unknown): number {
 }
 
 /** Requests under way may end; after `drain` their connections are cut. */
-async function close(app: FastifyInstance, https: HttpsServer, drain: number): Promise<void> {
-  const cut = setTimeout(() => https.server.closeAllConnections(), drain)
+async function close(app: FastifyInstance, server: Server, drain: number): Promise<void> {
+  const cut = setTimeout(() => server.closeAllConnections(), drain)
   try {
     await app.close()
   } finally {
@@ -109,11 +124,12 @@ async function close(app: FastifyInstance, https: HttpsServer, drain: number): P
 }
 
 const FORM = "application/x-www-form-urlencoded"
-const ALL_METHODS = ["GET", "POST"] as const
+const JSON_TYPE = "application/json"
+const ALL_METHODS = ["GET", "POST", "DELETE"] as const
 /** Room for a subject token, an actor token and a client assertion of 16 KiB each. */
 const MAX_BODY = 64 * 1024
 const BODY_MESSAGES = {
   "body-too-long": "the body is longer than 64 KiB",
-  "content-type-unsupported": "send the body as application/x-www-form-urlencoded",
+  "content-type-unsupported": "the body is not of the content type that is read here",
   "request-malformed": "the request is not well formed",
 } as const

@@ -10,6 +10,8 @@ export interface Problem {
   readonly code: string
   readonly reason: string
   readonly request_id: string
+  /** What the caller can do about it; left out when nothing is known. */
+  readonly next?: string
 }
 
 export const PROBLEM_TYPE = "application/problem+json"
@@ -25,6 +27,7 @@ export function toProblem(error: IdentityError, requestId: string): Problem {
     code: error.code,
     reason: error.reason ?? error.code,
     request_id: requestId,
+    ...(error.next === undefined ? {} : { next: error.next }),
   }
 }
 

@@ -1,0 +1,42 @@
+import type { IncomingHttpHeaders } from "node:http"
+import { ERROR_CODES, IdentityError } from "../../core/errors.ts"
+import { type JsonObject, parseJsonObject } from "../../core/json.ts"
+
+/** What the server's problem document says, as an error. Texts are bounded: they go to a terminal. */
+export function refusalOf(status: number, headers: IncomingHttpHeaders, text: string): IdentityError {
+  const problem = problemOf(text)
+  const code = ERROR_CODES.find((known) => known === problem["code"])
+  if (code === undefined) return notOurs(status)
+  const retryAfter = Number(headers["retry-after"])
+  const reason = textOf(problem["reason"])
+  const next = textOf(problem["next"])
+  return new IdentityError(code, textOf(problem["detail"]) ?? code, {
+    ...(reason === undefined ? {} : { reason }),
+    ...(next === undefined ? {} : { next }),
+    ...(Number.isInteger(retryAfter) ? { retryAfter } : {}),
+  })
+}
+
+function problemOf(text: string): JsonObject {
+  try {
+    return parseJsonObject(text)
+  } catch {
+    return {}
+  }
+}
+
+/** Something answers there that has no such operation: an older server, or another program. */
+function notOurs(status: number): IdentityError {
+  return new IdentityError("unsupported", `the server answers ${status} to this operation`, {
+    reason: "operation-unknown",
+    next: "compare the version of assay here with that of the server (assay status)",
+  })
+}
+
+function textOf(value: unknown): string | undefined {
+  if (typeof value !== "string") return undefined
+  // Nothing that a terminal would obey.
+  return value.replace(/\p{Cc}/gu, " ").slice(0, MAX_TEXT)
+}
+
+const MAX_TEXT = 1024

@@ -1,0 +1,24 @@
+import type { ServerMetrics } from "../../adapters/metrics/registry.ts"
+import type { Log } from "../../ports/telemetry.ts"
+import type { AdminEvents } from "../../transports/admin/perform.ts"
+
+/** What operators do, as one log record and one count each. */
+export function makeAdminEvents(log: Log, metrics: Pick<ServerMetrics, "adminRequests">): AdminEvents {
+  return {
+    answered: (operation, caller, requestId, error) => {
+      metrics.adminRequests.inc({ operation, outcome: error?.code ?? "done" })
+      if (error === undefined) log.debug({ operation, caller, requestId }, "answered an operator")
+      else {
+        const level = error.code === "internal" ? "error" : "info"
+        log[level](
+          { operation, caller, requestId, code: error.code, reason: error.reason, err: error },
+          "refused an operator",
+        )
+      }
+    },
+    unauthenticated: (requestId, error) => {
+      metrics.adminRequests.inc({ operation: "", outcome: error.code })
+      log.info({ requestId, code: error.code, reason: error.reason }, "somebody unknown asked the admin API")
+    },
+  }
+}

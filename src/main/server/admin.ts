@@ -1,0 +1,116 @@
+import { lstat } from "node:fs/promises"
+import { dirname } from "node:path"
+import packageJson from "../../../package.json" with { type: "json" }
+import type { ServerMetrics } from "../../adapters/metrics/registry.ts"
+import { openPeerCredentials, type PeerOf } from "../../adapters/unix-peer/peer-credentials.ts"
+import { makeDescribeServer } from "../../app/admin/describe-server.ts"
+import type { Subscribers } from "../../app/deliver/consumers.ts"
+import { IdentityError } from "../../core/errors.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { Random } from "../../ports/random.ts"
+import type { Log } from "../../ports/telemetry.ts"
+import { addAdminRoutes } from "../../transports/admin/admin-routes.ts"
+import { CONTRACTS } from "../../transports/admin/contracts.ts"
+import { issuanceOperations } from "../../transports/admin/issuance-operations.ts"
+import type { Operation } from "../../transports/admin/operation.ts"
+import { makePerform, type Perform } from "../../transports/admin/perform.ts"
+import { statusOperations } from "../../transports/admin/status-operations.ts"
+import { listenHttp } from "../../transports/http/listen.ts"
+import { makeLocalServer } from "../../transports/http/local-server.ts"
+import { adminSocketPath } from "../admin-socket-path.ts"
+import { openSocketTo, prepareSocketPath } from "../agent-socket.ts"
+import { makeAdminEvents } from "./admin-events.ts"
+import { makeAdminRoles } from "./admin-roles.ts"
+import type { LiveConfig } from "./live-config.ts"
+import { makeRequestIds, type Pipeline } from "./pipeline.ts"
+import { makePrivateFolder } from "./private-folder.ts"
+import type { ServerState } from "./state.ts"
+
+export interface AdminDeps {
+  readonly pipeline: Pipeline
+  readonly state: ServerState
+  readonly subscribers: Subscribers
+  readonly ready: () => boolean
+  readonly live: () => LiveConfig
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly metrics: ServerMetrics
+}
+
+export interface AdminApi extends AsyncDisposable {
+  readonly socket: string
+  readonly operations: readonly Operation[]
+  readonly perform: Perform
+}
+
+/** Serve the admin API on its local socket. @throws IdentityError when it cannot, or when its folder is not safe */
+export async function openAdmin(deps: AdminDeps): Promise<AdminApi> {
+  const { live, state, clock, log, metrics } = deps
+  const { config } = live()
+  const events = makeAdminEvents(log, metrics)
+  const operations = operationsOf(deps)
+  const roles = makeAdminRoles(() => live().config, process.getuid?.() ?? NOBODY)
+  const perform = makePerform({ roles, audit: state.store.auditLog, clock, events })
+  const socket = await prepareAdminSocket(adminSocketPath(config))
+  let peers: Promise<PeerOf> | undefined
+  const listener = await listenHttp(
+    {
+      at: { path: socket },
+      server: makeLocalServer(config.admin.connections),
+      newRequestId: makeRequestIds(deps.random),
+      onBug: (err, requestId) => log.error({ err, requestId }, "an admin request failed by a bug"),
+      drain: config.drain.timeout * 1000,
+    },
+    (app) => {
+      addAdminRoutes(app, {
+        operations,
+        perform,
+        events,
+        authenticate: async ({ raw }) => {
+          peers ??= openPeerCredentials()
+          return { kind: "peer", ...(await peers)(raw.socket) }
+        },
+      })
+    },
+  )
+  await openSocketTo(socket, config.admin.socketMode)
+  return { socket, operations, perform, [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose]() }
+}
+
+/** Every operation with its use case. Add yours here, and its contract to {@link CONTRACTS}. */
+function operationsOf({ pipeline, state, subscribers, ready, live, clock }: AdminDeps): readonly Operation[] {
+  const { trust, issuing } = pipeline
+  const describe = makeDescribeServer({
+    version: packageJson.version,
+    trust,
+    issuing,
+    subscribers: () => subscribers.rows,
+    ready,
+    rulesRevision: () => live().config.rules.revision,
+    clock,
+  })
+  const operations = [...statusOperations(describe), ...issuanceOperations(state.store.issuanceLog)]
+  const bound = new Set(operations.map(({ contract }) => contract))
+  const missing = CONTRACTS.filter((contract) => !bound.has(contract))
+  if (missing.length > 0 || bound.size !== CONTRACTS.length) throw new TypeError("operations are not the contracts")
+  return operations
+}
+
+/** Whoever can write the folder can put a socket of his own there, and be taken for the server. @see ADM-11 */
+async function prepareAdminSocket(path: string): Promise<string> {
+  const folder = dirname(path)
+  await makePrivateFolder(folder, "admin.socket")
+  const { mode, uid } = await lstat(folder)
+  const trusted = uid === 0 || uid === process.getuid?.()
+  if (!trusted || (mode & OTHERS_WRITE) !== 0) {
+    throw new IdentityError("not-ready", `others may write the folder "${folder}" of admin.socket`, {
+      reason: "folder-unusable",
+      next: `chmod go-w ${folder}, or give admin.socket a folder of its own`,
+    })
+  }
+  return prepareSocketPath(path)
+}
+
+const OTHERS_WRITE = 0o022
+const NOBODY = 0xffff_fffe

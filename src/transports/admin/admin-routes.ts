@@ -1,0 +1,98 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify"
+import type { AdminCaller } from "../../core/admin/caller.ts"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import { type JsonObject, parseJsonObject } from "../../core/json.ts"
+import { readJsonText } from "../http/listen.ts"
+import type { Operation } from "./operation.ts"
+import type { AdminEvents, Perform } from "./perform.ts"
+
+export interface AdminRoutesDeps {
+  readonly operations: readonly Operation[]
+  readonly perform: Perform
+  /** Who asks. @throws IdentityError `unauthenticated` */
+  readonly authenticate: (request: FastifyRequest) => Promise<AdminCaller>
+  readonly events: Pick<AdminEvents, "unauthenticated">
+}
+
+/**
+ * Every operation under `/admin/v1`. The caller is known before a body is read. A request must have `assay-admin: 1` and no
+ * `Origin`: no page and no server that was tricked into asking can send the one without the other.
+ * @see ADM-01 ADM-02 ADM-03
+ */
+export function addAdminRoutes(app: FastifyInstance, deps: AdminRoutesDeps): void {
+  void app.register(async (admin) => {
+    readJsonText(admin)
+    const callers = new WeakMap<FastifyRequest, AdminCaller>()
+    admin.addHook("onRequest", async (request) => {
+      callers.set(request, await authenticate(request, deps))
+    })
+    for (const operation of deps.operations) {
+      const { method, path } = operation.contract
+      const url = `${ADMIN_BASE}${path.replace(/\{(\w+)\}/g, ":$1")}`
+      const handler = async (request: FastifyRequest, reply: FastifyReply) => {
+        const caller = callers.get(request)
+        if (caller === undefined) throw new TypeError("a request without caller")
+        const call = { caller, requestId: request.id, input: inputOf(request) }
+        const answer = await deps.perform(operation, call, signalOf(reply))
+        return reply.header("cache-control", "no-store").type("application/json").send(JSON.stringify(answer))
+      }
+      // HEAD would be a second way to GET, without the reply.
+      admin.route({ method, url, handler, exposeHeadRoute: false })
+    }
+  })
+}
+
+async function authenticate(request: FastifyRequest, deps: AdminRoutesDeps): Promise<AdminCaller> {
+  try {
+    refuseForged(request)
+    return await deps.authenticate(request)
+  } catch (thrown) {
+    const error = toIdentityError(thrown)
+    deps.events.unauthenticated(request.id, error)
+    throw error
+  }
+}
+
+/** @see VL-09 */
+function refuseForged({ headers }: FastifyRequest): void {
+  if (headers[ADMIN_HEADER] === "1" && headers.origin === undefined) return
+  throw new IdentityError("unauthenticated", `send ${ADMIN_HEADER}: 1, and no Origin`, {
+    reason: "admin-header-missing",
+    next: "use the assay command line, or set the header",
+  })
+}
+
+/** Members of path, query and body as one object; none may come twice. @throws IdentityError `malformed` */
+function inputOf({ method, query, params, body }: FastifyRequest): JsonObject | object {
+  const sent = method === "GET" ? { ...asObject(query) } : bodyOf(body)
+  if (method !== "GET" && Object.keys(asObject(query)).length > 0) throw malformed("a query has no meaning here")
+  const fixed = asObject(params)
+  const twice = Object.keys(fixed).find((name) => Object.hasOwn(sent, name))
+  if (twice !== undefined) throw malformed(`"${twice}" stands in the path already`)
+  return { ...sent, ...fixed }
+}
+
+function bodyOf(body: unknown): JsonObject {
+  return typeof body === "string" && body !== "" ? parseJsonObject(body) : {}
+}
+
+function asObject(value: unknown): object {
+  return typeof value === "object" && value !== null ? value : {}
+}
+
+function malformed(message: string): IdentityError {
+  return new IdentityError("malformed", message, { reason: "request-invalid" })
+}
+
+/** Aborts when the client goes away before its answer. */
+function signalOf(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  reply.raw.once("close", () => {
+    if (!reply.raw.writableFinished) gone.abort()
+  })
+  return gone.signal
+}
+
+export const ADMIN_BASE = "/admin/v1"
+/** @see ADM-03 */
+export const ADMIN_HEADER = "assay-admin"

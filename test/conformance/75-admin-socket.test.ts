@@ -1,0 +1,115 @@
+import assert from "node:assert/strict"
+import { chmod, lstat, mkdir, readFile, symlink, writeFile } from "node:fs/promises"
+import { createServer } from "node:net"
+import { join } from "node:path"
+import { test } from "node:test"
+import { isDryRun } from "../../src/main/commands/admin-command.ts"
+import { openAdminUnderTest } from "../support/admin-server.ts"
+import { NEVER } from "../support/issue-fixture.ts"
+import { runAssay } from "../support/run-assay.ts"
+import { makeScratch } from "../support/scratch.ts"
+import { initTrustDomain, startServerProcess } from "../support/server-process.ts"
+import { makeServerSetup } from "../support/server-setup.ts"
+import { openPipelineUnderTest } from "../support/server-under-test.ts"
+
+test("[ADM-11] the socket is beside the store, for its own user alone", async () => {
+  await using server = await openAdminUnderTest()
+  assert.equal(server.admin.socket, join(server.setup.folder, "admin.sock"))
+  assert.equal((await lstat(server.admin.socket)).mode & 0o777, 0o600)
+})
+
+test("[ADM-11] another path and mode can be configured; a folder that is missing is made private", async () => {
+  await using scratch = await makeScratch()
+  const socket = scratch.path("run", "assay", "a.sock")
+  await using server = await openAdminUnderTest({ config: { admin: { socket, socket_mode: "0666" } } })
+  assert.equal((await lstat(socket)).mode & 0o777, 0o666)
+  assert.equal((await lstat(scratch.path("run", "assay"))).mode & 0o777, 0o700)
+  const reply = await server.client.call({ method: "GET", path: "/status", input: {} }, NEVER)
+  assert.equal(reply["trust_domain"], "prod.example")
+})
+
+test("[ADM-12] a folder that others may write is refused", async () => {
+  await using scratch = await makeScratch()
+  const folder = scratch.path("open")
+  await mkdir(folder)
+  await chmod(folder, 0o777)
+  await assert.rejects(openAdminUnderTest({ config: { admin: { socket: join(folder, "a.sock") } } }), {
+    code: "not-ready",
+    reason: "folder-unusable",
+  })
+})
+
+test("[ADM-13] a file, a symlink and a socket that is in use are left as they are", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("file.sock")
+  await writeFile(file, "precious")
+  const link = scratch.path("link.sock")
+  await symlink(scratch.path("target.sock"), link)
+  const used = scratch.path("used.sock")
+  const other = createServer().listen(used)
+  try {
+    for (const socket of [file, link, used]) {
+      await assert.rejects(openAdminUnderTest({ config: { admin: { socket } } }), { code: "already-exists" }, socket)
+    }
+    assert.equal(await readFile(file, "utf8"), "precious")
+    assert.ok((await lstat(link)).isSymbolicLink())
+  } finally {
+    other.close()
+  }
+})
+
+test("[ADM-05][ADM-14] what a role says about a uid or a gid is what its processes may do", async () => {
+  await using server = await openPipelineUnderTest({
+    config: { admin: { roles: [{ name: "auditors", who: { gid: 4711 }, verbs: ["audit"] }] } },
+  })
+  assert.deepEqual(server.live().config.admin.roles[0]?.who, { gid: 4711 })
+  assert.throws(() => server.setup.parse({ admin: { roles: [{ name: "a", who: {}, verbs: ["audit"] }] } }))
+  assert.throws(() =>
+    server.setup.parse({ admin: { roles: [{ name: "a", who: { uid: 1, gid: 1 }, verbs: ["audit"] }] } }),
+  )
+  assert.throws(() => server.setup.parse({ admin: { roles: [{ name: "a", who: { uid: 1 }, verbs: ["all"] }] } }))
+  assert.throws(() =>
+    server.setup.parse({ admin: { roles: [{ name: "a", who: { spiffe_id: "x y" }, verbs: ["audit"] }] } }),
+  )
+})
+
+test("[ADM-13][ADM-14][ADM-30][ADM-32] a running server answers its own user, and one that was killed leaves a socket that is taken over", async () => {
+  await using scratch = await makeScratch()
+  const setup = await makeServerSetup(scratch.directory)
+  await initTrustDomain(setup)
+  const absent = await runAssay(["status", "-c", setup.configFile])
+  assert.equal(absent.code, 1)
+  assert.match(
+    absent.err,
+    /^assay: admin-unreachable: no server answers at .*admin\.sock \(ENOENT\) \(next: start assay/,
+  )
+  {
+    await using first = await startServerProcess(setup)
+    const table = await runAssay(["status", "-c", setup.configFile])
+    assert.equal(table.code, 0, table.err)
+    assert.match(table.out, /^trust domain {2}prod\.example$/m)
+    assert.match(table.out, /^root +active +[0-9a-f]{40} +20\d\d-.*\(in 364d\)$/m)
+    first.signal("SIGKILL")
+  }
+  const stale = await runAssay(["status", "-c", setup.configFile])
+  assert.match(stale.err, /ECONNREFUSED/)
+  await using second = await startServerProcess(setup)
+  const json = await runAssay(["status", "--admin-socket", join(scratch.directory, "admin.sock"), "-o", "json"])
+  assert.equal(json.code, 0, json.err)
+  const status: unknown = JSON.parse(json.out)
+  assert.ok(typeof status === "object" && status !== null && "ready" in status && "authorities" in status)
+  assert.ok(Array.isArray(status.authorities))
+  const yaml = await runAssay(["status", "-c", setup.configFile, "-o", "yaml"])
+  assert.match(yaml.out, /^epoch: \d+$/m)
+  const refused = second.log()
+  assert.equal(refused.includes("somebody unknown"), false)
+})
+
+test("[ADM-31] what takes something away is only tried until the user says that it is meant", () => {
+  const options = { output: "table" } as const
+  assert.equal(isDryRun(options), true)
+  assert.equal(isDryRun({ ...options, dryRun: "true" }), true)
+  assert.equal(isDryRun({ ...options, dryRun: "false" }), false)
+  assert.equal(isDryRun({ ...options, yes: true }), false)
+  assert.throws(() => isDryRun({ ...options, yes: true, dryRun: "true" }), /exclude each other/)
+})
