@@ -1,8 +1,10 @@
-/** Writes deploy/schema and the tables of keys in spec/95-config.md from the schemas that are in force. Run by `npm run gen`. */
+/** Writes deploy/schema, deploy/openapi and the tables of keys in spec/95-config.md from the schemas that are in force. Run by `npm run gen`. */
 import { readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { type ConfigKind, configJsonSchema } from "../src/main/config/json-schema.ts"
 import { keyTable } from "../src/main/config/key-table.ts"
+import { CONTRACTS } from "../src/transports/admin/contracts.ts"
+import { openApiDocument } from "../src/transports/admin/openapi.ts"
 
 const CHAPTER = fileURLToPath(new URL("../spec/95-config.md", import.meta.url))
 
@@ -19,3 +21,5 @@ for (const kind of kinds) {
   writeFileSync(file, `${JSON.stringify(configJsonSchema(kind), null, 2)}\n`)
 }
 writeFileSync(CHAPTER, kinds.reduce(withKeyTable, readFileSync(CHAPTER, "utf8")))
+const openApi = fileURLToPath(new URL("openapi/admin.json", import.meta.url))
+writeFileSync(openApi, `${JSON.stringify(openApiDocument(CONTRACTS), null, 2)}\n`)

@@ -3,6 +3,7 @@ import type { AdminCaller } from "../../core/admin/caller.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { readJsonText } from "../http/listen.ts"
+import { openApiDocument } from "./openapi.ts"
 import type { Operation } from "./operation.ts"
 import type { AdminEvents, Perform } from "./perform.ts"
 
@@ -25,6 +26,13 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminRoutesDeps): voi
     const callers = new WeakMap<FastifyRequest, AdminCaller>()
     admin.addHook("onRequest", async (request) => {
       callers.set(request, await authenticate(request, deps))
+    })
+    const document = JSON.stringify(openApiDocument(deps.operations.map(({ contract }) => contract)))
+    admin.route({
+      method: "GET",
+      url: `${ADMIN_BASE}/openapi.json`,
+      handler: (_request, reply) => reply.type("application/json").send(document),
+      exposeHeadRoute: false,
     })
     for (const operation of deps.operations) {
       const { method, path } = operation.contract
