@@ -4,6 +4,7 @@ import { makeServerMetrics, type ServerMetrics } from "../adapters/metrics/regis
 import { exposedFiles } from "../adapters/sqlite/exposed-files.ts"
 import { systemClock } from "../adapters/system/clock.ts"
 import { makeSystemRandom } from "../adapters/system/random.ts"
+import { keepConsumers } from "../app/deliver/keep-consumers.ts"
 import type { Secret } from "../core/secret.ts"
 import type { Log } from "../ports/telemetry.ts"
 import { listenHealth } from "../transports/health/health-http.ts"
@@ -127,6 +128,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     serving.run(until),
     readiness.run(until),
     keepFederated(until),
+    keepConsumers(pipeline.consumers, { clock: systemClock, log, consumers: state.store.consumerLog }, until),
     pruneExpired({ store: state.store, clock: systemClock, guard: pipeline.guard, log }, until),
     options.watch(adopt, metrics, until),
     ...(tokens === undefined ? [] : [tokens.run(until)]),

@@ -2,7 +2,7 @@ import { request } from "node:http"
 import { text } from "node:stream/consumers"
 import { type AdminClient, openAdminClient } from "../../src/adapters/admin-client/open-admin-client.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
-import { Subscribers } from "../../src/app/deliver/consumers.ts"
+import type { Subscribers } from "../../src/app/deliver/consumers.ts"
 import { type AdminApi, openAdmin } from "../../src/main/server/admin.ts"
 import { openPipelineUnderTest, type PipelineOptions, type PipelineUnderTest } from "./server-under-test.ts"
 
@@ -33,7 +33,7 @@ export interface RawAnswer {
 export async function openAdminUnderTest(options: PipelineOptions = {}): Promise<AdminUnderTest> {
   await using stack = new AsyncDisposableStack()
   const server = stack.use(await openPipelineUnderTest(options))
-  const subscribers = new Subscribers(() => server.clock.now())
+  const { subscribers } = server.pipeline
   const admin = stack.use(await openAdmin({ ...server, subscribers, ready: () => true, random: makeSystemRandom() }))
   const moved = stack.move()
   return {

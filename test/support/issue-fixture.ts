@@ -175,6 +175,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     steps,
     signed,
     issueX509: makeIssueX509({
+      issued: () => undefined,
       authorize,
       certify: makeCertify({
         verify: verifyInPool,

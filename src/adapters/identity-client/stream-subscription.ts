@@ -23,6 +23,8 @@ export class StreamSubscription implements Subscription {
   readonly #terms: StreamTerms
   readonly #signal: AbortSignal
   #stream: ClientDuplexStream<SubscribeRequest, SubscribeResponse> | undefined
+  /** What was reported before the stream was open. */
+  #early: readonly ConsumerReport[] | undefined
   #newest: (AuthorityUpdate & { readonly kind: "snapshot" }) | undefined
 
   constructor(terms: StreamTerms, signal: AbortSignal) {
@@ -42,7 +44,8 @@ export class StreamSubscription implements Subscription {
   }
 
   report(consumers: readonly ConsumerReport[]): void {
-    this.#send({ message: { $case: "report", value: { consumers: consumers.map(encodeConsumer) } } })
+    if (this.#stream === undefined) this.#early = consumers
+    else this.#send({ message: { $case: "report", value: { consumers: consumers.map(encodeConsumer) } } })
   }
 
   async *#read(): AsyncGenerator<AuthorityUpdate, void, void> {
@@ -55,6 +58,7 @@ export class StreamSubscription implements Subscription {
     try {
       this.#stream = stream
       this.#send({ message: { $case: "hello", value: this.#terms.hello } })
+      if (this.#early !== undefined) this.report(this.#early)
       for await (const response of stream) {
         this.#terms.reached()
         const update = this.#parse(response as SubscribeResponse) // the generated client decodes nothing else

@@ -30,11 +30,14 @@ export class MemoryHoldings implements HoldingsReader {
   }
 }
 
-function withIntent(before: Held | undefined, intent: Intent, root: string): Held {
+function withIntent(before: Held | undefined, intent: Intent, keyId: string): Held {
+  const same = before?.roots.find((root) => root.keyId === keyId)
+  const others = before?.roots.filter((root) => root !== same) ?? []
+  const root = { keyId, notAfter: Math.max(same?.notAfter ?? 0, intent.notAfter) }
   return {
     holder: before?.holder ?? holderOf(intent.requester),
     spiffeId: intent.spiffeId,
-    roots: [...new Set([...(before?.roots ?? []), root])].sort(),
+    roots: [...others, root],
     notAfter: Math.max(before?.notAfter ?? 0, intent.notAfter),
     lastIssued: Math.max(before?.lastIssued ?? 0, intent.createdAt),
   }

@@ -36,7 +36,7 @@ function parseHeld(row: SqlRow): Held {
   return {
     holder: parseHolder(row),
     spiffeId: parseSpiffeId(textOf(row, "spiffe_id")),
-    roots: [textOf(row, "root_key_id")],
+    roots: [{ keyId: textOf(row, "root_key_id"), notAfter: integerOf(row, "not_after") }],
     notAfter: integerOf(row, "not_after"),
     lastIssued: integerOf(row, "last_issued"),
   }
@@ -46,7 +46,7 @@ function merged(before: Held | undefined, next: Held): Held {
   if (before === undefined) return next
   return {
     ...before,
-    roots: [...before.roots, ...next.roots].sort(),
+    roots: [...before.roots, ...next.roots],
     notAfter: Math.max(before.notAfter, next.notAfter),
     lastIssued: Math.max(before.lastIssued, next.lastIssued),
   }

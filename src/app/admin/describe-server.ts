@@ -56,6 +56,7 @@ export function makeDescribeServer(deps: DescribeServerDeps): () => ServerFacts 
   return () => {
     const { trustDomain, incarnation, epoch } = deps.trust.record()
     const rows = deps.subscribers()
+    const agents = rows.filter(({ door }) => door === "agent")
     const consumers = rows.flatMap((row) => row.consumers)
     return {
       version: deps.version,
@@ -67,9 +68,9 @@ export function makeDescribeServer(deps: DescribeServerDeps): () => ServerFacts 
       rulesRevision: deps.rulesRevision(),
       authorities: authoritiesOf(deps),
       subscribers: {
-        count: rows.length,
-        behind: rows.filter((row) => row.epoch !== epoch).length,
-        refusing: rows.filter((row) => row.nackReason !== undefined).length,
+        count: agents.length,
+        behind: agents.filter((row) => row.epoch !== epoch).length,
+        refusing: agents.filter((row) => row.nackReason !== undefined).length,
         consumers: consumers.length,
         consumersRefusing: consumers.filter(({ nackReason }) => nackReason !== undefined).length,
       },

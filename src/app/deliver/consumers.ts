@@ -1,9 +1,17 @@
+import { type Holder, holderKey } from "../../core/authority/holder.ts"
 import type { Instant } from "../../core/time.ts"
 import type { ConsumerReport } from "../../ports/identity-authority.ts"
+import type { ConsumerBook } from "./consumer-book.ts"
 
 /** A live subscription stream as the server knows it. Gone when the stream ends: an epoch is what a live stream acknowledged. @see INV-27 */
 export interface SubscriberRow {
   readonly agent: string
+  /** As the token of the stream says, whatever the peer calls itself. */
+  readonly holder: Holder
+  /** `server`: this process follows for proxies that subscribe to it directly; it holds nothing itself. */
+  readonly door: "agent" | "server"
+  /** Of the newest snapshot that was sent; 0 for none. What is said of a later one is not believed. */
+  readonly sent: number
   /** Epoch acknowledged last; 0 for none. Not a maximum. */
   readonly epoch: number
   readonly nackReason: string | undefined
@@ -12,7 +20,10 @@ export interface SubscriberRow {
 }
 
 export interface SubscriberEntry extends Disposable {
+  /** To be called before a snapshot of this epoch is sent. */
+  sent(epoch: number): void
   acknowledged(epoch: number, nackReason: string | undefined): void
+  /** The full list each time. Who is not in it any more has left. */
   reported(consumers: readonly ConsumerReport[]): void
 }
 
@@ -20,34 +31,68 @@ export interface SubscriberEntry extends Disposable {
 export class Subscribers {
   readonly #rows = new Map<symbol, SubscriberRow>()
   readonly #now: () => Instant
+  readonly #book: ConsumerBook
 
-  constructor(now: () => Instant) {
+  constructor(now: () => Instant, book: ConsumerBook) {
     this.#now = now
+    this.#book = book
   }
 
   get rows(): readonly SubscriberRow[] {
     return [...this.#rows.values()]
   }
 
+  /** Streams of agents. */
   get size(): number {
-    return this.#rows.size
+    return this.rows.filter(({ door }) => door === "agent").length
   }
 
   /** Dispose it when the stream ends. */
-  enter(agent: string): SubscriberEntry {
-    const key = Symbol(agent)
-    const base = { agent, epoch: 0, nackReason: undefined, consumers: [] }
-    this.#rows.set(key, { ...base, lastContact: this.#now() })
-    const change = (part: Partial<SubscriberRow>) => {
-      const row = this.#rows.get(key)
-      if (row !== undefined) this.#rows.set(key, { ...row, ...part, lastContact: this.#now() })
+  enter(agent: string, holder: Holder, door: SubscriberRow["door"]): SubscriberEntry {
+    const stream = Symbol(agent)
+    const base = { agent, holder, door, sent: 0, epoch: 0, nackReason: undefined, consumers: [] }
+    this.#rows.set(stream, { ...base, lastContact: this.#now() })
+    if (door === "agent") this.#book.arrived(holder, "agent", agent)
+    const change = (part: (row: SubscriberRow) => Partial<SubscriberRow>) => {
+      const row = this.#rows.get(stream)
+      if (row !== undefined) this.#rows.set(stream, { ...row, ...part(row), lastContact: this.#now() })
     }
     return {
-      acknowledged: (epoch, nackReason) => change(nackReason === undefined ? { epoch, nackReason } : { nackReason }),
-      reported: (consumers) => change({ consumers }),
+      sent: (epoch) => change((row) => ({ sent: epoch, lastContact: row.lastContact })),
+      acknowledged: (epoch, nackReason) => {
+        if (door === "agent") this.#book.said(holder, "agent", agent, nackReason)
+        change((row) => (nackReason === undefined && epoch <= row.sent ? { epoch, nackReason } : { nackReason }))
+      },
+      reported: (consumers) => {
+        const before = this.#rows.get(stream)?.consumers ?? []
+        change(() => ({ consumers }))
+        this.#follow(holder, before, consumers)
+      },
       [Symbol.dispose]: () => {
-        this.#rows.delete(key)
+        const row = this.#rows.get(stream)
+        if (!this.#rows.delete(stream) || row === undefined) return
+        this.#follow(holder, row.consumers, [])
+        if (door === "agent") this.#book.left(holder, "agent", agent)
       },
     }
   }
+
+  #follow(holder: Holder, before: readonly ConsumerReport[], after: readonly ConsumerReport[]): void {
+    const known = new Set(before.map(nameOf))
+    const here = new Set(after.map(nameOf))
+    for (const { kind, name } of before) if (!here.has(`${kind}/${name}`)) this.#book.left(holder, kind, name)
+    for (const consumer of after) {
+      if (!known.has(nameOf(consumer))) this.#book.arrived(holder, consumer.kind, consumer.name)
+      this.#book.said(holder, consumer.kind, consumer.name, consumer.nackReason)
+    }
+  }
+}
+
+/** Names a consumer; the same over reconnects and restarts. */
+export function consumerId(holder: Holder, kind: string, name: string): string {
+  return `${holderKey(holder)}/${kind}/${name}`
+}
+
+function nameOf({ kind, name }: ConsumerReport): string {
+  return `${kind}/${name}`
 }

@@ -2,7 +2,6 @@ import { createHash } from "node:crypto"
 import { toIdentityError } from "../../core/errors.ts"
 import { provenKeyMessage } from "../../core/x509/csr.ts"
 import type {
-  AuthorityUpdate,
   IdentityAuthority,
   JwtIssued,
   JwtOrder,
@@ -11,12 +10,11 @@ import type {
   X509Order,
 } from "../../ports/identity-authority.ts"
 import type { IssueJwt, IssueX509 } from "../issue/requests.ts"
-import type { WatchEntitlements } from "./entitlements.ts"
+import { LocalSubscription, type LocalSubscriptionDeps } from "./local-subscription.ts"
 
-export interface LocalAuthorityDeps {
+export interface LocalAuthorityDeps extends LocalSubscriptionDeps {
   readonly issueX509: IssueX509
   readonly issueJwt: IssueJwt
-  readonly watchEntitlements: WatchEntitlements
   readonly newRequestId: () => string
 }
 
@@ -30,18 +28,17 @@ export function makeLocalAuthority(deps: LocalAuthorityDeps, token: string): Ide
     const { publicKey } = key
     const proof = await key.sign(provenKeyMessage(evidenceDigest, publicKey), "der")
     const evidence = { kind: "proven-key", publicKey, proof } as const
-    return deps.issueX509({ token, spiffeId, ttl: undefined, requestId: deps.newRequestId(), key: evidence }, signal)
+    return deps.issueX509(
+      { token, spiffeId, ttl: undefined, requestId: deps.newRequestId(), key: evidence, keptHere: true },
+      signal,
+    )
   }
   const jwt = ({ spiffeId, audience }: JwtOrder, signal: AbortSignal): Promise<JwtIssued> =>
     deps.issueJwt({ token, spiffeId, ttl: undefined, requestId: deps.newRequestId(), audience }, signal)
   return {
     issueX509: (orders, signal) => Promise.all(orders.map((order) => outcomeOf(x509(order, signal)))),
     issueJwt: (orders, signal) => Promise.all(orders.map((order) => outcomeOf(jwt(order, signal)))),
-    subscribe: (signal) => ({
-      updates: updates(deps.watchEntitlements(token, signal)),
-      acknowledge: () => undefined,
-      report: () => undefined,
-    }),
+    subscribe: (signal) => new LocalSubscription(deps, token, signal),
   }
 }
 
@@ -51,8 +48,4 @@ async function outcomeOf<T>(issuing: Promise<T>): Promise<Outcome<T>> {
   } catch (thrown) {
     return { kind: "failed", error: toIdentityError(thrown) }
   }
-}
-
-async function* updates(watched: ReturnType<WatchEntitlements>): AsyncGenerator<AuthorityUpdate, void, void> {
-  for await (const { snapshot, entitlements } of watched) yield { kind: "snapshot", snapshot, entitlements }
 }

@@ -1,3 +1,5 @@
+import { type Holder, holderOf } from "../../core/authority/holder.ts"
+import type { Instant } from "../../core/time.ts"
 import type { Authorize } from "./authorize.ts"
 import type { Certify } from "./certify.ts"
 import { grantedEvent, requesterOf } from "./intent.ts"
@@ -6,13 +8,16 @@ import type { IssueX509 } from "./requests.ts"
 export interface IssueX509Deps {
   readonly authorize: Authorize
   readonly certify: Certify
+  /** Told of each success: who holds it, and the epoch that was quoted; 0 for none, `undefined` when this process keeps it. */
+  readonly issued: (holder: Holder, notAfter: Instant, quoted: number | undefined) => void
 }
 
 /** The issuance cycle for X.509-SVIDs, for callers with a platform token. */
-export function makeIssueX509({ authorize, certify }: IssueX509Deps): IssueX509 {
+export function makeIssueX509({ authorize, certify, issued }: IssueX509Deps): IssueX509 {
   return async (request, signal) => {
     const { attested, grant } = await authorize(request, "x509", signal)
-    return certify({
+    const requester = requesterOf(attested)
+    const svid = await certify({
       key: request.key,
       id: grant.id,
       hint: grant.hint,
@@ -21,9 +26,11 @@ export function makeIssueX509({ authorize, certify }: IssueX509Deps): IssueX509 
       ttl: grant.x509Ttl,
       wantedTtl: request.ttl,
       evidenceExpiresAt: attested.claims.expiresAt,
-      requester: requesterOf(attested),
+      requester,
       requestId: request.requestId,
       decision: (serial, at) => grantedEvent("x509", attested, grant, serial, request.requestId, at),
     })
+    issued(holderOf(requester), svid.notAfter, request.keptHere ? undefined : (request.bundleEpoch ?? 0))
+    return svid
   }
 }

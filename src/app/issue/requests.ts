@@ -15,6 +15,10 @@ export interface CredentialRequest {
 
 export interface X509Request extends CredentialRequest {
   readonly key: KeyEvidence
+  /** Epoch of the bundles that the caller says to hold and to have handed on; absent when it says nothing. */
+  readonly bundleEpoch?: number
+  /** This process asks, for a proxy that it keeps the key for. */
+  readonly keptHere?: true
 }
 
 /** A public key with its proof of possession. Nothing else of it is used. @see INV-08 */

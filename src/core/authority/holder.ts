@@ -17,8 +17,8 @@ export interface Holder {
 export interface Held {
   readonly holder: Holder
   readonly spiffeId: SpiffeId
-  /** Names of the roots that it chains to. */
-  readonly roots: readonly string[]
+  /** The roots that it chains to, by the name of their key, and when the last that chains to each expires. */
+  readonly roots: readonly { readonly keyId: string; readonly notAfter: Instant }[]
   /** When the last of it expires. */
   readonly notAfter: Instant
   /** When it was given something last. */

@@ -2,7 +2,7 @@ import type { ServerMetrics } from "../../adapters/metrics/registry.ts"
 import { processKeys } from "../../adapters/process-keys/process-keys.ts"
 import { openIdentitySource } from "../../app/agent/open-identity-source.ts"
 import { verifyIssued } from "../../app/agent/verify-issued.ts"
-import { Subscribers } from "../../app/deliver/consumers.ts"
+import type { Subscribers } from "../../app/deliver/consumers.ts"
 import { makeLocalAuthority } from "../../app/deliver/local-authority.ts"
 import { makeOpenRemoteSource } from "../../app/deliver/remote-sources.ts"
 import { encodeJwtBundle } from "../../core/spiffe/bundle-document.ts"
@@ -41,7 +41,7 @@ export interface ServerListeners extends AsyncDisposable {
 /** The gRPC doors: Identity, remote SDS, health and reflection on one address. */
 export async function listenServer(deps: ListenerDeps): Promise<ServerListeners> {
   const { listen, limits, drain } = deps.live().config
-  const subscribers = new Subscribers(() => deps.clock.now())
+  const { subscribers } = deps.pipeline
   const sds = remoteSds(deps)
   const closing = new AbortController()
   const listener = await listenGrpc(
@@ -80,6 +80,7 @@ function identity(deps: ListenerDeps, subscribers: Subscribers, closing: AbortSi
     issueJwt: pipeline.issueJwt,
     watchEntitlements: pipeline.watchEntitlements,
     subscribers,
+    holderOf: pipeline.holderOf,
     snapshot: () => pipeline.trust.snapshot(),
     encodeJwks: encodeJwtBundle,
     newRequestId: makeRequestIds(deps.random),

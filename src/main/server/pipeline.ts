@@ -4,14 +4,19 @@ import { type AttestToken, makeAttestToken } from "../../app/attest/attest-token
 import { type IssuingAuthorities, openIssuingAuthorities } from "../../app/authority/issuing-authorities.ts"
 import { type JwtKeySet, openJwtKeySet } from "../../app/authority/jwt-key-set.ts"
 import { openTrustState, type TrustState } from "../../app/authority/trust-state.ts"
+import type { ConsumerBook } from "../../app/deliver/consumer-book.ts"
+import { Subscribers } from "../../app/deliver/consumers.ts"
 import { makeWatchEntitlements, type WatchEntitlements } from "../../app/deliver/entitlements.ts"
+import { openConsumerBook } from "../../app/deliver/keep-consumers.ts"
 import { makeAuthorize } from "../../app/issue/authorize.ts"
 import { type Certify, makeCertify } from "../../app/issue/certify.ts"
 import { type ClockGuard, makeClockGuard } from "../../app/issue/clock-guard.ts"
+import { requesterOf } from "../../app/issue/intent.ts"
 import { makeIssueJwt } from "../../app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../app/issue/issue-x509.ts"
 import { makeRateLimit, type TakeRate } from "../../app/issue/rate-limit.ts"
 import type { IssueJwt, IssueX509 } from "../../app/issue/requests.ts"
+import { type Holder, holderOf } from "../../core/authority/holder.ts"
 import type { JwtKeyAlgorithm } from "../../core/authority/jwt-keys.ts"
 import { makeChangeSignal } from "../../core/change-signal.ts"
 import type { Attested } from "../../core/policy/attested.ts"
@@ -42,6 +47,10 @@ export interface Pipeline {
   readonly certify: Certify
   readonly rateLimit: TakeRate
   readonly watchEntitlements: WatchEntitlements
+  readonly holderOf: (token: string, signal: AbortSignal) => Promise<Holder>
+  readonly subscribers: Subscribers
+  /** Who must be waited for. To be kept by somebody. */
+  readonly consumers: ConsumerBook
   readonly trust: TrustState
   readonly issuing: IssuingAuthorities
   readonly jwtKeys: JwtKeySet
@@ -106,6 +115,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       return found.length > 0
     },
   })
+  const consumers = await openConsumerBook({ clock, consumers: store.consumerLog, holdings: store.holdings })
   const decide = (attested: Attested) => decideIdentities(attested, live().config.rules)
   const rateLimit = makeRateLimit(
     () => ratesOf(live().config),
@@ -138,7 +148,12 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     ephemeral,
     certify,
     rateLimit,
-    issueX509: timed(clock, events, "x509", makeIssueX509({ authorize, certify })),
+    issueX509: timed(
+      clock,
+      events,
+      "x509",
+      makeIssueX509({ authorize, certify, issued: (...given) => consumers.issued(...given) }),
+    ),
     issueJwt: timed(
       clock,
       events,
@@ -166,6 +181,9 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       },
       now: () => clock.now(),
     }),
+    holderOf: async (token, signal) => holderOf(requesterOf(await attest(token, signal))),
+    subscribers: new Subscribers(() => clock.now(), consumers),
+    consumers,
     rulesChanged: () => rules.fire(),
   }
 }

@@ -2,6 +2,7 @@ import type { ServerDuplexStream, ServerUnaryCall, sendUnaryData } from "@grpc/g
 import type { Subscribers } from "../../app/deliver/consumers.ts"
 import type { WatchEntitlements } from "../../app/deliver/entitlements.ts"
 import type { IssueJwt, IssueX509 } from "../../app/issue/requests.ts"
+import type { Holder } from "../../core/authority/holder.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { TrustSnapshot } from "../../core/spiffe/bundle.ts"
 import {
@@ -30,6 +31,7 @@ export interface IdentityServiceDeps {
   readonly issueX509: IssueX509
   readonly issueJwt: IssueJwt
   readonly watchEntitlements: WatchEntitlements
+  readonly holderOf: (token: string, signal: AbortSignal) => Promise<Holder>
   readonly subscribers: Subscribers
   readonly snapshot: () => TrustSnapshot
   readonly encodeJwks: wire.EncodeJwks

@@ -1,7 +1,8 @@
 import { once } from "node:events"
 import type { ServerDuplexStream } from "@grpc/grpc-js"
-import type { SubscriberEntry, Subscribers } from "../../app/deliver/consumers.ts"
+import type { Subscribers } from "../../app/deliver/consumers.ts"
 import type { WatchEntitlements } from "../../app/deliver/entitlements.ts"
+import type { Holder } from "../../core/authority/holder.ts"
 import { IdentityError } from "../../core/errors.ts"
 import {
   type Consumer,
@@ -14,9 +15,12 @@ import { bearerToken } from "../grpc/bearer.ts"
 import { callSignal } from "../grpc/signal.ts"
 import { toStatus } from "../grpc/status.ts"
 import { type EncodeJwks, encodeSnapshot } from "./messages.ts"
+import { Peer } from "./subscription-peer.ts"
 
 export interface SubscriptionDeps {
   readonly watchEntitlements: WatchEntitlements
+  /** Who the platform says that the holder of a token is. @throws IdentityError when it does not attest */
+  readonly holderOf: (token: string, signal: AbortSignal) => Promise<Holder>
   readonly subscribers: Subscribers
   readonly encodeJwks: EncodeJwks
   readonly newRequestId: () => string
@@ -32,10 +36,10 @@ export async function serveSubscription(stream: Stream, deps: SubscriptionDeps):
   const { tokenBytes, streamAge } = deps.limits()
   const stop = new AbortController()
   const signal = AbortSignal.any([callSignal(stream), stop.signal, deps.closing, AbortSignal.timeout(streamAge * 1000)])
-  let entry: SubscriberEntry | undefined
+  const peer = new Peer(deps.subscribers)
   stream.on("data", (request: SubscribeRequest) => {
     try {
-      entry = receive(request, entry, deps.subscribers)
+      receive(request, peer)
     } catch (thrown) {
       stop.abort(thrown)
     }
@@ -44,7 +48,9 @@ export async function serveSubscription(stream: Stream, deps: SubscriptionDeps):
   stream.on("error", () => stop.abort())
   try {
     const token = bearerToken(stream.metadata, tokenBytes)
+    peer.attested(await deps.holderOf(token, signal))
     for await (const update of deps.watchEntitlements(token, signal)) {
+      peer.sending(update.snapshot.epoch)
       const message = { $case: "snapshot", value: encodeSnapshot(update, deps.encodeJwks) } as const
       if (!stream.write({ message })) await once(stream, "drain", { signal }).catch(() => undefined)
     }
@@ -53,31 +59,31 @@ export async function serveSubscription(stream: Stream, deps: SubscriptionDeps):
   } catch (thrown) {
     stream.emit("error", toStatus(thrown, {}, requestId))
   } finally {
-    entry?.[Symbol.dispose]()
+    peer[Symbol.dispose]()
   }
 }
 
 /** @throws IdentityError `malformed` when the messages are out of order or too long */
-function receive(
-  request: SubscribeRequest,
-  entry: SubscriberEntry | undefined,
-  subscribers: Subscribers,
-): SubscriberEntry {
-  const message = request.message
+function receive({ message }: SubscribeRequest, peer: Peer): void {
   if (message === undefined) throw new IdentityError("malformed", "empty message")
-  if (message.$case === "hello") {
-    if (entry !== undefined) throw new IdentityError("malformed", "hello was sent twice")
-    return subscribers.enter(clip(message.value.agent, MAX_NAME))
+  switch (message.$case) {
+    case "hello":
+      peer.hello(clip(message.value.agent, MAX_NAME))
+      break
+    case "ack":
+      peer.acknowledged(message.value.epoch, reasonOf(message.value))
+      break
+    case "report":
+      if (message.value.consumers.length > MAX_CONSUMERS) throw new IdentityError("malformed", "too many consumers")
+      peer.reported(message.value.consumers.map(consumerReport))
+      break
+    default:
+      message satisfies never
   }
-  if (entry === undefined) throw new IdentityError("malformed", "the first message is not hello")
-  if (message.$case === "ack") {
-    const reason = message.value.nackReason
-    entry.acknowledged(message.value.epoch, reason === "" ? undefined : clip(reason, MAX_REASON))
-    return entry
-  }
-  if (message.value.consumers.length > MAX_CONSUMERS) throw new IdentityError("malformed", "too many consumers")
-  entry.reported(message.value.consumers.map(consumerReport))
-  return entry
+}
+
+function reasonOf({ nackReason }: { readonly nackReason: string }): string | undefined {
+  return nackReason === "" ? undefined : clip(nackReason, MAX_REASON)
 }
 
 function consumerReport(consumer: Consumer): ConsumerReport {
@@ -85,7 +91,7 @@ function consumerReport(consumer: Consumer): ConsumerReport {
     name: clip(consumer.name, MAX_NAME),
     kind: KINDS[consumer.kind] ?? "workload-api",
     epoch: consumer.epoch,
-    nackReason: consumer.nackReason === "" ? undefined : clip(consumer.nackReason, MAX_REASON),
+    nackReason: reasonOf(consumer),
   }
 }
 

@@ -58,8 +58,8 @@ export async function openControlled(
       const { held } = await store.holdings.readHoldings(now - SKEW) // what expired just now is not over by every clock
       const lastExpiry = new Map<string, number>()
       const { roots } = trust.record()
-      for (const { roots: names, notAfter } of held) {
-        for (const name of names) {
+      for (const { roots: chains } of held) {
+        for (const { keyId: name, notAfter } of chains) {
           const id = roots.find(({ keyId }) => keyId === name)
           if (id !== undefined)
             lastExpiry.set(hexId(id.certificate), Math.max(notAfter, lastExpiry.get(hexId(id.certificate)) ?? 0))

@@ -1,0 +1,63 @@
+import type { Millis } from "../../core/time.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { ConsumerLog, ConsumerRecord, HoldingsReader } from "../../ports/consumers.ts"
+import type { Log } from "../../ports/telemetry.ts"
+import { ConsumerBook } from "./consumer-book.ts"
+
+export interface OpenBookDeps {
+  readonly clock: Pick<Clock, "now">
+  readonly consumers: ConsumerLog
+  readonly holdings: HoldingsReader
+}
+
+export interface KeepConsumersDeps {
+  readonly log: Log
+  readonly clock: Pick<Clock, "sleep">
+  readonly consumers: ConsumerLog
+}
+
+/** The book as it was when the process ended, and nobody in it is there. @throws IdentityError @see EVD-05 */
+export async function openConsumerBook({ clock, consumers, holdings }: OpenBookDeps): Promise<ConsumerBook> {
+  const book = new ConsumerBook(() => clock.now())
+  const { held } = await holdings.readHoldings(clock.now())
+  book.restore(await readAll(consumers), held)
+  book.prune()
+  return book
+}
+
+/** Write down what changed, once a second and in groups, until `signal` aborts; then once more. @see EVD-06 */
+export async function keepConsumers(book: ConsumerBook, deps: KeepConsumersDeps, signal: AbortSignal): Promise<void> {
+  for (let turn = 0; !signal.aborted; turn++) {
+    await deps.clock.sleep(WRITE_EVERY, signal)
+    if (turn % PRUNE_EVERY === 0) book.prune()
+    await writeChanges(book, deps)
+  }
+}
+
+async function writeChanges(book: ConsumerBook, { consumers, log }: KeepConsumersDeps): Promise<void> {
+  for (let changes = book.takeChanges(); changes !== undefined; changes = book.takeChanges()) {
+    const { records, removed } = changes
+    try {
+      await consumers.write(records, removed)
+    } catch (err) {
+      // The outcome is unknown, and writing the same again does no harm. @see INV-25
+      book.unwritten([...records.map(({ id }) => id), ...removed])
+      log.warn({ err, consumers: records.length }, "consumers cannot be written down; trying again")
+      return
+    }
+  }
+}
+
+async function readAll(consumers: ConsumerLog): Promise<readonly ConsumerRecord[]> {
+  const found: ConsumerRecord[] = []
+  for (;;) {
+    const page = await consumers.readAfter(found.at(-1)?.id ?? "", PAGE)
+    found.push(...page)
+    if (page.length < PAGE) return found
+  }
+}
+
+const WRITE_EVERY: Millis = 1000
+/** In turns. */
+const PRUNE_EVERY = 10
+const PAGE = 10_000

@@ -1,0 +1,57 @@
+import type { Holder } from "../../core/authority/holder.ts"
+import type { AuthorityUpdate, ConsumerReport, Subscription } from "../../ports/identity-authority.ts"
+import type { SubscriberEntry, Subscribers } from "./consumers.ts"
+import type { WatchEntitlements } from "./entitlements.ts"
+
+export interface LocalSubscriptionDeps {
+  readonly watchEntitlements: WatchEntitlements
+  readonly holderOf: (token: string, signal: AbortSignal) => Promise<Holder>
+  readonly subscribers: Subscribers
+}
+
+/** A subscription without a wire: what the proxies behind it acknowledge counts as what they say to an agent does. */
+export class LocalSubscription implements Subscription {
+  readonly #deps: LocalSubscriptionDeps
+  readonly #token: string
+  readonly #signal: AbortSignal
+  #entry: SubscriberEntry | undefined
+  #early: readonly ConsumerReport[] | undefined
+
+  constructor(deps: LocalSubscriptionDeps, token: string, signal: AbortSignal) {
+    this.#deps = deps
+    this.#token = token
+    this.#signal = signal
+  }
+
+  get updates(): AsyncIterable<AuthorityUpdate> {
+    return this.#read()
+  }
+
+  acknowledge(epoch: number, nackReason: string | undefined): void {
+    this.#entry?.acknowledged(epoch, nackReason)
+  }
+
+  report(consumers: readonly ConsumerReport[]): void {
+    if (this.#entry === undefined) this.#early = consumers
+    else this.#entry.reported(consumers)
+  }
+
+  async *#read(): AsyncGenerator<AuthorityUpdate, void, void> {
+    const { watchEntitlements, holderOf, subscribers } = this.#deps
+    const holder = await holderOf(this.#token, this.#signal)
+    using entry = subscribers.enter(REMOTE_SDS, holder, "server")
+    this.#entry = entry
+    if (this.#early !== undefined) entry.reported(this.#early)
+    try {
+      for await (const { snapshot, entitlements } of watchEntitlements(this.#token, this.#signal)) {
+        entry.sent(snapshot.epoch)
+        yield { kind: "snapshot", snapshot, entitlements }
+      }
+    } finally {
+      this.#entry = undefined
+    }
+  }
+}
+
+/** What stands in place of an agent's name. */
+const REMOTE_SDS = "remote-sds"

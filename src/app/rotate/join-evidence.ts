@@ -1,0 +1,114 @@
+import type { ConsumerRow } from "../../core/authority/evidence.ts"
+import { type Held, type Holder, holderKey } from "../../core/authority/holder.ts"
+import type { Instant } from "../../core/time.ts"
+import type { ConsumerRecord } from "../../ports/consumers.ts"
+import type { Quote } from "../deliver/consumer-book.ts"
+import type { LiveConsumer } from "../deliver/live-consumers.ts"
+
+/** What is known of consumers from each side. */
+export interface EvidenceSources {
+  /** From the issuance log. */
+  readonly held: readonly Held[]
+  readonly live: ReadonlyMap<string, LiveConsumer>
+  /** Who left and still holds something. */
+  readonly gone: readonly ConsumerRecord[]
+  readonly quoteOf: (holder: Holder) => Quote | undefined
+  /** Until when a holder has what no stream of it answers for. */
+  readonly unfollowedUntil: (holder: Holder) => Instant
+  /** Until when a consumer that is in none of these may hold something. */
+  readonly overlookedUntil: Instant
+  /** Key identifier, in hex, of the root with this name. */
+  readonly rootId: (keyId: string) => string
+  readonly now: Instant
+}
+
+/**
+ * A row for each consumer and each identity that it holds. What was issued and nobody answers for has a row as well, so that
+ * everybody who can fail is waited for. @see EVD-01 EVD-02
+ */
+export function joinConsumers(sources: EvidenceSources): readonly ConsumerRow[] {
+  const identities = new Map<string, Held[]>()
+  for (const held of sources.held) append(identities, holderKey(held.holder), held)
+  const verifiers = (holder: Holder): readonly (Held | undefined)[] => identities.get(holderKey(holder)) ?? [undefined]
+  const live = [...sources.live.values()].flatMap((consumer) =>
+    verifiers(consumer.holder).map((held) => liveRow(sources, consumer, held)),
+  )
+  const gone = sources.gone
+    .filter(({ id }) => !sources.live.has(id))
+    .flatMap((record) => verifiers(record.holder).map((held) => goneRow(sources, record, held)))
+  const unfollowed = sources.held.flatMap((held) => unfollowedRow(sources, held))
+  return [...live, ...gone, ...unfollowed, ...overlookedRow(sources)]
+}
+
+function liveRow(sources: EvidenceSources, consumer: LiveConsumer, held: Held | undefined): ConsumerRow {
+  const { id, kind, grade, epoch, nackReason, lastContact, holder } = consumer
+  return {
+    ...whoOf(holder, held, id),
+    kind,
+    grade,
+    live: true,
+    epoch,
+    nackReason,
+    issuers: issuersOf(sources, held),
+    notAfter: held?.notAfter ?? lastContact,
+    lastContact,
+  }
+}
+
+/** It holds no more than what it had been given when it left. */
+function goneRow(sources: EvidenceSources, record: ConsumerRecord, held: Held | undefined): ConsumerRow {
+  const notAfter = Math.min(record.notAfter, held?.notAfter ?? Number.POSITIVE_INFINITY)
+  return {
+    ...whoOf(record.holder, held, record.id),
+    kind: record.kind,
+    ...SILENT,
+    nackReason: record.nackReason,
+    issuers: issuersOf(sources, held),
+    notAfter,
+    lastContact: record.lastContact,
+  }
+}
+
+/** What was issued outside of any stream that is open now: somebody has it, and can prove no more than what he quoted. */
+function unfollowedRow(sources: EvidenceSources, held: Held): readonly ConsumerRow[] {
+  const notAfter = Math.min(sources.unfollowedUntil(held.holder), held.notAfter)
+  if (notAfter <= sources.now) return []
+  const quote = sources.quoteOf(held.holder)
+  const said = quote === undefined ? SILENT : ({ grade: "quoted-epoch", live: true, epoch: quote.epoch } as const)
+  return [
+    {
+      ...whoOf(held.holder, held, `${holderKey(held.holder)}/issued`),
+      kind: "agent",
+      ...said,
+      nackReason: undefined,
+      issuers: issuersOf(sources, held),
+      notAfter,
+      lastContact: held.lastIssued,
+    },
+  ]
+}
+
+/** One row for all who were too many to be told apart. */
+function overlookedRow({ overlookedUntil, now }: EvidenceSources): readonly ConsumerRow[] {
+  if (overlookedUntil <= now) return []
+  const who = { id: "beyond-the-bound", spiffeId: undefined, cluster: "", namespace: "", pod: "", node: "" }
+  const rest = { nackReason: undefined, issuers: [], notAfter: overlookedUntil, lastContact: now }
+  return [{ ...who, kind: "agent", ...SILENT, ...rest }]
+}
+
+function whoOf({ cluster, namespace, pod, node }: Holder, held: Held | undefined, id: string) {
+  const spiffeId = held?.spiffeId
+  return { id: spiffeId === undefined ? id : `${id} ${spiffeId}`, spiffeId, cluster, namespace, pod, node }
+}
+
+function issuersOf({ rootId }: EvidenceSources, held: Held | undefined): readonly string[] {
+  return held?.roots.map(({ keyId }) => rootId(keyId)) ?? []
+}
+
+function append<Item>(map: Map<string, Item[]>, key: string, item: Item): void {
+  const list = map.get(key)
+  if (list === undefined) map.set(key, [item])
+  else list.push(item)
+}
+
+const SILENT = { grade: "lease", live: false, epoch: 0 } as const

@@ -1,0 +1,29 @@
+import { makeReadEvidence, type ReadEvidence } from "../../app/rotate/read-evidence.ts"
+import { serverId } from "../../core/spiffe/id.ts"
+import type { Seconds } from "../../core/time.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { Pipeline } from "./pipeline.ts"
+import type { ServerState } from "./state.ts"
+
+/** What this process knows of consumers, with itself as the one replica. */
+export function openEvidence(pipeline: Pipeline, { store }: Pick<ServerState, "store">, clock: Clock): ReadEvidence {
+  const { trust, issuing, subscribers, consumers } = pipeline
+  return makeReadEvidence({
+    holdings: store.holdings,
+    subscribers,
+    book: consumers,
+    clock,
+    roots: () => trust.record().roots,
+    replicas: () => {
+      const { epoch } = trust.snapshot()
+      return [{ id: "server", epoch, signsWith: issuing.signsWith(), leaseUntil: clock.now() + OWN_LEASE }]
+    },
+    ownId: serverId(trust.record().trustDomain),
+    skew: EVIDENCE_SKEW,
+  })
+}
+
+/** By how much the clocks of verifiers may differ from ours. */
+const EVIDENCE_SKEW: Seconds = 30
+/** Whoever asks lives. */
+const OWN_LEASE: Seconds = 10

@@ -1,0 +1,218 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import type { ConsumerBook } from "../../src/app/deliver/consumer-book.ts"
+import { keepConsumers, openConsumerBook } from "../../src/app/deliver/keep-consumers.ts"
+import { IdentityError } from "../../src/core/errors.ts"
+import type { ConsumerReport } from "../../src/ports/identity-authority.ts"
+import { brief, type EvidenceUnderTest, NOW, OWN, openEvidence, pod } from "../support/evidence-under-test.ts"
+import { FakeClock } from "../support/fake-clock.ts"
+import { quietLog } from "../support/quiet-log.ts"
+import { until } from "../support/until.ts"
+
+const WEB_0 = pod("web-0")
+const envoy = (epoch: number, change: Partial<ConsumerReport> = {}): ConsumerReport => ({
+  name: "envoy",
+  kind: "sds",
+  epoch,
+  nackReason: undefined,
+  ...change,
+})
+
+/** An agent of `web-0` that was sent epoch 7. */
+function agent(evidence: EvidenceUnderTest, sent = 7) {
+  const entry = evidence.subscribers.enter("agent", WEB_0, "agent")
+  entry.sent(sent)
+  return entry
+}
+
+test("[EVD-01][EV-6] who was given an SVID and never opened a stream has a row, and is waited for until it expires", async () => {
+  const evidence = await openEvidence()
+  await evidence.issue(WEB_0, 600)
+  const [row, ...more] = await evidence.rows()
+  assert.ok(row !== undefined && more.length === 0)
+  assert.deepEqual(brief(row), { ...LEASE, kind: "agent", left: 600 })
+  assert.deepEqual(row.issuers, ["root-1"])
+  evidence.clock.time = NOW + 600
+  assert.deepEqual(await evidence.rows(), [])
+})
+
+test("[EV-2] an agent's acknowledgement stands for the agent and its files, and not for clients of the Workload API", async () => {
+  const evidence = await openEvidence()
+  using entry = agent(evidence)
+  await evidence.issue(WEB_0, 600)
+  entry.acknowledged(7, undefined)
+  entry.reported([envoy(7, { kind: "file", name: "files" }), envoy(0, { kind: "workload-api", name: "client" })])
+  const rows = (await evidence.rows()).map(brief)
+  const acked = { grade: "subscription-ack", live: true, epoch: 7, nackReason: undefined, left: 600 }
+  assert.deepEqual(rows, [
+    { ...acked, kind: "agent" },
+    { ...acked, kind: "file" },
+    { ...LEASE, kind: "workload-api", live: true, left: 600 },
+  ])
+})
+
+test("[EV-1] a proxy's acknowledgement is its own, and so is its refusal; neither is a maximum", async () => {
+  const evidence = await openEvidence()
+  using entry = agent(evidence)
+  await evidence.issue(WEB_0, 600)
+  for (const report of [envoy(7), envoy(6), envoy(6, { nackReason: "no roots" })]) {
+    entry.reported([report])
+    const row = (await evidence.rows()).find(({ kind }) => kind === "sds")
+    assert.deepEqual([row?.grade, row?.epoch, row?.nackReason], ["sds-ack", report.epoch, report.nackReason])
+  }
+})
+
+test("[EVD-02] an epoch that was not sent on the stream does not count, from the agent or from behind it", async () => {
+  const evidence = await openEvidence()
+  using entry = agent(evidence)
+  entry.acknowledged(8, undefined)
+  entry.reported([envoy(8)])
+  assert.deepEqual(
+    (await evidence.rows()).map(({ epoch }) => epoch),
+    [0, 0],
+  )
+})
+
+test("[EVD-03] who left is waited for until what it had by then expires, though its holder goes on and gets more", async () => {
+  const evidence = await openEvidence()
+  using entry = agent(evidence)
+  await evidence.issue(WEB_0, 600)
+  entry.acknowledged(7, undefined)
+  entry.reported([envoy(7)])
+  entry.reported([])
+  evidence.clock.time += 300
+  await evidence.issue(WEB_0, 600)
+  const gone = async () => (await evidence.rows()).filter(({ kind }) => kind === "sds").map(brief)
+  assert.deepEqual(await gone(), [{ ...LEASE, kind: "sds", left: 600 }])
+  entry.reported([envoy(7)])
+  assert.deepEqual(
+    (await gone()).map(({ grade, live }) => [grade, live]),
+    [["sds-ack", true]],
+  )
+  entry.reported([])
+  evidence.clock.time = NOW + 900
+  assert.deepEqual(await gone(), [])
+})
+
+test("[EVD-03] what is given while no stream is open is waited for, until the agent is back to answer for it", async () => {
+  const evidence = await openEvidence()
+  agent(evidence)[Symbol.dispose]()
+  await evidence.issue(WEB_0, 600)
+  assert.ok((await evidence.rows()).some(({ live, notAfter }) => !live && notAfter === NOW + 600))
+  using entry = agent(evidence)
+  entry.acknowledged(7, undefined)
+  assert.deepEqual(
+    (await evidence.rows()).map(({ live, epoch }) => [live, epoch]),
+    [[true, 7]],
+  )
+})
+
+test("[EVD-03] a proxy that comes back while its old stream still stands is no further than the less of both", async () => {
+  const evidence = await openEvidence()
+  using first = agent(evidence)
+  using second = agent(evidence)
+  first.reported([envoy(6)])
+  second.reported([envoy(7)])
+  const epochs = async () => (await evidence.rows()).filter(({ kind }) => kind === "sds").map(({ epoch }) => epoch)
+  assert.deepEqual(await epochs(), [6])
+  first[Symbol.dispose]()
+  assert.deepEqual(await epochs(), [7])
+})
+
+test("[EV-6] who holds a bundle alone is waited for while it is there, and for an hour after it left", async () => {
+  const evidence = await openEvidence()
+  const entry = agent(evidence)
+  const [there] = await evidence.rows()
+  assert.deepEqual([there?.spiffeId, there?.live], [undefined, true])
+  entry[Symbol.dispose]()
+  assert.deepEqual((await evidence.rows()).map(brief), [{ ...LEASE, kind: "agent", left: 3600 }])
+})
+
+test("[EVD-04] who comes on top of the bound is waited for in one row for all of them", async () => {
+  const evidence = await openEvidence()
+  using entry = agent(evidence)
+  await evidence.issue(WEB_0, 7200)
+  for (let page = 0; page < 5; page++) {
+    entry.reported(Array.from({ length: 256 }, (_, n) => envoy(7, { name: `envoy-${page}-${n}` })))
+  }
+  const rows = await evidence.rows()
+  assert.equal(rows.filter(({ live }) => !live).length, 1024 - 1 + 1)
+  const beyond = rows.find(({ id }) => id === "beyond-the-bound")
+  assert.deepEqual([beyond?.grade, beyond?.notAfter], ["lease", NOW + 7200])
+})
+
+test("[EVD-05] after a restart nobody is live or believed, and who was there is waited for until the log says it is over", async () => {
+  const evidence = await openEvidence()
+  const entry = agent(evidence)
+  entry.acknowledged(7, undefined)
+  entry.reported([envoy(7), envoy(6, { name: "refuses", nackReason: "no roots" })])
+  await settled(evidence)
+  await evidence.issue(WEB_0, 600)
+  const next = await reopened(evidence)
+  const gone = next.gone.map(({ name, notAfter, nackReason }) => [name, { left: notAfter - NOW, nackReason }])
+  assert.deepEqual(Object.fromEntries(gone), {
+    agent: { left: 600, nackReason: undefined },
+    envoy: { left: 600, nackReason: undefined },
+    refuses: { left: 600, nackReason: "no roots" },
+  })
+})
+
+test("[EVD-06] a write whose outcome is unknown is done again, and what has expired is forgotten", async () => {
+  for (const fault of ["lost", "kept"] as const) {
+    const evidence = await openEvidence()
+    agent(evidence)[Symbol.dispose]()
+    let faults = 0
+    evidence.store.onWrite = () => (faults++ === 0 ? fault : "none")
+    await settled(evidence)
+    assert.equal(faults, 2)
+    assert.deepEqual(await names(evidence), ["agent"])
+    evidence.clock.time = NOW + 3600
+    evidence.book.prune()
+    await settled(evidence)
+    assert.deepEqual(await names(evidence), [])
+  }
+})
+
+test("[EVD-07] each root and each JWT key has the last expiry of what it signed; the server's own certificate does not count", async () => {
+  const evidence = await openEvidence()
+  await evidence.issue(WEB_0, 600)
+  await evidence.issue(pod("web-1"), 300)
+  await evidence.issue({ ...WEB_0, podUid: "", cluster: "" }, 9000, { spiffeId: OWN })
+  await evidence.issue(WEB_0, 90, { kind: "jwt", authorityId: "kid-1" })
+  const { lastExpiry } = await evidence.read()
+  assert.deepEqual(Object.fromEntries(lastExpiry), { "root-1": NOW + 600, "kid-1": NOW + 90 })
+})
+
+test("[EVD-08] nothing is said when the log cannot be read", async () => {
+  const evidence = await openEvidence()
+  evidence.store.holdings.readHoldings = async () => {
+    throw new IdentityError("not-ready", "store is closed")
+  }
+  await assert.rejects(evidence.read(), { code: "not-ready" })
+})
+
+const LEASE = { grade: "lease", live: false, epoch: 0, nackReason: undefined }
+
+/** Let the keeper write until nothing is left to write. */
+async function settled({ book, store }: EvidenceUnderTest): Promise<void> {
+  const clock = new FakeClock(NOW)
+  const stop = new AbortController()
+  const kept = keepConsumers(book, { clock, log: quietLog, consumers: store.consumerLog }, stop.signal)
+  await until("all is written", () => {
+    void clock.advance(1000)
+    const rest = book.takeChanges()
+    book.unwritten(rest?.records.map(({ id }) => id) ?? [])
+    book.unwritten(rest?.removed ?? [])
+    return rest === undefined
+  })
+  stop.abort()
+  await kept
+}
+
+function reopened({ store, clock }: EvidenceUnderTest): Promise<ConsumerBook> {
+  return openConsumerBook({ clock, consumers: store.consumerLog, holdings: store.holdings })
+}
+
+async function names({ store }: EvidenceUnderTest): Promise<readonly string[]> {
+  return (await store.consumerLog.readAfter("", 10)).map(({ name }) => name)
+}
