@@ -124,12 +124,14 @@ test("[ATT-18] keys for encryption, of other kinds or with unknown algorithms ar
   const [key] = JSON.parse(new LocalCluster("a", () => 0).jwks()).keys
   const others = [
     { ...key, use: "enc" },
+    ...[["encrypt"], ["sign"], [], "verify", null].map((key_ops) => ({ ...key, key_ops })),
     { kty: "oct", k: "AAAA" },
     { ...key, alg: "HS256" },
     { kty: "OKP", crv: "Ed25519" },
   ]
   const [only, ...rest] = parseJwksDocument(JSON.stringify({ keys: [...others, { ...key, d: "secret", x5u: "u" }] }))
   equal(rest.length, 0)
+  equal(parseJwksDocument(JSON.stringify({ keys: [{ ...key, key_ops: ["sign", "verify"] }] })).length, 1)
   deepEqual(Object.keys(only?.jwk ?? {}).sort(), ["crv", "kty", "x", "y"])
 })
 

@@ -29,10 +29,15 @@ function parseKey(value: Json): VerificationKey | undefined {
   if (!isJsonObject(value)) throw malformed("JWK set has an entry that is not an object")
   const { kid, kty, use } = value
   if (kid !== undefined && (typeof kid !== "string" || kid === "")) throw malformed("JWK has a kid that is not a text")
-  if (use !== undefined && use !== "sig") return undefined
+  if ((use !== undefined && use !== "sig") || !mayVerify(value["key_ops"])) return undefined
   const algorithm = algorithmOf(value)
   const members = typeof kty === "string" ? MEMBERS.get(kty) : undefined
   return algorithm && members && { kid, algorithm, jwk: pick(value, members) }
+}
+
+/** RFC 7517 section 4.3. */
+function mayVerify(operations: Json | undefined): boolean {
+  return operations === undefined || (Array.isArray(operations) && operations.includes("verify"))
 }
 
 function algorithmOf({ alg, kty, crv }: JsonObject): JwsAlgorithm | undefined {

