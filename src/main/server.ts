@@ -11,6 +11,7 @@ import { listenHealth } from "../transports/health/health-http.ts"
 import type { ServerConfig } from "./config/server-config.ts"
 import { openAdmin } from "./server/admin.ts"
 import { openAuditSeals } from "./server/audit.ts"
+import { measureConsumers } from "./server/consumer-metrics.ts"
 import { openFederated } from "./server/federation.ts"
 import { listenServer, type ServerListeners } from "./server/listeners.ts"
 import { type LiveConfig, openLiveConfig } from "./server/live-config.ts"
@@ -171,6 +172,7 @@ function connectionLimits({ limits }: ServerConfig) {
 async function scrape(metrics: ServerMetrics, pipeline: Pipeline, listeners: ServerListeners): Promise<string> {
   metrics.epoch.set(pipeline.trust.snapshot().epoch)
   metrics.subscribers.set(listeners.subscribers.size)
+  measureConsumers(metrics, pipeline)
   return metrics.registry.metrics()
 }
 

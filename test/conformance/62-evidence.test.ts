@@ -3,10 +3,12 @@ import { test } from "node:test"
 import type { ConsumerBook } from "../../src/app/deliver/consumer-book.ts"
 import { keepConsumers, openConsumerBook } from "../../src/app/deliver/keep-consumers.ts"
 import { IdentityError } from "../../src/core/errors.ts"
+import { measureConsumers } from "../../src/main/server/consumer-metrics.ts"
 import type { ConsumerReport } from "../../src/ports/identity-authority.ts"
 import { brief, type EvidenceUnderTest, NOW, OWN, openEvidence, pod } from "../support/evidence-under-test.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { quietLog } from "../support/quiet-log.ts"
+import { openPipelineUnderTest } from "../support/server-under-test.ts"
 import { until } from "../support/until.ts"
 
 const WEB_0 = pod("web-0")
@@ -189,6 +191,25 @@ test("[EVD-08] nothing is said when the log cannot be read", async () => {
     throw new IdentityError("not-ready", "store is closed")
   }
   await assert.rejects(evidence.read(), { code: "not-ready" })
+})
+
+test("[EVD-09] consumers are counted by kind and grade, and those that are behind or refuse beside", async () => {
+  await using server = await openPipelineUnderTest()
+  const { subscribers, trust } = server.pipeline
+  const { epoch } = trust.snapshot()
+  using entry = subscribers.enter("agent", WEB_0, "agent")
+  entry.sent(epoch)
+  entry.acknowledged(epoch, undefined)
+  entry.reported([envoy(epoch), envoy(0, { name: "other", nackReason: "no roots" })])
+  measureConsumers(server.metrics, server.pipeline)
+  const text = await server.metrics.registry.metrics()
+  assert.match(text, /^assay_consumer_live{kind="sds",grade="sds-ack"} 2$/m)
+  assert.match(text, /^assay_consumer_live{kind="agent",grade="subscription-ack"} 1$/m)
+  assert.match(text, /^assay_consumer_behind{kind="sds"} 1$/m)
+  assert.match(text, /^assay_consumer_refusing{kind="sds"} 1$/m)
+  entry.reported([])
+  measureConsumers(server.metrics, server.pipeline)
+  assert.match(await server.metrics.registry.metrics(), /^assay_consumer_gone 2$/m)
 })
 
 const LEASE = { grade: "lease", live: false, epoch: 0, nackReason: undefined }

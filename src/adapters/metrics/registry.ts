@@ -43,6 +43,17 @@ export function makeServerMetrics() {
     ]),
     epoch: gauge("assay_bundle_epoch", "Epoch of the current trust snapshot.", []),
     subscribers: gauge("assay_subscribers", "Live subscription streams.", []),
+    consumersLive: gauge("assay_consumer_live", "Consumers that are connected, by kind and grade of evidence.", [
+      "kind",
+      "grade",
+    ]),
+    consumersBehind: gauge("assay_consumer_behind", "Connected consumers that did not take the current epoch.", [
+      "kind",
+    ]),
+    consumersRefusing: gauge("assay_consumer_refusing", "Connected consumers that refused the newest bundle.", [
+      "kind",
+    ]),
+    consumersGone: gauge("assay_consumer_gone", "Consumers that left and hold what has not expired.", []),
     sdsStreams: gauge("assay_sds_streams", "Live SDS streams.", []),
     sdsAnswers: counter("assay_sds_answer_total", "Answers of SDS clients to secrets, by outcome.", ["outcome"]),
     adminRequests: counter("assay_admin_request_total", "Requests of operators, by operation and outcome.", [
