@@ -64,7 +64,8 @@ export async function listenHttp(options: HttpListenOptions, routes: HttpRoutes)
   })
   routes(app)
   try {
-    await app.listen(at)
+    // A copy: Fastify writes into it, and configurations are frozen.
+    await app.listen({ ...at })
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : "unknown"
     const where = "path" in at ? at.path : `${at.host}:${at.port}`
