@@ -173,6 +173,17 @@ test("[REV-04] a revoked token is refused as a subject token, and a revoked subj
   assert.deepEqual([credential.status, credential.body["reason"]], [401, "token-revoked"])
 })
 
+test("[REV-05] says that a JWT-SVID cannot be revoked by itself", async () => {
+  const svid = await server.jwtSvid({ serviceAccount: "front", audience: [API] })
+  const { status, body } = await as("front", "/revoke", { token: svid })
+  assert.deepEqual(
+    [status, body["error"], body["reason"]],
+    [400, "unsupported_token_type", "revocation-type-unsupported"],
+  )
+  const spoiled = svid.replace(/.$/, (last) => (last === "A" ? "Q" : "A"))
+  assert.equal((await as("front", "/revoke", { token: spoiled })).status, 200)
+})
+
 async function tokenOf(serviceAccount: string, form: FormFields = {}): Promise<string> {
   const { body, status } = await server.ask(
     { grant_type: "client_credentials", audience: API, ...form },

@@ -7,6 +7,7 @@ import { parseWorkloadId, type SpiffeId } from "../../core/spiffe/id.ts"
 import type { Seconds } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { ProveAccessToken } from "../attest/prove-access-token.ts"
+import type { ProveJwtSvid } from "../attest/prove-jwt-svid.ts"
 import { refuseAs } from "../attest/token-refused.ts"
 import { actorOfPrincipal } from "../issue/issue-token.ts"
 import type { TakeRate } from "../issue/rate-limit.ts"
@@ -17,6 +18,7 @@ import type { RevocationView } from "./revocation-view.ts"
 export interface RevokeDeps {
   readonly authenticate: AuthenticateClient
   readonly proveAccessToken: ProveAccessToken
+  readonly proveJwtSvid: ProveJwtSvid
   readonly revocations: RevocationView
   /** Who may revoke all tokens of any subject. */
   readonly revokers: () => ReadonlySet<SpiffeId>
@@ -27,7 +29,8 @@ export interface RevokeDeps {
 /**
  * Revoke a token of the caller's own, or, for the security team, every token of a subject that was issued until now. In force
  * here when it resolves, and durable. A token that is not ours or not valid any more is no error.
- * @throws IdentityError `unauthenticated`; `no-identity` for another's token; `policy-denied` @see REV-01 REV-02
+ * @throws IdentityError `unauthenticated`; `no-identity` for another's token; `policy-denied`; `malformed` for a JWT-SVID
+ * @see REV-01 REV-02 REV-05
  */
 export type Revoke = (call: OAuthCall, signal: AbortSignal) => Promise<void>
 
@@ -49,7 +52,7 @@ export function makeRevoke(deps: RevokeDeps): Revoke {
 
 async function revokeToken(deps: RevokeDeps, token: string, caller: Principal, requestId: string): Promise<void> {
   const claims = await liveClaims(deps, token)
-  if (claims === undefined) return
+  if (claims === undefined) return refuseSvid(deps, token)
   const { jti: tokenId, sub: subject, clientId, exp: until } = claims
   const names: readonly string[] = [caller.facts.id, caller.facts.clientId]
   if (!names.includes(subject) && !names.includes(clientId)) {
@@ -89,6 +92,19 @@ async function liveClaims(deps: RevokeDeps, token: string): Promise<AccessTokenC
     if (error.code === "unauthenticated") return undefined
     throw error
   }
+}
+
+/** Nobody shall believe that a token is revoked which is good on. @see REV-05 */
+async function refuseSvid({ proveJwtSvid }: RevokeDeps, token: string): Promise<void> {
+  const isSvid = await proveJwtSvid(token, () => true).then(
+    () => true,
+    (thrown: unknown) => {
+      const error = toIdentityError(thrown)
+      if (error.code === "unauthenticated") return false
+      throw error
+    },
+  )
+  if (isSvid) throw requestRefusal("revocation-type-unsupported")
 }
 
 /**

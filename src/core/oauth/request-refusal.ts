@@ -64,6 +64,10 @@ const REFUSALS = {
     message: "the token is not for this server; request it for the issuer as its audience",
   },
   "token-invalid": { code: "unauthenticated", message: "the token is not accepted here" },
+  "revocation-type-unsupported": {
+    code: "malformed",
+    message: "a JWT-SVID is not revoked by itself; it expires, or its subject is revoked",
+  },
   "token-identity-missing": { code: "unauthenticated", message: "the token's claims give no identity here" },
   "token-replayed": { code: "unauthenticated", message: "the token was used before" },
   "proof-of-possession-missing": {

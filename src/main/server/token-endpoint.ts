@@ -131,6 +131,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     revoke: makeRevoke({
       authenticate,
       proveAccessToken,
+      proveJwtSvid,
       revocations,
       revokers: () => new Set(live().config.oauth?.revokers),
       rateLimit,
