@@ -23,6 +23,8 @@ export type Outcome<T> =
 export interface X509Order {
   readonly spiffeId: SpiffeId
   readonly key: WorkloadKey
+  /** Epoch of the newest snapshot that was adopted and handed on to all who cannot acknowledge; absent: says nothing. @see EV-3 */
+  readonly bundleEpoch?: number
 }
 
 export interface X509Issued {

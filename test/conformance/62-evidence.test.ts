@@ -5,10 +5,13 @@ import { keepConsumers, openConsumerBook } from "../../src/app/deliver/keep-cons
 import { IdentityError } from "../../src/core/errors.ts"
 import { measureConsumers } from "../../src/main/server/consumer-metrics.ts"
 import type { ConsumerReport } from "../../src/ports/identity-authority.ts"
+import { AgentUnderTest } from "../support/agent-under-test.ts"
 import { brief, type EvidenceUnderTest, NOW, OWN, openEvidence, pod } from "../support/evidence-under-test.ts"
+import { entitled } from "../support/fake-authority.ts"
 import { FakeClock } from "../support/fake-clock.ts"
+import { IdentityPeer, provenKey } from "../support/identity-peer.ts"
 import { quietLog } from "../support/quiet-log.ts"
-import { openPipelineUnderTest } from "../support/server-under-test.ts"
+import { openPipelineUnderTest, openServerUnderTest } from "../support/server-under-test.ts"
 import { until } from "../support/until.ts"
 
 const WEB_0 = pod("web-0")
@@ -210,6 +213,73 @@ test("[EVD-09] consumers are counted by kind and grade, and those that are behin
   entry.reported([])
   measureConsumers(server.metrics, server.pipeline)
   assert.match(await server.metrics.registry.metrics(), /^assay_consumer_gone 2$/m)
+})
+
+test("[EV-3] clients that cannot acknowledge are as far as their agent quoted with its newest renewal", async () => {
+  const evidence = await openEvidence()
+  using entry = agent(evidence)
+  entry.acknowledged(7, undefined)
+  entry.reported([envoy(0, { kind: "workload-api", name: "client" })])
+  for (const [quoted, grade, epoch] of [
+    [6, "quoted-epoch", 6],
+    [7, "quoted-epoch", 7],
+    [5, "quoted-epoch", 5],
+    [0, "lease", 0],
+  ] as const) {
+    await evidence.issue(WEB_0, 600, {}, quoted)
+    const row = (await evidence.rows()).find(({ kind }) => kind === "workload-api")
+    assert.deepEqual([row?.grade, row?.epoch], [grade, epoch])
+  }
+})
+
+test("[EV-3] a quote does not outlive the stream of the agent, nor what was issued with it", async () => {
+  const evidence = await openEvidence()
+  await evidence.issue(WEB_0, 600, {}, 7)
+  assert.deepEqual(
+    (await evidence.rows()).map(({ grade, epoch, live }) => [grade, epoch, live]),
+    [["quoted-epoch", 7, true]],
+  )
+  using entry = agent(evidence)
+  entry.reported([envoy(0, { kind: "workload-api", name: "client" })])
+  assert.ok((await evidence.rows()).every(({ epoch }) => epoch === 0))
+  const other = pod("web-1")
+  await evidence.issue(other, 300, {}, 7)
+  evidence.clock.time = NOW + 300
+  assert.equal(evidence.book.quoteOf(other), undefined)
+})
+
+test("[EV-3] an agent quotes what it adopted, and no more than its clients that cannot acknowledge were sent", async () => {
+  await using agent = new AgentUnderTest()
+  const { authority, clock, source } = agent
+  await agent.settle()
+  const quotes = () => authority.x509Calls.map(([order]) => order?.bundleEpoch)
+  authority.stream.snapshot(1, [entitled("/a")])
+  await agent.settle()
+  const client = { name: "client", kind: "workload-api", nackReason: undefined } as const
+  source.observed("client", { ...client, epoch: 1 })
+  authority.stream.snapshot(2, [entitled("/a")])
+  await clock.advance(501)
+  await agent.settle()
+  source.observed("client", { ...client, epoch: 2 })
+  await clock.advance(501)
+  await agent.settle()
+  assert.deepEqual(quotes(), [1, 1, 2])
+  assert.ok(authority.stream.reports.flat().every(({ epoch }) => epoch === 0))
+})
+
+test("[EV-3] the server takes a quoted epoch with the request, unless it was never published", async () => {
+  await using server = await openServerUnderTest()
+  using peer = new IdentityPeer(server)
+  const { epoch } = server.pipeline.trust.snapshot()
+  for (const [bundleEpoch, expected] of [
+    [epoch, epoch],
+    [epoch + 1, undefined],
+  ]) {
+    const token = server.setup.token()
+    await peer.x509({ key: provenKey(token), bundleEpoch: bundleEpoch ?? 0 }, token)
+    const holder = await server.pipeline.holderOf(token, AbortSignal.timeout(10_000))
+    assert.equal(server.pipeline.consumers.quoteOf(holder)?.epoch, expected)
+  }
 })
 
 const LEASE = { grade: "lease", live: false, epoch: 0, nackReason: undefined }

@@ -140,6 +140,13 @@ export function provenKey(token: string): Exclude<IssueX509Request["key"], undef
   return { $case: "provenKey", value: { publicKey, proof } }
 }
 
-export const X509: IssueX509Request = { spiffeId: "", key: undefined, token: "", ttlSeconds: 0, withBundle: false }
+export const X509: IssueX509Request = {
+  spiffeId: "",
+  key: undefined,
+  token: "",
+  ttlSeconds: 0,
+  withBundle: false,
+  bundleEpoch: 0,
+}
 export const JWT: IssueJwtRequest = { spiffeId: "", audience: ["db"], token: "", ttlSeconds: 0 }
 const CALL_MILLIS = 20_000

@@ -18,6 +18,14 @@ export class ConsumerReports {
     return true
   }
 
+  /** The least epoch that a client which cannot acknowledge was sent; `undefined`: there is none that was sent anything. */
+  get handedOn(): number | undefined {
+    const sent = [...this.#consumers.values()].flatMap(({ kind, epoch }) =>
+      kind === "workload-api" && epoch > 0 ? [epoch] : [],
+    )
+    return sent.length === 0 ? undefined : Math.min(...sent)
+  }
+
   /** Report on `subscription` from now on; a new stream knows nothing of what the last was told. */
   attach(subscription: Subscription | undefined): void {
     this.#subscription = subscription
@@ -25,7 +33,7 @@ export class ConsumerReports {
   }
 
   flush(): void {
-    const report = [...this.#consumers.values()].sort(furthestBehindFirst).slice(0, MAX_REPORT)
+    const report = [...this.#consumers.values()].map(toldOf).sort(furthestBehindFirst).slice(0, MAX_REPORT)
     if (this.#subscription === undefined || sameList(report, this.#told, sameReport)) return
     this.#subscription.report(report)
     this.#told = report
@@ -37,6 +45,11 @@ function furthestBehindFirst(a: ConsumerReport, b: ConsumerReport): number {
   // The Workload API has no acknowledgements, so its clients stay at epoch 0 and would crowd out those that are behind.
   const mute = Number(a.kind === "workload-api") - Number(b.kind === "workload-api")
   return refused || mute || a.epoch - b.epoch
+}
+
+/** What was sent to a client of the Workload API is no acknowledgement of it. @see EV-2 */
+function toldOf(report: ConsumerReport): ConsumerReport {
+  return report.kind === "workload-api" ? { ...report, epoch: 0 } : report
 }
 
 function sameReport(a: ConsumerReport, b: ConsumerReport): boolean {

@@ -44,7 +44,7 @@ class AgentIdentities implements OpenIdentitySource {
 
   constructor(deps: IdentitySourceDeps) {
     this.#deps = deps
-    this.#keeper = new SvidKeeper(deps)
+    this.#keeper = new SvidKeeper({ ...deps, handedOn: () => this.#reports.handedOn })
     const isKeepable = (jwt: JwtIssued): boolean => this.#isEntitled(jwt.spiffeId) && this.#isVerifiable(jwt)
     this.#jwts = new JwtCache({ ...deps, isKeepable }, this.#stop.signal)
     this.finished = this.#run()

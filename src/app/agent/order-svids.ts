@@ -26,10 +26,11 @@ export type Ordered =
 export async function orderSvids(
   ids: readonly SpiffeId[],
   deps: OrderDeps,
+  bundleEpoch: number,
   signal: AbortSignal,
 ): Promise<readonly Ordered[]> {
   const orders = await Promise.all(
-    ids.map(async (spiffeId) => ({ spiffeId, key: await deps.keys.makeWorkloadKey(deps.keyAlgorithm) })),
+    ids.map(async (spiffeId) => ({ spiffeId, bundleEpoch, key: await deps.keys.makeWorkloadKey(deps.keyAlgorithm) })),
   )
   let outcomes: readonly Outcome<X509Issued>[]
   try {

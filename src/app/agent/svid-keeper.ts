@@ -19,6 +19,8 @@ export interface KeeperDeps extends OrderDeps {
   readonly trustDomain: TrustDomain
   readonly verifyIssued: VerifyIssued
   readonly log: Log
+  /** The least epoch that clients which cannot acknowledge were sent; `undefined`: there are none. */
+  readonly handedOn?: () => number | undefined
 }
 
 /** Keeps an SVID for every entitlement, and shows the whole only when it is consistent. */
@@ -119,7 +121,7 @@ export class SvidKeeper {
     const renewals = this.#renewal.count
     let results: readonly Ordered[]
     try {
-      results = await orderSvids(ids, this.#deps, signal)
+      results = await orderSvids(ids, this.#deps, this.#quotable(), signal)
     } catch (thrown) {
       if (!signal.aborted && life === this.#life) this.#failed(ids, toIdentityError(thrown))
       return
@@ -129,6 +131,12 @@ export class SvidKeeper {
       else if (life === this.#life) this.#failed([result.spiffeId], result.error)
     }
     this.#settle()
+  }
+
+  /** The epoch that is adopted here and handed on to all who cannot acknowledge; 0 for none. @see EV-3 */
+  #quotable(): number {
+    const epoch = this.#holdings.snapshot?.epoch ?? 0
+    return Math.min(epoch, this.#deps.handedOn?.() ?? epoch)
   }
 
   #receive(holding: Holding, life: number, renewals: number): void {

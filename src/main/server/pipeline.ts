@@ -152,7 +152,13 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       clock,
       events,
       "x509",
-      makeIssueX509({ authorize, certify, issued: (...given) => consumers.issued(...given) }),
+      makeIssueX509({
+        authorize,
+        certify,
+        issued: (holder, notAfter, quoted) =>
+          // Nobody holds what was not published.
+          consumers.issued(holder, notAfter, (quoted ?? 0) > trust.snapshot().epoch ? 0 : quoted),
+      }),
     ),
     issueJwt: timed(
       clock,

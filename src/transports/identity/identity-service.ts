@@ -59,6 +59,7 @@ export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
         spiffeId: wire.wantedId(item.spiffeId),
         ttl: item.ttlSeconds === 0 ? undefined : item.ttlSeconds,
         key: wire.keyEvidence(item, deps.limits().csrBytes),
+        bundleEpoch: item.bundleEpoch,
       },
       signal,
     )

@@ -13,24 +13,27 @@ export interface StreamShape<Message> {
 /**
  * Send the current message at once and a new one whenever its content changes, until `signal` aborts. A reader that is
  * slower than the changes gets the newest only; at most one message waits for it. @throws IdentityError when there is nothing
- * to send, or nothing any more @see WA-05 WA-06 WA-07
+ * to send, or nothing any more. `handedOn` is told of each epoch whose content has left for the client. @see WA-05 WA-06 WA-07
  */
 export async function streamChanges<Message>(
   call: ServerWritableStream<unknown, Message>,
   source: IdentitySource,
   shape: StreamShape<Message>,
   signal: AbortSignal,
+  handedOn: (epoch: number) => void,
 ): Promise<void> {
   let sent: string | undefined
   while (!signal.aborted) {
     // Armed before reading, so that a change in between is not missed.
     const changed = source.changed(signal)
-    const message = shape.render(readyView(source))
+    const view = readyView(source)
+    const message = shape.render(view)
     const digest = createHash("sha256").update(shape.encode(message)).digest("base64")
     if (digest !== sent) {
       sent = digest
       await send(call, message, signal)
     }
+    if (!signal.aborted) handedOn(view.snapshot.epoch)
     await changed
   }
 }

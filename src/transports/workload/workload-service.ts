@@ -101,10 +101,12 @@ async function serveStream<Message>(
     if (streams.open > deps.limits.streams) throw new IdentityError("rate-limited", "too many open streams")
     const source = deps.sourceFor(call)
     const signal = AbortSignal.any([cancelled, deps.closing])
-    source.observed(consumer, { name: consumer, kind: "workload-api", epoch: 0, nackReason: undefined })
+    const observed = (epoch: number): void =>
+      source.observed(consumer, { name: consumer, kind: "workload-api", epoch, nackReason: undefined })
+    observed(0)
     try {
       await begun(source, signal)
-      await streamChanges(call, source, shape, signal)
+      await streamChanges(call, source, shape, signal, observed)
     } finally {
       source.observed(consumer, undefined)
     }

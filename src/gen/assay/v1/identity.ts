@@ -87,6 +87,11 @@ export interface IssueX509Request {
   ttlSeconds: number;
   /** Send the own trust domain's bundle along: for callers that do not subscribe. In a batch, any item's wish counts. */
   withBundle: boolean;
+  /**
+   * Epoch of the newest snapshot that the caller has adopted and handed to every client of its that cannot acknowledge. 0: says
+   * nothing. Counts until what is issued here expires, or the next request says otherwise.
+   */
+  bundleEpoch: number;
 }
 
 /** A public key with a proof of possession that is bound to the token it is used with. */
@@ -462,7 +467,7 @@ export const Bundle: MessageFns<Bundle> = {
 };
 
 function createBaseIssueX509Request(): IssueX509Request {
-  return { spiffeId: "", key: undefined, token: "", ttlSeconds: 0, withBundle: false };
+  return { spiffeId: "", key: undefined, token: "", ttlSeconds: 0, withBundle: false, bundleEpoch: 0 };
 }
 
 export const IssueX509Request: MessageFns<IssueX509Request> = {
@@ -486,6 +491,9 @@ export const IssueX509Request: MessageFns<IssueX509Request> = {
     }
     if (message.withBundle !== false) {
       writer.uint32(48).bool(message.withBundle);
+    }
+    if (message.bundleEpoch !== 0) {
+      writer.uint32(56).uint64(message.bundleEpoch);
     }
     return writer;
   },
@@ -551,6 +559,14 @@ export const IssueX509Request: MessageFns<IssueX509Request> = {
             message.withBundle = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.bundleEpoch = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -586,6 +602,7 @@ export const IssueX509Request: MessageFns<IssueX509Request> = {
     message.token = object.token ?? "";
     message.ttlSeconds = object.ttlSeconds ?? 0;
     message.withBundle = object.withBundle ?? false;
+    message.bundleEpoch = object.bundleEpoch ?? 0;
     return message;
   },
 };
