@@ -82,6 +82,7 @@ const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly module:
   ["init", { summary: "make a new trust domain: its store, root authority and JWT key", module: "init" }],
   ["server", { summary: "run the server", module: "server" }],
   ["status", { summary: "show what a running server is and holds", module: "status" }],
+  ["consumers", { summary: "show who holds certificates and bundles", module: "consumers" }],
   ["agent", { summary: "run the agent: Workload API and SDS on a unix socket", module: "agent" }],
   ["validate", { summary: "check a configuration file and exit", module: "validate" }],
   ["explain", { summary: "show which identities a token gets, and why", module: "explain" }],

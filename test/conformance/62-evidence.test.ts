@@ -5,14 +5,20 @@ import { keepConsumers, openConsumerBook } from "../../src/app/deliver/keep-cons
 import { IdentityError } from "../../src/core/errors.ts"
 import { measureConsumers } from "../../src/main/server/consumer-metrics.ts"
 import type { ConsumerReport } from "../../src/ports/identity-authority.ts"
+import { consumersList } from "../../src/transports/admin/consumer-operations.ts"
+import { openAdminUnderTest } from "../support/admin-server.ts"
 import { AgentUnderTest } from "../support/agent-under-test.ts"
 import { brief, type EvidenceUnderTest, NOW, OWN, openEvidence, pod } from "../support/evidence-under-test.ts"
 import { entitled } from "../support/fake-authority.ts"
 import { FakeClock } from "../support/fake-clock.ts"
+import { FakeSource } from "../support/fake-source.ts"
+import { fakeView } from "../support/fake-view.ts"
 import { IdentityPeer, provenKey } from "../support/identity-peer.ts"
 import { quietLog } from "../support/quiet-log.ts"
+import { runAssay } from "../support/run-assay.ts"
 import { openPipelineUnderTest, openServerUnderTest } from "../support/server-under-test.ts"
 import { until } from "../support/until.ts"
+import { openWorkloadPeer, StreamReader, secured } from "../support/workload-peer.ts"
 
 const WEB_0 = pod("web-0")
 const envoy = (epoch: number, change: Partial<ConsumerReport> = {}): ConsumerReport => ({
@@ -267,6 +273,18 @@ test("[EV-3] an agent quotes what it adopted, and no more than its clients that 
   assert.ok(authority.stream.reports.flat().every(({ epoch }) => epoch === 0))
 })
 
+test("[EV-3] what has left for a client of the Workload API is known to its agent, and nothing before that", async () => {
+  const source = new FakeSource({ kind: "ready", view: fakeView({ epoch: 3 }) })
+  await using peer = await openWorkloadPeer(source)
+  using stream = new StreamReader(peer.client.fetchX509Svid({}, secured()))
+  const epochs = () => [...source.reports.values()].map(({ epoch }) => epoch)
+  await stream.next()
+  await until("the epoch", () => epochs()[0] === 3)
+  assert.equal(source.observations[0]?.report?.epoch, 0)
+  source.ready(fakeView({ epoch: 4 }))
+  await until("the next epoch", () => epochs()[0] === 4)
+})
+
 test("[EV-3] the server takes a quoted epoch with the request, unless it was never published", async () => {
   await using server = await openServerUnderTest()
   using peer = new IdentityPeer(server)
@@ -282,6 +300,45 @@ test("[EV-3] the server takes a quoted epoch with the request, unless it was nev
   }
 })
 
+test("[EVD-10] operators see every row, those that refused first, by filters that must all match", async () => {
+  await using server = await openAdminUnderTest()
+  const { subscribers, trust } = server.pipeline
+  const { epoch } = trust.snapshot()
+  using entry = subscribers.enter("agent", WEB_0, "agent")
+  using other = subscribers.enter("other", pod("web-1"), "agent")
+  entry.sent(epoch)
+  entry.acknowledged(epoch, undefined)
+  entry.reported([envoy(epoch), envoy(0, { name: "refuses", nackReason: "no roots" })])
+  other.reported([])
+  const ask = async (input: Record<string, string>) =>
+    consumersList.response.parse(await server.client.call({ method: "GET", path: "/consumers", input }, ALWAYS))
+  const all = await ask({})
+  assert.equal(all.total, 4)
+  assert.deepEqual([all.consumers[0]?.nack_reason, all.consumers[0]?.grade], ["no roots", "sds-ack"])
+  assert.equal((await ask({ kind: "sds", pod: "web-0" })).total, 2)
+  assert.equal((await ask({ kind: "sds", pod: "web-1" })).total, 0)
+  assert.equal((await ask({ behind: String(epoch) })).total, 2)
+  const first = await ask({ limit: "1" })
+  assert.deepEqual([first.consumers.length, first.total], [1, 4])
+  await assert.rejects(ask({ limit: "1001" }), { code: "malformed" })
+  const table = await runAssay([
+    "consumers",
+    "list",
+    "--admin-socket",
+    server.admin.socket,
+    "--kind",
+    "sds",
+    "--limit",
+    "1",
+  ])
+  assert.equal(table.code, 0, table.err)
+  assert.match(
+    table.out,
+    /^IDENTITY +POD +KIND +EPOCH +GRADE +HOLDS UNTIL +REFUSED\n.* web-0 +sds +0 +sds-ack .* no roots\n\(1 more\)/,
+  )
+})
+
+const ALWAYS = new AbortController().signal
 const LEASE = { grade: "lease", live: false, epoch: 0, nackReason: undefined }
 
 /** Let the keeper write until nothing is left to write. */

@@ -5,11 +5,13 @@ import type { ServerMetrics } from "../../adapters/metrics/registry.ts"
 import { openPeerCredentials, type PeerOf } from "../../adapters/unix-peer/peer-credentials.ts"
 import { makeDescribeServer } from "../../app/admin/describe-server.ts"
 import type { Subscribers } from "../../app/deliver/consumers.ts"
+import { makeListConsumers } from "../../app/rotate/list-consumers.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Random } from "../../ports/random.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import { addAdminRoutes } from "../../transports/admin/admin-routes.ts"
+import { consumerOperations } from "../../transports/admin/consumer-operations.ts"
 import { CONTRACTS } from "../../transports/admin/contracts.ts"
 import { issuanceOperations } from "../../transports/admin/issuance-operations.ts"
 import type { Operation } from "../../transports/admin/operation.ts"
@@ -21,6 +23,7 @@ import { adminSocketPath } from "../admin-socket-path.ts"
 import { openSocketTo, prepareSocketPath } from "../agent-socket.ts"
 import { makeAdminEvents } from "./admin-events.ts"
 import { makeAdminRoles } from "./admin-roles.ts"
+import { openEvidence } from "./evidence.ts"
 import type { LiveConfig } from "./live-config.ts"
 import { makeRequestIds, type Pipeline } from "./pipeline.ts"
 import { makePrivateFolder } from "./private-folder.ts"
@@ -90,7 +93,11 @@ function operationsOf({ pipeline, state, subscribers, ready, live, clock }: Admi
     rulesRevision: () => live().config.rules.revision,
     clock,
   })
-  const operations = [...statusOperations(describe), ...issuanceOperations(state.store.issuanceLog)]
+  const operations = [
+    ...statusOperations(describe),
+    ...issuanceOperations(state.store.issuanceLog),
+    ...consumerOperations(makeListConsumers(openEvidence(pipeline, state, clock))),
+  ]
   const bound = new Set(operations.map(({ contract }) => contract))
   const missing = CONTRACTS.filter((contract) => !bound.has(contract))
   if (missing.length > 0 || bound.size !== CONTRACTS.length) throw new TypeError("operations are not the contracts")
