@@ -338,6 +338,23 @@ test("[EVD-10] operators see every row, those that refused first, by filters tha
   )
 })
 
+test("[EVD-11] whoever waits for evidence wakes at each change of it", async () => {
+  const evidence = await openEvidence()
+  const { subscribers } = evidence
+  const entry = agent(evidence)
+  const changes: readonly (() => void)[] = [
+    () => entry.acknowledged(7, undefined),
+    () => entry.acknowledged(7, "no roots"),
+    () => entry.reported([envoy(7)]),
+    () => entry[Symbol.dispose](),
+  ]
+  for (const change of changes) {
+    const woken = subscribers.changed(ALWAYS).then(() => "woken")
+    change()
+    assert.equal(await woken, "woken")
+  }
+})
+
 const ALWAYS = new AbortController().signal
 const LEASE = { grade: "lease", live: false, epoch: 0, nackReason: undefined }
 

@@ -1,4 +1,5 @@
 import { type Holder, holderKey } from "../../core/authority/holder.ts"
+import { makeChangeSignal } from "../../core/change-signal.ts"
 import type { Instant } from "../../core/time.ts"
 import type { ConsumerReport } from "../../ports/identity-authority.ts"
 import type { ConsumerBook } from "./consumer-book.ts"
@@ -32,6 +33,7 @@ export class Subscribers {
   readonly #rows = new Map<symbol, SubscriberRow>()
   readonly #now: () => Instant
   readonly #book: ConsumerBook
+  readonly #changes = makeChangeSignal()
 
   constructor(now: () => Instant, book: ConsumerBook) {
     this.#now = now
@@ -47,6 +49,11 @@ export class Subscribers {
     return this.rows.filter(({ door }) => door === "agent").length
   }
 
+  /** Resolves when somebody came, left, acknowledged or refused, or when `signal` aborts. Never rejects. */
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#changes.changed(signal)
+  }
+
   /** Dispose it when the stream ends. */
   enter(agent: string, holder: Holder, door: SubscriberRow["door"]): SubscriberEntry {
     const stream = Symbol(agent)
@@ -56,6 +63,7 @@ export class Subscribers {
     const change = (part: (row: SubscriberRow) => Partial<SubscriberRow>) => {
       const row = this.#rows.get(stream)
       if (row !== undefined) this.#rows.set(stream, { ...row, ...part(row), lastContact: this.#now() })
+      this.#changes.fire()
     }
     return {
       sent: (epoch) => change((row) => ({ sent: epoch, lastContact: row.lastContact })),
@@ -73,6 +81,7 @@ export class Subscribers {
         if (!this.#rows.delete(stream) || row === undefined) return
         this.#follow(holder, row.consumers, [])
         if (door === "agent") this.#book.left(holder, "agent", agent)
+        this.#changes.fire()
       },
     }
   }
