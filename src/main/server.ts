@@ -12,12 +12,14 @@ import type { ServerConfig } from "./config/server-config.ts"
 import { openAdmin } from "./server/admin.ts"
 import { openAuditSeals } from "./server/audit.ts"
 import { measureConsumers } from "./server/consumer-metrics.ts"
+import { openEvidence } from "./server/evidence.ts"
 import { openFederated } from "./server/federation.ts"
 import { listenServer, type ServerListeners } from "./server/listeners.ts"
 import { type LiveConfig, openLiveConfig } from "./server/live-config.ts"
 import { openPipeline, type Pipeline } from "./server/pipeline.ts"
 import { pruneExpired } from "./server/prune.ts"
 import { watchReadiness } from "./server/readiness.ts"
+import { openRotation } from "./server/rotation.ts"
 import { openServingTls } from "./server/serving-certificate.ts"
 import { openServerState, type ServerState } from "./server/state.ts"
 import { openTokens } from "./server/token-listener.ts"
@@ -103,11 +105,22 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   if (tokens !== undefined) stack.use(tokens)
   const { subscribers } = listeners
   const ready = () => readiness.ready()
+  const rotation = openRotation({
+    pipeline,
+    state,
+    serving,
+    live: () => live,
+    evidence: openEvidence(pipeline, state, systemClock, () => live.config.rotation.skew),
+    clock: systemClock,
+    random,
+    log,
+  })
   const admin = stack.use(
     await openAdmin({
       pipeline,
       state,
       subscribers,
+      rotation,
       ready,
       live: () => live,
       clock: systemClock,
@@ -125,6 +138,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const tasks = [
     pipeline.issuing.run(until),
     pipeline.jwtKeys.run(until),
+    rotation.run(until),
     seals.run(until),
     serving.run(until),
     readiness.run(until),

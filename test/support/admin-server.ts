@@ -4,6 +4,8 @@ import { type AdminClient, openAdminClient } from "../../src/adapters/admin-clie
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import type { Subscribers } from "../../src/app/deliver/consumers.ts"
 import { type AdminApi, openAdmin } from "../../src/main/server/admin.ts"
+import { openEvidence } from "../../src/main/server/evidence.ts"
+import { openRotation } from "../../src/main/server/rotation.ts"
 import { openPipelineUnderTest, type PipelineOptions, type PipelineUnderTest } from "./server-under-test.ts"
 
 /** The admin API on its socket, over a real pipeline in this process. */
@@ -34,7 +36,12 @@ export async function openAdminUnderTest(options: PipelineOptions = {}): Promise
   await using stack = new AsyncDisposableStack()
   const server = stack.use(await openPipelineUnderTest(options))
   const { subscribers } = server.pipeline
-  const admin = stack.use(await openAdmin({ ...server, subscribers, ready: () => true, random: makeSystemRandom() }))
+  const random = makeSystemRandom()
+  const { pipeline, state, live, clock, log } = server
+  const evidence = openEvidence(pipeline, state, clock, () => live().config.rotation.skew)
+  const serving = { reload: async () => undefined }
+  const rotation = openRotation({ pipeline, state, serving, live, evidence, clock, random, log })
+  const admin = stack.use(await openAdmin({ ...server, subscribers, rotation, ready: () => true, random }))
   const moved = stack.move()
   return {
     ...server,

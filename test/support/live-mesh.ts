@@ -20,11 +20,14 @@ export interface LiveMeshOptions {
   /** Lives of SVIDs, at least 10, and of issuing authorities, which may be shorter than the configuration lets them. */
   readonly svidTtl: Seconds
   readonly issuingTtl: Seconds
+  /** By how much clocks count as different in rotations of the root; default that of the configuration. */
+  readonly rotationSkew?: Seconds
 }
 
 /** A real server in this process with a stand-in cluster, and agents on demand. Disposing stops all of it. */
 export interface LiveMesh extends AsyncDisposable {
   readonly port: number
+  readonly adminSocket: string
   /** PEM of the root. */
   readonly rootsFile: string
   /** A file with a token of a new pod of this service account, in namespace `shop`. */
@@ -36,7 +39,7 @@ export interface LiveMesh extends AsyncDisposable {
 export async function openLiveMesh(folder: string, options: LiveMeshOptions): Promise<LiveMesh> {
   const cluster = new LocalCluster("https://local.example", () => systemClock.now())
   await writeFile(join(folder, "jwks.json"), cluster.jwks())
-  const parsed = parseServerConfig(serverText(folder, options.svidTtl), "assay.yaml", makeCelConditions().compile)
+  const parsed = parseServerConfig(serverText(folder, options), "assay.yaml", makeCelConditions().compile)
   const config: ServerConfig = { ...parsed, issuing: { ttl: options.issuingTtl } }
   const sealingKey = parseSealingKey(randomBytes(32).toString("base64"))
   await initServerState(config, async () => sealingKey, systemClock, makeSystemRandom())
@@ -58,6 +61,7 @@ export async function openLiveMesh(folder: string, options: LiveMeshOptions): Pr
   }
   return {
     port,
+    adminSocket: join(folder, "admin.sock"),
     rootsFile,
     writeToken,
     async startAgent(serviceAccount) {
@@ -90,13 +94,14 @@ function untilAborted(_adopt: unknown, _metrics: unknown, signal: AbortSignal): 
   })
 }
 
-function serverText(folder: string, svidTtl: Seconds): string {
+function serverText(folder: string, { svidTtl, rotationSkew }: LiveMeshOptions): string {
   return JSON.stringify({
     trust_domain: "example.org",
     listen: { grpc: "127.0.0.1:0", health: "127.0.0.1:0" },
     storage: { sqlite: join(folder, "assay.db") },
     keys: { directory: join(folder, "keys") },
     x509: { ttl: `${svidTtl}s` },
+    rotation: rotationSkew === undefined ? {} : { skew: `${rotationSkew}s`, wave_share: "50%", wave_interval: "1s" },
     clusters: [
       {
         name: "local",

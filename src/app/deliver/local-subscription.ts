@@ -43,9 +43,9 @@ export class LocalSubscription implements Subscription {
     this.#entry = entry
     if (this.#early !== undefined) entry.reported(this.#early)
     try {
-      for await (const { snapshot, entitlements } of watchEntitlements(this.#token, this.#signal)) {
-        entry.sent(snapshot.epoch)
-        yield { kind: "snapshot", snapshot, entitlements }
+      for await (const update of watchEntitlements(this.#token, this.#signal)) {
+        if (update.kind === "snapshot") entry.sent(update.snapshot.epoch)
+        yield update
       }
     } finally {
       this.#entry = undefined

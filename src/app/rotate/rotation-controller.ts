@@ -1,10 +1,12 @@
 import { claimLease } from "../../core/authority/controller-lease.ts"
+import { renewOrder, type WaveTerms } from "../../core/authority/renew-waves.ts"
 import { type RotationSchedule, rotationDue } from "../../core/authority/rotation-schedule.ts"
 import type { RotationPhase } from "../../core/authority/rotation-state.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Seconds } from "../../core/time.ts"
 import { parseCertificate } from "../../core/x509/certificate.ts"
 import type { IssuingAuthorities } from "../authority/issuing-authorities.ts"
+import type { RenewOrders } from "../deliver/renew-orders.ts"
 import type { ClockGuard } from "../issue/clock-guard.ts"
 import { advance, keyPlanned, makeOperateRotation, type RotationWish } from "./operate-rotation.ts"
 import type { RotateDeps } from "./rotate-deps.ts"
@@ -18,6 +20,8 @@ export interface ControllerDeps extends RotateDeps {
   /** `undefined`: only operators start rotations. */
   readonly schedule: () => (RotationSchedule & RotationWish) | undefined
   readonly events: RotationEvents
+  readonly renewals: Pick<RenewOrders, "set">
+  readonly waves: () => WaveTerms
   /** Resolves when evidence may have changed, or when `signal` aborts. Never rejects. */
   readonly changed: (signal: AbortSignal) => Promise<void>
 }
@@ -41,36 +45,45 @@ export interface RotationController {
  */
 export function makeRotationController(deps: ControllerDeps): RotationController {
   const drive = async () => {
-    await deps.issuing.follow() // every process, whoever drives
-    if (isIdle(deps) || !(await claim(deps))) return phaseOf(deps)
-    await startWhenDue(deps)
-    for (let step = 0; step < MAX_STEPS; step++) {
-      const before = phaseOf(deps)
-      await keyPlanned(deps, SERVER)
-      await advance(deps, { kind: "tick" }, SERVER)
-      const after = phaseOf(deps)
-      if (after === before) break
-      deps.events.moved(before, after)
-      await deps.issuing.follow()
-    }
-    return phaseOf(deps)
+    const phase = await driveOnce(deps)
+    deps.renewals.set(renewOrder(deps.trust.record().rotations.x509, deps.clock.now(), deps.waves()))
+    return phase
   }
-  return {
-    drive,
-    run: async (signal) => {
-      let wait = POLL
-      while (!signal.aborted) {
-        try {
-          const phase = deps.guard.steady() ? await drive() : phaseOf(deps)
-          wait = phase === "stable" ? IDLE : POLL
-        } catch (thrown) {
-          deps.events.failed(thrown)
-          await stop(deps, thrown)
-          wait = Math.min(wait * 2, IDLE)
-        }
-        await settle(deps, wait, signal)
-      }
-    },
+  return { drive, run: (signal) => runController(deps, drive, signal) }
+}
+
+async function driveOnce(deps: ControllerDeps): Promise<RotationPhase> {
+  await deps.issuing.follow() // every process, whoever drives
+  if (isIdle(deps) || !(await claim(deps))) return phaseOf(deps)
+  await startWhenDue(deps)
+  for (let step = 0; step < MAX_STEPS; step++) {
+    const before = phaseOf(deps)
+    await keyPlanned(deps, SERVER)
+    await advance(deps, { kind: "tick" }, SERVER)
+    const after = phaseOf(deps)
+    if (after === before) break
+    deps.events.moved(before, after)
+    await deps.issuing.follow()
+  }
+  return phaseOf(deps)
+}
+
+async function runController(
+  deps: ControllerDeps,
+  drive: RotationController["drive"],
+  signal: AbortSignal,
+): Promise<void> {
+  let wait = POLL
+  while (!signal.aborted) {
+    try {
+      const phase = deps.guard.steady() ? await drive() : phaseOf(deps)
+      wait = phase === "stable" ? IDLE : POLL
+    } catch (thrown) {
+      deps.events.failed(thrown)
+      await stop(deps, thrown)
+      wait = Math.min(wait * 2, IDLE)
+    }
+    await settle(deps, wait, signal)
   }
 }
 

@@ -20,11 +20,12 @@ export interface RenewOrder {
 
 /**
  * The order at `now`, from the record alone, so that a restart goes on with the same wave. In an emergency everybody is asked at
- * once, and at once. `undefined`: nobody is asked.
+ * once, and at once. `undefined`: nobody is asked; so it is while it is paused, and after something went wrong.
  */
 export function renewOrder(state: RotationState, now: Instant, terms: WaveTerms): RenewOrder | undefined {
   if (state.phase === "retiring" && state.emergency) return { rotation: state.id, share: 1, within: 1 }
-  if ((state.phase !== "active" && state.phase !== "draining") || state.paused) return undefined
+  if ((state.phase !== "active" && state.phase !== "draining") || state.paused || state.stopped !== undefined)
+    return undefined
   const waves = Math.floor(Math.max(0, now - state.since) / terms.interval) + 1
   return { rotation: state.id, share: Math.min(1, waves * terms.share), within: terms.interval }
 }

@@ -48,6 +48,7 @@ export const RELOADABLE: ReadonlySet<string> = new Set([
   "federation",
   "limits",
   "admin",
+  "rotation",
   "log",
 ])
 /** What a listener was told when it began, and tells every connection or puts into every token. */

@@ -4,6 +4,7 @@ import { clusterSchema } from "./cluster-schema.ts"
 import { limitsSchema } from "./limits-schema.ts"
 import { oauthSchema } from "./oauth-schema.ts"
 import { drain, log } from "./process-schema.ts"
+import { rotationSchema } from "./rotation-schema.ts"
 import { ruleSchema } from "./rule-schema.ts"
 import { tokenRulesSchema } from "./token-rule-schema.ts"
 import { duration, percent } from "./units.ts"
@@ -172,6 +173,7 @@ export const serverSchema = z
     storage,
     keys,
     root,
+    rotation: rotationSchema,
     issuing,
     x509,
     jwt,

@@ -16,6 +16,7 @@ import { CONTRACTS } from "../../transports/admin/contracts.ts"
 import { issuanceOperations } from "../../transports/admin/issuance-operations.ts"
 import type { Operation } from "../../transports/admin/operation.ts"
 import { makePerform, type Perform } from "../../transports/admin/perform.ts"
+import { rotationOperations } from "../../transports/admin/rotation-operations.ts"
 import { statusOperations } from "../../transports/admin/status-operations.ts"
 import { listenHttp } from "../../transports/http/listen.ts"
 import { makeLocalServer } from "../../transports/http/local-server.ts"
@@ -27,12 +28,14 @@ import { openEvidence } from "./evidence.ts"
 import type { LiveConfig } from "./live-config.ts"
 import { makeRequestIds, type Pipeline } from "./pipeline.ts"
 import { makePrivateFolder } from "./private-folder.ts"
+import type { ServerRotation } from "./rotation.ts"
 import type { ServerState } from "./state.ts"
 
 export interface AdminDeps {
   readonly pipeline: Pipeline
   readonly state: ServerState
   readonly subscribers: Subscribers
+  readonly rotation: Pick<ServerRotation, "operate" | "describe">
   readonly ready: () => boolean
   readonly live: () => LiveConfig
   readonly clock: Clock
@@ -82,7 +85,7 @@ export async function openAdmin(deps: AdminDeps): Promise<AdminApi> {
 }
 
 /** Every operation with its use case. Add yours here, and its contract to {@link CONTRACTS}. */
-function operationsOf({ pipeline, state, subscribers, ready, live, clock }: AdminDeps): readonly Operation[] {
+function operationsOf({ pipeline, state, subscribers, rotation, ready, live, clock }: AdminDeps): readonly Operation[] {
   const { trust, issuing } = pipeline
   const describe = makeDescribeServer({
     version: packageJson.version,
@@ -96,7 +99,8 @@ function operationsOf({ pipeline, state, subscribers, ready, live, clock }: Admi
   const operations = [
     ...statusOperations(describe),
     ...issuanceOperations(state.store.issuanceLog),
-    ...consumerOperations(makeListConsumers(openEvidence(pipeline, state, clock))),
+    ...consumerOperations(makeListConsumers(openEvidence(pipeline, state, clock, () => live().config.rotation.skew))),
+    ...rotationOperations(rotation.operate, rotation.describe),
   ]
   const bound = new Set(operations.map(({ contract }) => contract))
   const missing = CONTRACTS.filter((contract) => !bound.has(contract))

@@ -6,9 +6,14 @@ import type { Pipeline } from "./pipeline.ts"
 import type { ServerState } from "./state.ts"
 
 /** What this process knows of consumers, with itself as the one replica. */
-export function openEvidence(pipeline: Pipeline, { store }: Pick<ServerState, "store">, clock: Clock): ReadEvidence {
+export function openEvidence(
+  pipeline: Pipeline,
+  { store }: Pick<ServerState, "store">,
+  clock: Clock,
+  skew: () => Seconds,
+): ReadEvidence {
   const { trust, issuing, subscribers, consumers } = pipeline
-  return makeReadEvidence({
+  const common = {
     holdings: store.holdings,
     subscribers,
     book: consumers,
@@ -19,11 +24,9 @@ export function openEvidence(pipeline: Pipeline, { store }: Pick<ServerState, "s
       return [{ id: "server", epoch, signsWith: issuing.signsWith(), leaseUntil: clock.now() + OWN_LEASE }]
     },
     ownId: serverId(trust.record().trustDomain),
-    skew: EVIDENCE_SKEW,
-  })
+  }
+  return () => makeReadEvidence({ ...common, skew: skew() })()
 }
 
-/** By how much the clocks of verifiers may differ from ours. */
-const EVIDENCE_SKEW: Seconds = 30
 /** Whoever asks lives. */
 const OWN_LEASE: Seconds = 10

@@ -8,6 +8,7 @@ import type { ConsumerBook } from "../../app/deliver/consumer-book.ts"
 import { Subscribers } from "../../app/deliver/consumers.ts"
 import { makeWatchEntitlements, type WatchEntitlements } from "../../app/deliver/entitlements.ts"
 import { openConsumerBook } from "../../app/deliver/keep-consumers.ts"
+import { RenewOrders } from "../../app/deliver/renew-orders.ts"
 import { makeAuthorize } from "../../app/issue/authorize.ts"
 import { type Certify, makeCertify } from "../../app/issue/certify.ts"
 import { type ClockGuard, makeClockGuard } from "../../app/issue/clock-guard.ts"
@@ -51,6 +52,7 @@ export interface Pipeline {
   readonly subscribers: Subscribers
   /** Who must be waited for. To be kept by somebody. */
   readonly consumers: ConsumerBook
+  readonly renewals: RenewOrders
   readonly trust: TrustState
   readonly issuing: IssuingAuthorities
   readonly jwtKeys: JwtKeySet
@@ -137,6 +139,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     },
   })
   const rules = makeChangeSignal()
+  const renewals = new RenewOrders()
   return {
     attest,
     decide,
@@ -186,10 +189,12 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
         settled.abort()
       },
       now: () => clock.now(),
+      renewals,
     }),
     holderOf: async (token, signal) => holderOf(requesterOf(await attest(token, signal))),
     subscribers: new Subscribers(() => clock.now(), consumers),
     consumers,
+    renewals,
     rulesChanged: () => rules.fire(),
   }
 }

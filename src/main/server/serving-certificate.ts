@@ -16,6 +16,8 @@ export interface KeptTls {
   /** Keep the certificate of another listener current as well. */
   follow(listener: Replaceable): void
   run(signal: AbortSignal): Promise<void>
+  /** Make or read the certificate anew, because its root signs no more. */
+  reload(): Promise<void>
 }
 
 /** A listener whose certificate can be replaced. */
@@ -48,6 +50,7 @@ export async function openServingTls(
     tls,
     certificate: () => certificate,
     follow: (listener) => void listeners.push(listener),
+    reload: async () => replace((await load()).certificate),
     run: (signal) => keepCurrent({ replace }, load, first.refreshIn, deps.clock, log, signal),
   }
 }

@@ -78,4 +78,4 @@ async function openKeys(config: ServerConfig, sealingKey: Secret, load?: Signers
 }
 
 /** A root starts well before anything it signs. */
-const ROOT_BACKDATE = 3600
+export const ROOT_BACKDATE = 3600

@@ -1,4 +1,4 @@
-import type { SubscriberUpdate } from "../../app/deliver/entitlements.ts"
+import type { SubscriberSnapshot, SubscriberUpdate } from "../../app/deliver/entitlements.ts"
 import type { JwtSvid, KeyEvidence, X509Svid } from "../../app/issue/requests.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { TrustBundle } from "../../core/spiffe/bundle.ts"
@@ -12,6 +12,7 @@ import type {
   IssueX509Response,
   Problem,
   Snapshot,
+  SubscribeResponse,
 } from "../../gen/assay/v1/identity.ts"
 
 /** How a bundle's JWT authorities are written as a JWK Set. */
@@ -81,7 +82,13 @@ export function encodeBundle(bundle: TrustBundle, jwks: EncodeJwks): Bundle {
   }
 }
 
-export function encodeSnapshot(update: SubscriberUpdate, jwks: EncodeJwks): Snapshot {
+export function encodeUpdate(update: SubscriberUpdate, jwks: EncodeJwks): SubscribeResponse {
+  if (update.kind === "snapshot") return { message: { $case: "snapshot", value: encodeSnapshot(update, jwks) } }
+  const renew = { withinSeconds: update.within }
+  return { message: { $case: "directive", value: { directive: { $case: "renew", value: renew } } } }
+}
+
+function encodeSnapshot(update: SubscriberSnapshot, jwks: EncodeJwks): Snapshot {
   const { snapshot, entitlements } = update
   return {
     epoch: snapshot.epoch,

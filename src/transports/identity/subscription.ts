@@ -14,7 +14,7 @@ import type { ConsumerReport } from "../../ports/identity-authority.ts"
 import { bearerToken } from "../grpc/bearer.ts"
 import { callSignal } from "../grpc/signal.ts"
 import { toStatus } from "../grpc/status.ts"
-import { type EncodeJwks, encodeSnapshot } from "./messages.ts"
+import { type EncodeJwks, encodeUpdate } from "./messages.ts"
 import { Peer } from "./subscription-peer.ts"
 
 export interface SubscriptionDeps {
@@ -50,9 +50,9 @@ export async function serveSubscription(stream: Stream, deps: SubscriptionDeps):
     const token = bearerToken(stream.metadata, tokenBytes)
     peer.attested(await deps.holderOf(token, signal))
     for await (const update of deps.watchEntitlements(token, signal)) {
-      peer.sending(update.snapshot.epoch)
-      const message = { $case: "snapshot", value: encodeSnapshot(update, deps.encodeJwks) } as const
-      if (!stream.write({ message })) await once(stream, "drain", { signal }).catch(() => undefined)
+      if (update.kind === "snapshot") peer.sending(update.snapshot.epoch)
+      if (!stream.write(encodeUpdate(update, deps.encodeJwks)))
+        await once(stream, "drain", { signal }).catch(() => undefined)
     }
     if (stop.signal.reason instanceof IdentityError) throw stop.signal.reason
     stream.end()

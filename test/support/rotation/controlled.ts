@@ -2,6 +2,7 @@ import { makeSystemRandom } from "../../../src/adapters/system/random.ts"
 import { openIssuingAuthorities } from "../../../src/app/authority/issuing-authorities.ts"
 import { rootId } from "../../../src/app/authority/root-id.ts"
 import { openTrustState, type TrustState } from "../../../src/app/authority/trust-state.ts"
+import { RenewOrders } from "../../../src/app/deliver/renew-orders.ts"
 import { makeClockGuard } from "../../../src/app/issue/clock-guard.ts"
 import { makeOperateRotation } from "../../../src/app/rotate/operate-rotation.ts"
 import { type ControllerDeps, makeRotationController } from "../../../src/app/rotate/rotation-controller.ts"
@@ -34,6 +35,7 @@ export async function openControlled(
   const trust = after === undefined ? fixture.trust : await openTrustState(store.authorityJournal)
   const issuing = after === undefined ? fixture.issuing : await reopenIssuing(fixture, trust)
   const moves: string[] = []
+  const renewals = new RenewOrders()
   const deps: ControllerDeps = {
     trust,
     keys,
@@ -51,6 +53,8 @@ export async function openControlled(
     },
     terms: () => ({ skew: SKEW, readerWait: 0, canarySoak: 60, maxSvidTtl: 3600 }),
     schedule: options.schedule ?? (() => undefined),
+    renewals,
+    waves: () => ({ share: 0.2, interval: 30 }),
     changed: () => new Promise(() => undefined),
     events: { moved: (from, to) => void moves.push(`${from} ${to}`), failed: options.failed ?? raise },
     evidence: async () => {
@@ -76,6 +80,7 @@ export async function openControlled(
     issuing,
     deps,
     moves,
+    renewals,
     operate: makeOperateRotation(deps),
     controller: makeRotationController(deps),
     phase: () => trust.record().rotations.x509.phase,

@@ -1,0 +1,111 @@
+import { type LateParty, lateUntil, type SafePoint } from "../../core/authority/late-party.ts"
+import type { StepContext } from "../../core/authority/rotation-command.ts"
+import { gateOf } from "../../core/authority/rotation-gate.ts"
+import type { RotationPhase, RotationState, Waiver } from "../../core/authority/rotation-state.ts"
+import { lateForBundle, lateForExpiry } from "../../core/authority/safe-points.ts"
+import { IdentityError } from "../../core/errors.ts"
+import type { Instant } from "../../core/time.ts"
+import { rootId } from "../authority/root-id.ts"
+import type { StepDeps } from "./rotate-deps.ts"
+import { contextOf } from "./take-step.ts"
+
+/** Where the rotation of the root stands, and who is waited for. */
+export interface RotationFacts {
+  readonly now: Instant
+  readonly state: RotationState
+  /** The way forward; `undefined` when nothing is under way, or only the key is missing. */
+  readonly next: RotationNext | undefined
+  readonly waivers: readonly Waiver[]
+  /** Of consumers that are known now. */
+  readonly consumers: number
+}
+
+export interface RotationNext {
+  readonly to: RotationPhase
+  /** An operator must want it. */
+  readonly decision: boolean
+  readonly point: SafePoint | undefined
+  readonly late: readonly LateParty[]
+  /** When nobody is late any more at the latest; `undefined` when that cannot be said. */
+  readonly until: Instant | undefined
+}
+
+/** What a rotation that began now would wait for. Nothing is changed. */
+export interface RotationForecast {
+  readonly now: Instant
+  /** The root that would be replaced. */
+  readonly old: string
+  /** Holders of something unexpired by namespace. */
+  readonly namespaces: readonly {
+    readonly namespace: string
+    readonly holders: number
+    readonly neverAcknowledge: number
+  }[]
+  /** Who can prove nothing, so that only the end of what it holds does. */
+  readonly silent: readonly LateParty[]
+  /** When everybody could trust a new root at the latest, and when nothing of the old one were left. */
+  readonly trustedBy: Instant | undefined
+  readonly drainedBy: Instant | undefined
+}
+
+export interface DescribeRotation {
+  /** @throws IdentityError `not-ready` when evidence cannot be read */
+  status(): Promise<RotationFacts>
+  /** @throws IdentityError as {@link status} */
+  plan(): Promise<RotationForecast>
+}
+
+export function makeDescribeRotation(deps: StepDeps): DescribeRotation {
+  return {
+    status: async () => {
+      const record = deps.trust.record()
+      const state = record.rotations.x509
+      const context = await contextOf(deps, record)
+      return {
+        now: context.now,
+        state,
+        next: nextOf(state, context),
+        waivers: state.phase === "stable" ? [] : state.waivers,
+        consumers: context.evidence.consumers.length,
+      }
+    },
+    plan: async () => {
+      const record = deps.trust.record()
+      const active = record.roots.find(({ state }) => state === "active")
+      if (active === undefined) throw new IdentityError("not-ready", "no root authority is active")
+      return forecast(rootId(active), await contextOf(deps, record))
+    },
+  }
+}
+
+function nextOf(state: RotationState, context: StepContext): RotationNext | undefined {
+  if (state.phase === "stable" || state.phase === "planned") return undefined
+  const gate = gateOf(state, context)
+  return { ...gate, until: lateUntil(gate.late) }
+}
+
+function forecast(old: string, context: StepContext): RotationForecast {
+  const { now, evidence } = context
+  // Nobody has a bundle of an epoch that was never made: who is late for it is everybody who will be asked.
+  const all = lateForBundle(Number.MAX_SAFE_INTEGER, now, context)
+  const silent = all.filter(({ reason }) => reason === "never-acknowledges" || reason === "disconnected")
+  const holders = evidence.consumers.filter(({ spiffeId }) => spiffeId !== undefined)
+  const names = [...new Set(holders.map(({ namespace }) => namespace))].sort()
+  const mute = new Set(silent.map(({ id }) => id))
+  return {
+    now,
+    old,
+    namespaces: names.map((namespace) => {
+      const here = holders.filter((row) => row.namespace === namespace)
+      return { namespace, holders: here.length, neverAcknowledge: here.filter(({ id }) => mute.has(id)).length }
+    }),
+    silent,
+    trustedBy: Math.max(now, lateUntil(silent) ?? now),
+    drainedBy: drainedBy(old, context),
+  }
+}
+
+/** As if everybody were renewed at once: what is alive now is the last that the old root signed. */
+function drainedBy(old: string, context: StepContext): Instant | undefined {
+  return lateUntil(lateForExpiry(old, context).filter(({ kind }) => kind !== "replica"))
+}

@@ -1,0 +1,143 @@
+import { z } from "zod"
+import { defineContract, instant } from "./contract.ts"
+
+const late = z.strictObject({
+  id: z.string(),
+  kind: z.enum(["consumer", "replica", "time"]),
+  reason: z.string().describe("Stable: why it is waited for."),
+  detail: z.string().describe("Why a consumer refused; empty otherwise."),
+  spiffe_id: z.string(),
+  namespace: z.string(),
+  node: z.string(),
+  grade: z.string().describe("How it proves what it trusts; empty for what is no consumer."),
+  until: instant().optional().describe("When the wait ends by itself at the latest; absent when it does not."),
+})
+
+const lateList = z.array(late).describe("The first 1,000.")
+
+/** Where a rotation stands. Absent members: nothing is under way. */
+const standing = {
+  now: instant(),
+  phase: z.string(),
+  rotation: z.string().optional(),
+  old: z.string().optional().describe("Key identifier of the root that is to be replaced, in hex."),
+  next: z.string().optional().describe("The same of the new one, once it is made."),
+  since: instant().optional().describe("When it entered the phase."),
+  started_at: instant().optional(),
+  auto: z.boolean().optional(),
+  stopped: z.string().optional().describe("Why it is not automatic any more."),
+  paused: z.boolean().optional(),
+  emergency: z.boolean().optional(),
+}
+
+export const rotationStatus = defineContract({
+  name: "rotation.status",
+  verb: "status",
+  method: "GET",
+  path: "/rotation",
+  summary: "Where the rotation of the root stands, and who is waited for",
+  polled: true,
+  request: z.strictObject({}),
+  response: z.strictObject({
+    ...standing,
+    consumers: z.int(),
+    to: z.string().optional().describe("The next phase."),
+    decision: z.boolean().optional().describe("Somebody must want it, or auto be on."),
+    point: z.string().optional().describe("The safe point that is waited for."),
+    late_count: z.int(),
+    late: lateList,
+    until: instant().optional().describe("When nobody is late any more at the latest."),
+    waivers: z.array(
+      z.strictObject({ point: z.string(), by: z.string(), reason: z.string(), at: instant(), consumers: z.int() }),
+    ),
+  }),
+})
+
+export const rotationPlan = defineContract({
+  name: "rotation.plan",
+  verb: "rotation",
+  method: "GET",
+  path: "/rotation/plan",
+  summary: "What a rotation of the root would wait for; nothing is changed",
+  request: z.strictObject({}),
+  response: z.strictObject({
+    now: instant(),
+    old: z.string(),
+    namespaces: z.array(z.strictObject({ namespace: z.string(), holders: z.int(), never_acknowledge: z.int() })),
+    silent_count: z.int(),
+    silent: z.array(late).describe("Who can prove nothing, and why. The first 1,000."),
+    trusted_by: instant().optional().describe("When everybody could trust the new root, at the latest (SP1)."),
+    drained_by: instant().optional().describe("When nothing of the old root would be left, at the latest (SP2)."),
+  }),
+})
+
+const outcome = z.strictObject({
+  ...standing,
+  changed: z.boolean().describe("False for a dry run."),
+  late_count: z.int().describe("Whom the step would leave behind; of a dry run."),
+  late: lateList,
+})
+
+function step<Request extends z.ZodObject>(
+  verb: string,
+  summary: string,
+  request: Request,
+  more: { readonly destructive?: true } = {},
+) {
+  return defineContract({
+    name: `rotation.${verb}`,
+    verb: "rotation",
+    method: "POST",
+    path: `/rotation/${verb}`,
+    summary,
+    root: true,
+    request,
+    response: outcome,
+    ...more,
+  })
+}
+
+const none = z.strictObject({})
+const waiver = {
+  reason: z.string().min(1).max(1024).describe("Why nobody waits for them; recorded."),
+  consumers: z
+    .union([z.literal("all"), z.array(z.string().min(1).max(4096)).min(1).max(10_000)])
+    .describe('Ids of late parties, or "all": whoever is late then.'),
+}
+
+export const rotationStart = step(
+  "start",
+  "Begin to rotate the root",
+  z.strictObject({
+    auto: z.boolean().default(false).describe("Take steps that need a decision as soon as evidence allows."),
+    canary_namespaces: z.array(z.string().min(1).max(253)).max(64).default([]),
+    canary_prefixes: z.array(z.string().min(1).max(2048)).max(64).default([]),
+  }),
+)
+export const rotationAdvance = step("advance", "Take the next step, which evidence must allow", none)
+export const rotationPause = step("pause", "Take no step until resumed", none)
+export const rotationResume = step("resume", "Go on", z.strictObject({ auto: z.boolean().default(false) }))
+export const rotationRollback = step("rollback", "Sign with the old root again; both stay trusted", none)
+export const rotationAbort = step("abort", "Give the new root up and take it out of the bundle", none, {
+  destructive: true,
+})
+export const rotationWaive = step("waive", "Do not wait for these", z.strictObject(waiver), { destructive: true })
+export const rotationEmergency = step(
+  "emergency",
+  "The root is stolen: publish a new one, sign with it and distrust the old one, all at once",
+  z.strictObject(waiver),
+  { destructive: true },
+)
+
+export const ROTATION_CONTRACTS = [
+  rotationStatus,
+  rotationPlan,
+  rotationStart,
+  rotationAdvance,
+  rotationPause,
+  rotationResume,
+  rotationRollback,
+  rotationAbort,
+  rotationWaive,
+  rotationEmergency,
+] as const

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { rotationStatus } from "../../src/transports/admin/rotation-contracts.ts"
+import { openAdminUnderTest } from "../support/admin-server.ts"
+import { NEVER } from "../support/issue-fixture.ts"
+
+type Server = Awaited<ReturnType<typeof openAdminUnderTest>>
+
+test("[ROT-50] a rotation is started, paused, resumed and aborted over the admin API, each recorded with who wanted it", async () => {
+  await using server = await openAdminUnderTest()
+  assert.equal((await status(server)).phase, "stable")
+  const begun = await post(server, "start", { auto: false })
+  assert.deepEqual([begun["phase"], begun["changed"]], ["planned", true])
+  assert.equal((await post(server, "pause"))["paused"], true)
+  assert.equal((await post(server, "resume", { auto: true }))["auto"], true)
+  const tried = await post(server, "abort")
+  assert.deepEqual([tried["phase"], tried["changed"]], ["planned", false])
+  const done = await post(server, "abort", { dry_run: false })
+  assert.deepEqual([done["phase"], done["changed"]], ["stable", true])
+})
+
+test("[ROT-50] what cannot be done is refused with a stable reason and the next step", async () => {
+  await using server = await openAdminUnderTest()
+  for (const verb of ["advance", "pause", "rollback"]) {
+    await assert.rejects(post(server, verb), { code: "conflict", reason: "nothing-under-way" })
+  }
+  await assert.rejects(post(server, "waive", { consumers: "all", reason: "drill", dry_run: false }), {
+    reason: "nothing-under-way",
+    next: /assay rotation start/,
+  })
+  await assert.rejects(post(server, "waive", { consumers: [], reason: "drill" }), { code: "malformed" })
+  await assert.rejects(post(server, "waive", { consumers: "all", reason: "" }), { code: "malformed" })
+  await post(server, "start", {})
+  await assert.rejects(post(server, "start", {}), { code: "conflict", reason: "already-under-way" })
+})
+
+test("[ROT-50] an emergency is only tried until told otherwise, and then no bundle has the stolen root", async () => {
+  await using server = await openAdminUnderTest()
+  const root = () => server.pipeline.trust.snapshot().own.x509Authorities.map((der) => Buffer.from(der).toString("hex"))
+  const [stolen] = root()
+  const tried = await post(server, "emergency", { consumers: "all", reason: "stolen" })
+  assert.equal(tried["changed"], false)
+  assert.deepEqual(root(), [stolen])
+  const done = await post(server, "emergency", { consumers: "all", reason: "stolen", dry_run: false })
+  assert.deepEqual([done["phase"], done["emergency"]], ["retiring", true])
+  assert.equal(root().length, 1)
+  assert.notEqual(root()[0], stolen)
+})
+
+test("[ROT-51] a plan says what would be waited for, and changes nothing", async () => {
+  await using server = await openAdminUnderTest()
+  const before = server.pipeline.trust.record()
+  const plan = await server.client.call({ method: "GET", path: "/rotation/plan", input: {} }, NEVER)
+  assert.deepEqual(Object.keys(plan).sort(), [
+    "drained_by",
+    "namespaces",
+    "now",
+    "old",
+    "silent",
+    "silent_count",
+    "trusted_by",
+  ])
+  assert.equal(server.pipeline.trust.record(), before)
+})
+
+async function post(server: Server, verb: string, input: object = {}) {
+  return await server.client.call({ method: "POST", path: `/rotation/${verb}`, input: { ...input } }, NEVER)
+}
+
+async function status(server: Server) {
+  return rotationStatus.response.parse(await server.client.call({ method: "GET", path: "/rotation", input: {} }, NEVER))
+}

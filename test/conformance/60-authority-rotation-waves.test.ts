@@ -1,0 +1,76 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { makeWatchEntitlements, type SubscriberUpdate } from "../../src/app/deliver/entitlements.ts"
+import { RenewOrders, wavePosition } from "../../src/app/deliver/renew-orders.ts"
+import { renewOrder } from "../../src/core/authority/renew-waves.ts"
+import { decideIdentities } from "../../src/core/policy/decide.ts"
+import { attestedCaller } from "../support/attested-caller.ts"
+import { fakeBundle } from "../support/fake-view.ts"
+import { NEVER, x509Request } from "../support/issue-fixture.ts"
+import { ALICE, openControlled, WISH } from "../support/rotation/controlled.ts"
+import { after, KEYED, NOW, START } from "../support/rotation/rows.ts"
+import { rule, table } from "../support/rule-table.ts"
+
+const TERMS = { share: 0.25, interval: 30 }
+const ACTIVE = [START, KEYED, "advance", "advance", "advance"] as const
+
+test("[ROT-40] waves grow by their share with each interval, and stay the same over a restart", () => {
+  const state = after(...ACTIVE)
+  const shares = [0, 29, 30, 60, 90, 900].map((passed) => renewOrder(state, NOW + passed, TERMS)?.share)
+  assert.deepEqual(shares, [0.25, 0.25, 0.5, 0.75, 1, 1])
+  assert.equal(renewOrder(after(START, KEYED, "advance"), NOW, TERMS), undefined)
+})
+
+test("[ROT-40] a pause and a failure hold the waves up; an emergency asks everybody at once", () => {
+  const state = after(...ACTIVE)
+  assert.ok(state.phase === "active")
+  assert.equal(renewOrder({ ...state, paused: true }, NOW, TERMS), undefined)
+  assert.equal(renewOrder({ ...state, stopped: "refused by web" }, NOW, TERMS), undefined)
+  const emergency = { ...state, phase: "retiring", emergency: true } as const
+  assert.deepEqual(renewOrder(emergency, NOW, TERMS), { rotation: "r-1", share: 1, within: 1 })
+})
+
+test("[ROT-40] a stream is asked once, when its wave comes, and is told of snapshots meanwhile", async () => {
+  const renewals = new RenewOrders()
+  const caller = attestedCaller({})
+  const position = wavePosition(caller.claims)
+  const stop = new AbortController()
+  const rules = table([rule({ name: "default", spiffeId: "/ns/{{namespace}}/sa/{{service_account}}" })])
+  let change = Promise.withResolvers<void>()
+  const watch = makeWatchEntitlements({
+    attest: async () => caller,
+    decide: (attested) => decideIdentities(attested, rules),
+    snapshot: () => ({ epoch: 1, incarnation: "i", own: fakeBundle("prod.example"), federated: [] }),
+    changed: () => change.promise,
+    now: () => caller.claims.expiresAt - 60,
+    renewals,
+  })
+  const updates = watch("token", stop.signal)
+  const next = async (): Promise<SubscriberUpdate | undefined> => (await updates.next()).value ?? undefined
+  assert.equal((await next())?.kind, "snapshot")
+  let pending = next()
+  renewals.set({ rotation: "r-1", share: position, within: 30 }) // just not yet
+  renewals.set({ rotation: "r-1", share: 1, within: 30 })
+  assert.deepEqual(await pending, { kind: "renew", within: 30 })
+  pending = next()
+  renewals.set({ rotation: "r-1", share: 0.99, within: 30 }) // asked already
+  const before = change
+  change = Promise.withResolvers()
+  before.resolve()
+  assert.equal((await pending)?.kind, "snapshot")
+  pending = next()
+  renewals.set({ rotation: "r-2", share: 1, within: 1 })
+  assert.deepEqual(await pending, { kind: "renew", within: 1 })
+  stop.abort()
+})
+
+test("[ROT-40] the machine gives the order when the new root signs, and takes it back", async () => {
+  const it = await openControlled({ rows: [] })
+  await it.fixture.issueX509(x509Request(), NEVER)
+  await it.operate.start(WISH, ALICE)
+  assert.equal(await it.controller.drive(), "draining")
+  assert.equal(it.renewals.order?.share, 0.2)
+  await it.operate.rollback(ALICE)
+  await it.controller.drive()
+  assert.equal(it.renewals.order, undefined)
+})
