@@ -168,6 +168,21 @@ test("[EVD-05] after a restart nobody is live or believed, and who was there is 
   })
 })
 
+test("[EVD-05] what was given after the agent had left is waited for after a restart as well", async () => {
+  const evidence = await openEvidence()
+  await evidence.issue(WEB_0, 300)
+  agent(evidence)[Symbol.dispose]()
+  await settled(evidence)
+  assert.equal((await reopened(evidence)).unfollowedUntil(WEB_0), 0)
+  await evidence.issue(WEB_0, 600)
+  const next = await reopened(evidence)
+  assert.equal(next.unfollowedUntil(WEB_0), NOW + 600)
+  assert.deepEqual(
+    next.gone.map(({ notAfter }) => notAfter),
+    [NOW + 300],
+  )
+})
+
 test("[EVD-06] a write whose outcome is unknown is done again, and what has expired is forgotten", async () => {
   for (const fault of ["lost", "kept"] as const) {
     const evidence = await openEvidence()

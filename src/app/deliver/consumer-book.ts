@@ -138,9 +138,10 @@ export class ConsumerBook {
     for (const { holder, notAfter } of held) {
       const entry = this.#holder(holder)
       entry.issuedUntil = Math.max(entry.issuedUntil, notAfter)
-      entry.unfollowedUntil = entry.issuedUntil
     }
     for (const record of records) this.#restoreOne(record)
+    for (const entry of this.#holders.values())
+      entry.unfollowedUntil = this.#answersForAll(entry) ? 0 : entry.issuedUntil
   }
 
   /** Forget what has expired. */
@@ -176,8 +177,6 @@ export class ConsumerBook {
     const entry = this.#holder(record.holder)
     // It was there when the process ended, so it may have been given more than the record knows of.
     const last = record.leftAt === undefined ? this.#lastOf(record.holder) : record.notAfter
-    if (record.kind !== "agent" && !this.#hasAgent(entry)) entry.unfollowedUntil = 0
-    if (record.kind === "agent") entry.unfollowedUntil = 0
     const leftAt = record.leftAt ?? this.#now()
     this.#known.set(record.id, { record: { ...record, notAfter: last, leftAt }, streams: 0 })
     entry.consumers.add(record.id)
@@ -211,6 +210,13 @@ export class ConsumerBook {
       const known = this.#known.get(id)
       return known?.record.kind === "agent" && known.streams > 0
     })
+  }
+
+  /** Those who were restored hold all that the holder was given: an agent, or proxies that this process kept it for. */
+  #answersForAll(entry: KnownHolder): boolean {
+    const all = [...entry.consumers].flatMap((id) => this.#known.get(id)?.record ?? [])
+    const agents = all.filter(({ kind }) => kind === "agent")
+    return agents.length === 0 ? all.length > 0 : agents.some(({ notAfter }) => notAfter >= entry.issuedUntil)
   }
 
   #hasAgent(entry: KnownHolder): boolean {
