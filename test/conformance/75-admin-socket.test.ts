@@ -11,6 +11,7 @@ import { makeScratch } from "../support/scratch.ts"
 import { initTrustDomain, startServerProcess } from "../support/server-process.ts"
 import { makeServerSetup } from "../support/server-setup.ts"
 import { openPipelineUnderTest } from "../support/server-under-test.ts"
+import { until } from "../support/until.ts"
 
 test("[ADM-11] the socket is beside the store, for its own user alone", async () => {
   await using server = await openAdminUnderTest()
@@ -94,7 +95,11 @@ test("[ADM-13][ADM-14][ADM-30][ADM-32] a running server answers its own user, an
   const stale = await runAssay(["status", "-c", setup.configFile])
   assert.match(stale.err, /ECONNREFUSED/)
   await using second = await startServerProcess(setup)
-  const json = await runAssay(["status", "--admin-socket", join(scratch.directory, "admin.sock"), "-o", "json"])
+  const socket = join(scratch.directory, "admin.sock")
+  // Its log begins with that of the first, which listened, too.
+  const answers = async () => (await runAssay(["status", "--admin-socket", socket])).code === 0
+  await until("the second server to answer", answers, 30_000)
+  const json = await runAssay(["status", "--admin-socket", socket, "-o", "json"])
   assert.equal(json.code, 0, json.err)
   const status: unknown = JSON.parse(json.out)
   assert.ok(typeof status === "object" && status !== null && "ready" in status && "authorities" in status)
