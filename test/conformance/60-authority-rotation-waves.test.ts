@@ -18,7 +18,18 @@ test("[ROT-40] waves grow by their share with each interval, and stay the same o
   const state = after(...ACTIVE)
   const shares = [0, 29, 30, 60, 90, 900].map((passed) => renewOrder(state, NOW + passed, TERMS)?.share)
   assert.deepEqual(shares, [0.25, 0.25, 0.5, 0.75, 1, 1])
-  assert.equal(renewOrder(after(START, KEYED, "advance"), NOW, TERMS), undefined)
+  assert.equal(renewOrder(after(START, KEYED), NOW, TERMS), undefined)
+})
+
+test("[ROT-41] holders are asked for a renewal while the bundle is published, and again once the new root signs", () => {
+  const publishing = after(START, KEYED, "advance")
+  assert.ok(publishing.phase === "publishing")
+  assert.deepEqual(renewOrder(publishing, NOW, TERMS), { rotation: "r-1/bundle", share: 0.25, within: 30 })
+  assert.equal(renewOrder({ ...publishing, paused: true }, NOW, TERMS), undefined)
+  const active = after(...ACTIVE)
+  assert.ok(active.phase === "active")
+  assert.equal(renewOrder(active, NOW, TERMS)?.rotation, "r-1")
+  assert.equal(renewOrder({ ...active, phase: "retiring" }, NOW, TERMS)?.rotation, "r-1/last-bundle")
 })
 
 test("[ROT-40] a pause and a failure hold the waves up; an emergency asks everybody at once", () => {

@@ -9,7 +9,15 @@ import { skipWithout } from "../support/peers/peer.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { until } from "../support/until.ts"
 
-const STEPS = ["x509-svid", "jwt-svid", "token-exchange", "mtls-accepted", "mtls-refused", "leaf-rotation"]
+const STEPS = [
+  "x509-svid",
+  "jwt-svid",
+  "token-exchange",
+  "mtls-accepted",
+  "mtls-refused",
+  "leaf-rotation",
+  "root-rotation",
+]
 const WEB = "spiffe://demo.example/ns/shop/sa/web"
 const API = "spiffe://demo.example/ns/shop/sa/api"
 const BILLING = "spiffe://demo.example/ns/shop/sa/billing"
@@ -52,6 +60,10 @@ describe("npm run demo", { concurrency: 2 }, () => {
     const [, requests, failed] = /before: (\d+) requests, (\d+) failed/.exec(details.get("leaf-rotation") ?? "") ?? []
     assert.ok(Number(requests) > 100, `${requests} requests`)
     assert.equal(failed, "0")
+    assert.match(
+      details.get("root-rotation") ?? "",
+      /root \w{12} replaced by \w{12}.*draining: .*waited for .*holds-other.*: [1-9]\d* requests, each on a new connection, 0 failed/,
+    )
     assert.match(stderr, /npm test prepares one/)
     assert.deepEqual(leftBehind, [])
   })
@@ -89,9 +101,9 @@ describe("npm run demo", { concurrency: 2 }, () => {
     const steps = stepsOf(stdout)
     assert.deepEqual(
       steps.map(({ name, ok }) => [name, ok]),
-      [...STEPS.map((name) => [name, true]), ["envoy-mtls", false]],
+      [...STEPS.slice(0, -1).map((name) => [name, true]), ["envoy-mtls", false], ["root-rotation", true]],
     )
-    assert.match(steps.at(-1)?.detail ?? "", /Envoy envoy-api ended before it was up: cannot run/)
+    assert.match(steps.at(-2)?.detail ?? "", /Envoy envoy-api ended before it was up: cannot run/)
     assert.deepEqual(leftBehind, [])
   })
 
@@ -128,7 +140,7 @@ test("npm run demo with Envoy: two Envoys fed by SDS, no failed request", {
   await using demo = await startDemo(["--once", "--json"])
   const { code, stdout, stderr, leftBehind } = await demo.ended
   assert.equal(code, 0, stderr)
-  const envoy = stepsOf(stdout).at(-1)
+  const envoy = stepsOf(stdout).at(-2)
   assert.equal(envoy?.name, "envoy-mtls")
   assert.match(envoy.detail, /[1-9]\d* requests, each on a new connection, 0 failed.*saw \S+ with [2-9] certificates/)
   assert.deepEqual(leftBehind, [])

@@ -1,7 +1,7 @@
 import type { Instant, Seconds } from "../time.ts"
-import type { RotationState } from "./rotation-state.ts"
+import type { RotationPhase, RotationState } from "./rotation-state.ts"
 
-/** How holders are asked to renew once the new authority signs. */
+/** How holders are asked to renew: for the new bundle, which a renewal proves, and once the new authority signs. */
 export interface WaveTerms {
   /** Part of the holders that each wave adds, above 0 and at most 1. */
   readonly share: number
@@ -11,7 +11,7 @@ export interface WaveTerms {
 
 /** What holders are asked for right now. */
 export interface RenewOrder {
-  /** Names the rotation: who renewed for it need not again. */
+  /** Names the rotation and what it is for: who renewed for that need not again. */
   readonly rotation: string
   /** Those below this position, from 0 to 1, are asked. */
   readonly share: number
@@ -24,8 +24,17 @@ export interface RenewOrder {
  */
 export function renewOrder(state: RotationState, now: Instant, terms: WaveTerms): RenewOrder | undefined {
   if (state.phase === "retiring" && state.emergency) return { rotation: state.id, share: 1, within: 1 }
-  if ((state.phase !== "active" && state.phase !== "draining") || state.paused || state.stopped !== undefined)
-    return undefined
+  if (state.phase === "stable" || state.paused || state.stopped !== undefined) return undefined
+  const name = ORDERS[state.phase]?.(state.id)
+  if (name === undefined) return undefined
   const waves = Math.floor(Math.max(0, now - state.since) / terms.interval) + 1
-  return { rotation: state.id, share: Math.min(1, waves * terms.share), within: terms.interval }
+  return { rotation: name, share: Math.min(1, waves * terms.share), within: terms.interval }
+}
+
+/** A renewal quotes the bundle that was handed on, which is all that clients who cannot acknowledge can prove. @see ROT-41 EV-3 */
+const ORDERS: Partial<Record<RotationPhase, (id: string) => string>> = {
+  publishing: (id) => `${id}/bundle`,
+  active: (id) => id,
+  draining: (id) => id,
+  retiring: (id) => `${id}/last-bundle`,
 }

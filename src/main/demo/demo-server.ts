@@ -23,6 +23,8 @@ export interface DemoServer extends AsyncDisposable {
   readonly https: string
   /** PEM file of the trust domain's roots, for curl. */
   readonly rootsFile: string
+  /** For operators on this machine. */
+  readonly adminSocket: string
   /** `127.0.0.1:<port>` of health and metrics. */
   readonly health: string
   /** What `assay init` took, and the server until it listened. */
@@ -60,6 +62,7 @@ export async function startServer(folder: string, cluster: LocalCluster, signal:
     grpc: `127.0.0.1:${String(ports["grpc"])}`,
     https: `127.0.0.1:${String(ports["https"])}`,
     rootsFile,
+    adminSocket: inFolder("admin.sock"),
     health: `127.0.0.1:${String(ports["health"])}`,
     initMillis: made - begun,
     startMillis,

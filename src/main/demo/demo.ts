@@ -10,6 +10,7 @@ import { jwtSvid } from "./steps/jwt-svid.ts"
 import { leafRotation } from "./steps/leaf-rotation.ts"
 import { mtlsAccepted } from "./steps/mtls-accepted.ts"
 import { mtlsRefused } from "./steps/mtls-refused.ts"
+import { rootRotation } from "./steps/root-rotation.ts"
 import { tokenExchange } from "./steps/token-exchange.ts"
 import { x509Svid } from "./steps/x509-svid.ts"
 import { NO_ENVOY, tryNext } from "./try-next.ts"
@@ -29,7 +30,7 @@ async function runDemo({ once: ends, json }: Flags, stop: AbortSignal): Promise<
   const envoy = await findEnvoy(process.env)
   await using world = await openWorld(envoy, stop)
   people.write(`Assay demo: a server, two agents, two workloads, in ${world.folder}\n\n`)
-  const steps = envoy === undefined ? STEPS : [...STEPS, envoyMtls]
+  const steps = [...STEPS, ...(envoy === undefined ? [] : [envoyMtls]), rootRotation]
   const onResult = (result: Parameters<typeof reportStep>[0]): void => void people.write(`${reportStep(result)}\n`)
   const results = await runSteps(steps, world, { within: STEP_MILLIS, stop, onResult })
   people.write(reportEnd(results, performance.now() - begun))

@@ -6,6 +6,8 @@ export interface Step {
   readonly name: string
   /** In one line, for people. */
   readonly shows: string
+  /** The longest that it may take; default that of all steps. */
+  readonly within?: Millis
   /** @returns what was measured, one fact each; @throws Error that says what is wrong */
   readonly run: (world: World, signal: AbortSignal) => Promise<readonly string[]>
 }
@@ -20,7 +22,7 @@ export interface StepResult {
 }
 
 /**
- * Run the steps in order, each for at most `within`. One that fails does not keep the later ones from running; after an abort
+ * Run the steps in order, each for at most `within`, or what it says itself. One that fails does not keep the later ones from running; after an abort
  * of `stop` they fail at once. @param onResult called after each
  */
 export async function runSteps(
@@ -30,7 +32,7 @@ export async function runSteps(
 ): Promise<readonly StepResult[]> {
   const results: StepResult[] = []
   for (const step of steps) {
-    const result = await runStep(step, world, AbortSignal.any([stop, AbortSignal.timeout(within)]))
+    const result = await runStep(step, world, AbortSignal.any([stop, AbortSignal.timeout(step.within ?? within)]))
     results.push(result)
     onResult(result)
   }

@@ -22,6 +22,11 @@ export async function tryNext(world: World, envoy: boolean): Promise<string> {
     ],
     ["everything that was issued", `npm run -s assay -- log search -c ${server.configFile} --limit 10`],
     ["why web has its identity", `npm run -s assay -- explain -c ${server.configFile} -t ${web.tokenFile}`],
+    ["who holds what, and what each has proven", `npm run -s assay -- consumers list -c ${server.configFile}`],
+    [
+      "replace the root once more, and watch it",
+      `npm run -s assay -- rotation start --auto -c ${server.configFile} && npm run -s assay -- rotation status --watch -c ${server.configFile}`,
+    ],
     ["metrics", `curl -s http://${server.health}/metrics | grep ^assay_`],
     ["an outage: rotations stop, and go on at once", `kill -STOP ${server.pid}; sleep 5; kill -CONT ${server.pid}`],
     ...(envoy ? await envoyLines(world) : []),

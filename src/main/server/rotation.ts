@@ -72,8 +72,7 @@ export function openRotation(deps: RotationDeps): ServerRotation {
     },
     renewals: pipeline.renewals,
     waves: () => ({ share: rotation().waveShare, interval: rotation().waveInterval }),
-    // Evidence is asked for each second while a rotation is under way.
-    changed: untilAborted,
+    changed: (signal) => pipeline.subscribers.changed(signal),
     events: {
       moved: (from, to) => log.info({ from, to }, "the rotation of the root entered another phase"),
       failed: (err) => log.error({ err }, "a step of the rotation failed and will be tried again"),
@@ -84,8 +83,4 @@ export function openRotation(deps: RotationDeps): ServerRotation {
     describe: makeDescribeRotation(rotate),
     run: (signal) => controller.run(signal),
   }
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }))
 }
