@@ -70,7 +70,9 @@ test("[ADM-05][ADM-14] what a role says about a uid or a gid is what its process
   )
   assert.throws(() => server.setup.parse({ admin: { roles: [{ name: "a", who: { uid: 1 }, verbs: ["all"] }] } }))
   assert.throws(() =>
-    server.setup.parse({ admin: { roles: [{ name: "a", who: { spiffe_id: "x y" }, verbs: ["audit"] }] } }),
+    server.setup.parse({
+      admin: { roles: [{ name: "a", who: { spiffe_id: "spiffe://prod.example/ops" }, verbs: ["audit"] }] },
+    }),
   )
 })
 

@@ -7,27 +7,24 @@ const id = () => z.int().min(0).max(0xffff_fffe)
 
 const who = z
   .strictObject({
-    spiffe_id: text(2048)
-      .optional()
-      .describe("A SPIFFE ID, or a path of the own trust domain, with or without a final /*. Proven by SVID or token."),
     uid: id().optional().describe("A user of this machine, on the local socket."),
     gid: id().optional().describe("The primary group of a process of this machine, on the local socket."),
   })
   .refine(
     (raw) => Object.values(raw).filter((value) => value !== undefined).length === 1,
-    "needs exactly one of spiffe_id, uid and gid",
+    "needs exactly one of uid and gid",
   )
 
 const role = z.strictObject({
   name: label().describe("Name of the role in audit records. Unique."),
-  who: who.describe("Who holds it: exactly one of spiffe_id, uid and gid."),
+  who: who.describe("Who holds it: exactly one of uid and gid."),
   verbs: setOf(z.enum(ADMIN_VERBS), { min: 1, max: ADMIN_VERBS.length }).describe(
     `What it lets them do: ${ADMIN_VERBS.join(", ")}.`,
   ),
   prefixes: setOf(text(2048), { min: 1, max: 64 })
     .optional()
     .describe(
-      "Identities that it is about, as in who.spiffe_id. Default: all, and what concerns the whole trust domain.",
+      "Identities that it is about: a SPIFFE ID, or a path of the own trust domain, with or without a final /*. Default: all, and what concerns the whole trust domain.",
     ),
 })
 

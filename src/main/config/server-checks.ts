@@ -138,8 +138,7 @@ function* publication(
 
 function* admin({ admin: { roles }, trust_domain: own }: ServerDocument): Generator<RuleProblem> {
   yield* twice(["admin", "roles"], roles, "name")
-  for (const [i, { who, prefixes = [] }] of roles.entries()) {
-    yield* badPattern(["admin", "roles", i, "who", "spiffe_id"], who.spiffe_id, own)
+  for (const [i, { prefixes = [] }] of roles.entries()) {
     for (const [at, prefix] of prefixes.entries()) yield* badPattern(["admin", "roles", i, "prefixes", at], prefix, own)
   }
 }

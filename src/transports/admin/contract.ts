@@ -16,8 +16,6 @@ export interface Contract<Request extends z.ZodObject = z.ZodObject, Response ex
   readonly response: Response
   /** Takes something away that does not come back by itself: it is tried only (`dry_run`, default true) until told otherwise. */
   readonly destructive?: true
-  /** Touches a root: needs a second person where the configuration says so. @see ADM-20 */
-  readonly root?: true
   /** Asked again and again by screens, and names no identity: permits are not audited, refusals are. */
   readonly polled?: true
 }

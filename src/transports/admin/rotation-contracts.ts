@@ -90,7 +90,6 @@ function step<Request extends z.ZodObject>(
     method: "POST",
     path: `/rotation/${verb}`,
     summary,
-    root: true,
     request,
     response: outcome,
     ...more,
