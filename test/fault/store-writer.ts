@@ -2,8 +2,9 @@ import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
 
 /** Writes intents, 16 at a time, until it is killed, and prints each serial once it was acknowledged. */
-const [path = "", round = ""] = process.argv.slice(2)
-const store = await openSqliteStore({ path, mode: "open" })
+const [path = "", round = "", file] = process.argv.slice(2)
+const auditFiles = { files: file === undefined ? [] : [file], trustDomain: "prod.example", patience: 5000 }
+const store = await openSqliteStore({ path, mode: "open", auditFiles })
 await Promise.all(Array.from({ length: 16 }, (_, lane) => write(lane)))
 
 async function write(lane: number): Promise<never> {

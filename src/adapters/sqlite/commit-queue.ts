@@ -7,6 +7,14 @@ import { parseFailure } from "./operation.ts"
 export type RunJobs = (jobs: readonly Job[]) => Promise<readonly JobResult[]>
 export type Accepted = Exclude<JobResult, { readonly kind: "failed" }>
 
+/** Stands between what was committed and those who wait for it. */
+export interface RecordGate {
+  /** Why nothing that is audited shall be written now. */
+  readonly failure: IdentityError | undefined
+  /** Resolves when what was committed is also where else it must be. @throws IdentityError `not-ready` */
+  delivered(): Promise<void>
+}
+
 interface Pending {
   readonly job: Job
   readonly resolve: (result: Accepted) => void
@@ -19,19 +27,32 @@ interface Pending {
  */
 export class CommitQueue {
   readonly #run: RunJobs
+  readonly #gate: RecordGate | undefined
+  readonly #stalledAfter: Millis
   #waiting: Pending[] = []
   /** Those that were sent and not answered, and those that wait. */
   #open = 0
   #scheduled = false
   #behindTimer: NodeJS.Timeout | undefined
   #behindFailure: IdentityError | undefined
+  #stalled: IdentityError | undefined
 
-  constructor(run: RunJobs) {
+  /** @param gate holds what is audited back until it is elsewhere, too */
+  constructor(run: RunJobs, gate?: RecordGate, stalledAfter = STALLED_AFTER) {
     this.#run = run
+    this.#gate = gate
+    this.#stalledAfter = stalledAfter
+  }
+
+  /** Why nothing is written now: the thread has not answered for too long. Passes when it does. */
+  get stalled(): IdentityError | undefined {
+    return this.#stalled
   }
 
   /** Resolves when what `job` writes is durable. @throws IdentityError `rate-limited` when too many wait */
   submit(job: Job): Promise<Accepted> {
+    const failure = this.#stalled ?? (AUDITED.has(job.kind) ? this.#gate?.failure : undefined)
+    if (failure !== undefined) return Promise.reject(failure)
     if (this.#open >= MAX_OPEN) return Promise.reject(queueFull())
     return new Promise((resolve, reject) => {
       this.#add({ job, resolve, reject })
@@ -77,15 +98,44 @@ export class CommitQueue {
   }
 
   async #settle(sent: readonly Pending[]): Promise<void> {
+    const watch = setTimeout(() => this.#stall(sent), this.#stalledAfter)
     try {
       const results = await this.#run(sent.map(({ job }) => job))
-      this.#open -= sent.length
-      for (const [index, pending] of sent.entries()) settle(pending, results[index])
+      this.#stalled = undefined
+      const held = this.#hold(sent, results)
+      for (const [index, pending] of sent.entries()) if (!held.has(pending)) settle(pending, results[index])
+      if (held.size > 0) await this.#deliver(held)
     } catch (thrown) {
-      this.#open -= sent.length
       const error = toIdentityError(thrown)
       for (const pending of sent) pending.reject(error)
+    } finally {
+      clearTimeout(watch)
+      this.#open -= sent.length
     }
+  }
+
+  /** What was audited, and must be elsewhere before anybody hears of it. @see INV-11 */
+  #hold(sent: readonly Pending[], results: readonly JobResult[]): ReadonlyMap<Pending, JobResult> {
+    if (this.#gate === undefined) return NOTHING
+    return new Map(
+      sent.flatMap((pending, index) => {
+        const result = results[index]
+        return AUDITED.has(pending.job.kind) && result !== undefined && result.kind !== "failed"
+          ? [[pending, result]]
+          : []
+      }),
+    )
+  }
+
+  async #deliver(held: ReadonlyMap<Pending, JobResult>): Promise<void> {
+    await this.#gate?.delivered()
+    for (const [pending, result] of held) settle(pending, result)
+  }
+
+  /** A disk that hangs: whoever waits is told that the outcome is unknown. The answer, when it comes, is nobody's. @see AUD-33 */
+  #stall(sent: readonly Pending[]): void {
+    this.#stalled = new IdentityError("not-ready", "store does not answer", { reason: "store-stalled", retryAfter: 1 })
+    for (const { reject } of sent) reject(this.#stalled)
   }
 }
 
@@ -102,6 +152,10 @@ function queueFull(): IdentityError {
   })
 }
 
+const AUDITED: ReadonlySet<Job["kind"]> = new Set(["order", "intent", "audit", "revoke"])
+const NOTHING: ReadonlyMap<Pending, JobResult> = new Map()
+/** Twice as long as the store waits for a lock. */
+const STALLED_AFTER: Millis = 10_000
 const MAX_OPEN = 8192
 const MAX_MESSAGE = 256
 const WRITE_BEHIND: Millis = 50

@@ -6,6 +6,7 @@ import type { ConsumerLog, HoldingsReader } from "../../ports/consumers.ts"
 import type { IssuanceLog } from "../../ports/issuance-log.ts"
 import type { ReplayLog } from "../../ports/replay-log.ts"
 import type { RevocationLog } from "../../ports/revocations.ts"
+import { type AuditFiles, AuditFollowers } from "./audit-followers.ts"
 import { encodeAudit } from "./audit-row.ts"
 import { CommitQueue } from "./commit-queue.ts"
 import { type IssuanceReader, openIssuanceReader } from "./issuance-reader.ts"
@@ -22,6 +23,8 @@ import { StoreThread } from "./store-thread.ts"
 export interface SqliteStoreOptions {
   readonly path: string
   readonly mode: OpenMode
+  /** Files that hold every audit record before anybody hears of what it is about. Default: none. @see AUD-30 */
+  readonly auditFiles?: AuditFiles
 }
 
 /**
@@ -38,7 +41,10 @@ export interface SqliteStore extends AsyncDisposable {
   readonly consumerLog: ConsumerLog
   readonly holdings: HoldingsReader
   readonly signing: StoreSigning
-  /** Why nothing will be written any more until the process starts anew; `undefined` while all is well. */
+  /**
+   * Why nothing is written now: the thread has ended, which only a new process mends; it does not answer; or no audit file can be
+   * written, both of which may pass. `undefined` while all is well.
+   */
   readonly failure: IdentityError | undefined
   /** Forget up to `batch` (1 to 10,000) intents that expired before `before`, oldest first. Audit events stay. How many went. */
   prune(before: Instant, batch: number): Promise<number>
@@ -52,7 +58,12 @@ export interface SqliteStore extends AsyncDisposable {
  * later version, or whose file system cannot promise durable commits @see STO-01..STO-05
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
-  return new Store(options.path, await StoreThread.start({ path: options.path, mode: options.mode }))
+  const { path, mode, auditFiles } = options
+  await using stack = new AsyncDisposableStack()
+  const thread = stack.use(await StoreThread.start({ path, mode }))
+  const followers = auditFiles?.files.length ? await AuditFollowers.open(path, auditFiles) : undefined
+  stack.move()
+  return new Store(path, thread, followers)
 }
 
 class Store implements SqliteStore {
@@ -67,13 +78,15 @@ class Store implements SqliteStore {
   readonly signing: StoreSigning
   readonly #path: string
   readonly #thread: StoreThread
+  readonly #followers: AuditFollowers | undefined
   readonly #queue: CommitQueue
   #reader: Promise<IssuanceReader> | undefined
 
-  constructor(path: string, thread: StoreThread) {
+  constructor(path: string, thread: StoreThread, followers: AuditFollowers | undefined) {
     this.#path = path
     this.#thread = thread
-    const queue = new CommitQueue((jobs) => thread.run(jobs))
+    this.#followers = followers
+    const queue = new CommitQueue((jobs) => thread.run(jobs), followers)
     this.#queue = queue
     this.issuanceLog = new SqliteIssuanceLog({ queue, search: (query) => this.#read((reader) => reader.search(query)) })
     this.auditLog = {
@@ -91,7 +104,7 @@ class Store implements SqliteStore {
   }
 
   get failure(): IdentityError | undefined {
-    return this.#thread.failure
+    return this.#thread.failure ?? this.#queue.stalled ?? this.#followers?.failure
   }
 
   prune(before: Instant, batch: number): Promise<number> {
@@ -114,6 +127,7 @@ class Store implements SqliteStore {
     })
     const reader = await this.#reader?.catch(() => undefined)
     await reader?.[Symbol.asyncDispose]()
+    await this.#followers?.[Symbol.asyncDispose]()
     await this.#thread[Symbol.asyncDispose]()
   }
 

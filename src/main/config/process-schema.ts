@@ -1,5 +1,6 @@
 import { z } from "zod"
 import { duration } from "./units.ts"
+import { path } from "./values.ts"
 
 /** Log of any Assay process. */
 export const log = z
@@ -21,3 +22,23 @@ export const drain = z
   })
   .prefault({})
   .describe("Shutdown.")
+
+/** Where else audit records go; see `spec/80-audit.md` for what that costs and what it finds. */
+export const audit = z
+  .strictObject({
+    sinks: z
+      .array(
+        z.strictObject({
+          file: path().describe(
+            "File to append to, as JSON lines; rename it to rotate. A named pipe will do, but keeps nothing.",
+          ),
+        }),
+      )
+      .max(4)
+      .default([])
+      .describe(
+        "Files that must have a record before anybody hears of it: one of them at least, else nothing is issued. Default: none, the store alone.",
+      ),
+  })
+  .prefault({})
+  .describe("Copies of the audit log outside of the store.")

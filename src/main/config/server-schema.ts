@@ -3,7 +3,7 @@ import { adminSchema } from "./admin-schema.ts"
 import { clusterSchema } from "./cluster-schema.ts"
 import { limitsSchema } from "./limits-schema.ts"
 import { oauthSchema } from "./oauth-schema.ts"
-import { drain, log } from "./process-schema.ts"
+import { audit, drain, log } from "./process-schema.ts"
 import { rotationSchema } from "./rotation-schema.ts"
 import { ruleSchema } from "./rule-schema.ts"
 import { tokenRulesSchema } from "./token-rule-schema.ts"
@@ -194,6 +194,7 @@ export const serverSchema = z
       .describe("Other trust domains that workloads may trust. Reloadable."),
     limits: limitsSchema,
     admin: adminSchema,
+    audit,
     log,
     drain,
   })

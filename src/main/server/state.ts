@@ -32,7 +32,9 @@ export interface ServerState {
 /** Open what `assay init` made. @throws IdentityError `not-found` when it was not */
 export async function openServerState(config: ServerConfig, sealingKey: Secret): Promise<ServerState> {
   await using stack = new AsyncDisposableStack()
-  const store = stack.use(await openSqliteStore({ path: config.storage.sqlite, mode: "open" }))
+  const store = stack.use(
+    await openSqliteStore({ path: config.storage.sqlite, mode: "open", auditFiles: auditFiles(config) }),
+  )
   const crypto = stack.use(new CryptoThread())
   const { make: makeSigner, load, signIntent } = makeSigners(store, crypto)
   const keys = await openKeys(config, sealingKey, load)
@@ -77,5 +79,11 @@ async function openKeys(config: ServerConfig, sealingKey: Secret, load?: Signers
   return openDiskKeys({ directory: config.keys.directory, sealingKey, software })
 }
 
+function auditFiles({ audit, trustDomain }: ServerConfig) {
+  return { files: audit.sinks.map(({ file }) => file), trustDomain, patience: AUDIT_PATIENCE }
+}
+
+/** Longer than a disk that is well ever takes, shorter than a caller waits. */
+const AUDIT_PATIENCE = 5000
 /** A root starts well before anything it signs. */
 export const ROOT_BACKDATE = 3600

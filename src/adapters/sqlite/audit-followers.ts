@@ -1,0 +1,177 @@
+import { extname } from "node:path"
+import { Worker } from "node:worker_threads"
+import { IdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
+import type { RecordGate } from "./commit-queue.ts"
+
+export interface FollowerWorkerData {
+  readonly path: string
+  readonly file: string
+  readonly trustDomain: string
+  readonly patience: Millis
+}
+
+export type FollowerRequest = "follow" | "close"
+
+export type FollowerReply =
+  | { readonly kind: "progress" }
+  | { readonly kind: "done" }
+  | { readonly kind: "failed"; readonly detail: string }
+
+export interface AuditFiles {
+  /** Paths of files or named pipes. */
+  readonly files: readonly string[]
+  readonly trustDomain: string
+  /** How long a write may hang. */
+  readonly patience: Millis
+}
+
+/**
+ * Holds what is recorded back until one of several files has it. Each file has a thread, so that one that hangs holds up no other.
+ * While all fail, nothing is recorded at all; each is tried again every second. @see AUD-30 AUD-31 AUD-32
+ */
+export class AuditFollowers implements RecordGate, AsyncDisposable {
+  readonly #followers: readonly Follower[]
+
+  private constructor(followers: readonly Follower[]) {
+    this.#followers = followers
+  }
+
+  /** Every file is up to date when it resolves. @throws IdentityError `not-ready`, reason `audit-failed`, when one cannot be */
+  static async open(path: string, { files, trustDomain, patience }: AuditFiles): Promise<AuditFollowers> {
+    const followers = files.map((file) => new Follower({ path, file, trustDomain, patience }))
+    const opened = new AuditFollowers(followers)
+    try {
+      await Promise.all(followers.map((follower) => follower.follow()))
+      return opened
+    } catch (error) {
+      await opened[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  get failure(): IdentityError | undefined {
+    const failures = this.#followers.map(({ failure }) => failure)
+    return failures.length > 0 && failures.every((failure) => failure !== undefined) ? failures[0] : undefined
+  }
+
+  async delivered(): Promise<void> {
+    try {
+      await Promise.any(this.#followers.map((follower) => follower.follow()))
+    } catch (thrown) {
+      throw thrown instanceof AggregateError ? thrown.errors[0] : thrown
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#followers.map((follower) => follower[Symbol.asyncDispose]()))
+  }
+}
+
+interface Ticket {
+  readonly resolve: () => void
+  readonly reject: (error: IdentityError) => void
+}
+
+/** One file's thread, seen from the main thread. One round at a time; who comes during a round waits for the next. */
+class Follower implements AsyncDisposable {
+  readonly #data: FollowerWorkerData
+  readonly #worker: Worker
+  readonly #exited: Promise<void>
+  #failure: IdentityError | undefined
+  #current: Ticket[] | undefined
+  #next: Ticket[] = []
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(data: FollowerWorkerData) {
+    this.#data = data
+    this.#worker = new Worker(new URL(`./follower-worker${extname(import.meta.filename)}`, import.meta.url), {
+      workerData: data,
+    })
+    this.#exited = new Promise((resolve) => this.#worker.once("exit", () => resolve()))
+    this.#worker.on("message", (reply: FollowerReply) => this.#hear(reply))
+    this.#worker.on("error", (cause) => this.#fail(String(cause)))
+    this.#worker.on("exit", () => this.#fail("its thread ended"))
+  }
+
+  get failure(): IdentityError | undefined {
+    return this.#failure
+  }
+
+  /** Resolves when all that was committed before this call is in the file. @throws IdentityError `not-ready` */
+  follow(): Promise<void> {
+    if (this.#closed) return Promise.reject(this.#failureOf("it is closed"))
+    return new Promise((resolve, reject) => {
+      this.#next.push({ resolve, reject })
+      if (this.#failure !== undefined && this.#current !== undefined) this.#refuse(this.#failure)
+      else this.#begin()
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    if (this.#current !== undefined && this.#failure !== undefined) void this.#worker.terminate()
+    else this.#send("close")
+    await this.#exited
+  }
+
+  #begin(): void {
+    if (this.#current !== undefined || this.#closed) return
+    this.#current = this.#next
+    this.#next = []
+    this.#watch()
+    this.#send("follow")
+  }
+
+  /** The thread itself gives up on a pipe a little earlier. */
+  #watch(): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      this.#failure = this.#failureOf(`it hangs for ${this.#data.patience} ms`)
+      this.#refuse(this.#failure)
+    }, this.#data.patience + GRACE)
+  }
+
+  #hear(reply: FollowerReply): void {
+    if (reply.kind === "progress") this.#watch()
+    else if (reply.kind === "failed") this.#fail(reply.detail)
+    else this.#finish()
+  }
+
+  #finish(): void {
+    clearTimeout(this.#timer)
+    this.#failure = undefined
+    const done = this.#current ?? []
+    this.#current = undefined
+    for (const { resolve } of done) resolve()
+    if (this.#next.length > 0) this.#begin()
+  }
+
+  #fail(detail: string): void {
+    clearTimeout(this.#timer)
+    this.#failure = this.#failureOf(detail)
+    this.#refuse(this.#failure)
+    this.#current = undefined
+    if (!this.#closed) this.#timer = setTimeout(() => this.#begin(), RETRY_AFTER).unref()
+  }
+
+  #refuse(error: IdentityError): void {
+    for (const { reject } of this.#current?.splice(0) ?? []) reject(error)
+    for (const { reject } of this.#next.splice(0)) reject(error)
+  }
+
+  #failureOf(detail: string): IdentityError {
+    const message = `audit file "${this.#data.file}" cannot be written`
+    const cause = new Error(detail)
+    return new IdentityError("not-ready", message, { cause, reason: "audit-failed", retryAfter: 1 })
+  }
+
+  #send(request: FollowerRequest): void {
+    this.#worker.postMessage(request)
+  }
+}
+
+const GRACE: Millis = 500
+const RETRY_AFTER: Millis = 1000

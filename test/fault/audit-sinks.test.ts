@@ -1,0 +1,205 @@
+import assert from "node:assert/strict"
+import { execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
+import { closeSync, constants, openSync, readFileSync, readSync } from "node:fs"
+import { appendFile, copyFile, rename, rm, symlink } from "node:fs/promises"
+import { createInterface } from "node:readline"
+import { test } from "node:test"
+import { CommitQueue } from "../../src/adapters/sqlite/commit-queue.ts"
+import type { JobResult } from "../../src/adapters/sqlite/job.ts"
+import { openSqliteStore, type SqliteStore } from "../../src/adapters/sqlite/open-store.ts"
+import { parseEnvelope } from "../../src/core/audit/envelope.ts"
+import type { AuditRecord } from "../../src/core/audit/record.ts"
+import { ChainWalk } from "../../src/core/audit/walk.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { refusal } from "../support/refusal.ts"
+import { makeScratch } from "../support/scratch.ts"
+import { until } from "../support/until.ts"
+
+const FAILED = refusal("not-ready", "audit-failed")
+
+test("[AUD-30] what was acknowledged is in the file, whole and in the chain, through SIGKILL at random moments", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("s.db")
+  const file = scratch.path("audit.jsonl")
+  await (await started(path, "create"))[Symbol.asyncDispose]()
+  for (let round = 0; round < 3; round++) {
+    const acknowledged = await writeUntilKilled([path, String(round), file], 60 + round * 50)
+    const whole = readFileSync(file, "utf8").split("\n").slice(0, -1)
+    const serials = new Set(whole.map((line) => JSON.parse(line).data.serial))
+    assert.deepEqual(
+      acknowledged.filter((serial) => !serials.has(serial)),
+      [],
+    )
+  }
+  await using store = await started(path, "open", file)
+  assert.equal(walked(file).length, (await store.auditChain.state()).head.sequence)
+})
+
+test("[AUD-31] a disk that is full stops everything that is audited, and it goes on with nothing missing", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("audit.jsonl")
+  await using store = await started(scratch.path("s.db"), "create", file)
+  await store.auditLog.append(fixtureGrant("a"))
+  await rename(file, scratch.path("old.jsonl"))
+  await symlink("/dev/full", file)
+  await assert.rejects(store.issuanceLog.recordIntent(fixtureIntent("b"), fixtureGrant("b"), FIXTURE_NOW), FAILED)
+  assert.ok(FAILED(store.failure))
+  await assert.rejects(store.issuanceLog.recordIntent(fixtureIntent("c"), fixtureGrant("c"), FIXTURE_NOW), FAILED)
+  assert.deepEqual(await store.issuanceLog.search({ serial: "c", limit: 1 }), [])
+  await rm(file)
+  await until("the file to be written again", () => store.failure === undefined)
+  await store.auditLog.append(fixtureGrant("d"))
+  assert.deepEqual(serialsIn(scratch.path("old.jsonl")), ["a"])
+  assert.deepEqual(serialsIn(file), ["b", "d"])
+})
+
+test("[AUD-32] a pipe that nobody reads is taken for broken after its time, holds up no other, and goes on when it is read", async () => {
+  await using scratch = await makeScratch()
+  const pipe = scratch.path("pipe")
+  execFileSync("mkfifo", [pipe])
+  await assert.rejects(started(scratch.path("none.db"), "create", pipe), FAILED)
+  const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
+  await using store = await started(scratch.path("s.db"), "create", pipe)
+  const event = { ...fixtureGrant("x"), actor: "a".repeat(20_000) }
+  const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => store.auditLog.append(event)))
+  assert.ok(outcomes.some((one) => one.status === "rejected" && FAILED(one.reason)))
+  await until("the pipe to be empty and the store to go on", () => {
+    drain(reader)
+    return store.failure === undefined
+  })
+  await store.auditLog.append(fixtureGrant("y"))
+  assert.ok(drain(reader).includes('"serial":"y"'))
+  closeSync(reader)
+  const file = scratch.path("audit.jsonl")
+  await using both = await started(scratch.path("s2.db"), "create", file, openedPipe(scratch.path("pipe2")))
+  for (let i = 0; i < 8; i++) await both.auditLog.append(event)
+  assert.equal(both.failure, undefined)
+  assert.equal(serialsIn(file).length, 8)
+})
+
+test("[AUD-33] a store that does not answer is told to all who wait and all who come, until it does", async () => {
+  let answer = (_results: readonly JobResult[]): void => undefined
+  const queue = new CommitQueue(() => new Promise((resolve) => (answer = resolve)), undefined, 20)
+  await assert.rejects(queue.submit({ kind: "barrier" }), refusal("not-ready", "store-stalled"))
+  await assert.rejects(queue.submit({ kind: "barrier" }), refusal("not-ready", "store-stalled"))
+  answer([{ kind: "done" }])
+  await until("the store to be taken for well", () => queue.stalled === undefined)
+  const asked = queue.submit({ kind: "barrier" })
+  setImmediate(() => setImmediate(() => answer([{ kind: "done" }])))
+  assert.deepEqual(await asked, { kind: "done" })
+})
+
+test("[AUD-34] a file that is renamed is followed by a new one without a gap, also over a restart", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("s.db")
+  const file = scratch.path("audit.jsonl")
+  {
+    await using store = await started(path, "create", file)
+    await store.auditLog.append(fixtureGrant("a"))
+    await rename(file, scratch.path("1"))
+    await store.auditLog.append(fixtureGrant("b"))
+    await rename(file, scratch.path("2"))
+  }
+  await using store = await started(path, "open", file)
+  await store.auditLog.append(fixtureGrant("c"))
+  assert.deepEqual([serialsIn(scratch.path("1")), serialsIn(scratch.path("2"))], [["a"], ["b"]])
+  // Better twice than never: the new file begins where the one before it began.
+  assert.deepEqual(serialsIn(file), ["b", "c"])
+})
+
+test("[AUD-34] the torn end of a file is cut off and written again", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("s.db")
+  const file = scratch.path("audit.jsonl")
+  await (await started(path, "create", file))[Symbol.asyncDispose]()
+  await appendFile(file, '{"specversion":"1.0","id":"2-')
+  await using store = await started(path, "open", file)
+  await store.auditLog.append(fixtureGrant("a"))
+  assert.deepEqual(walked(file).length, 2)
+})
+
+test("[AUD-35] a store that was set back refuses to write on after what it has forgotten", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("audit.jsonl")
+  await (await started(scratch.path("s.db"), "create"))[Symbol.asyncDispose]()
+  await copyFile(scratch.path("s.db"), scratch.path("backup.db"))
+  {
+    await using store = await started(scratch.path("s.db"), "open", file)
+    await store.auditLog.append(fixtureGrant("a"))
+  }
+  const before = readFileSync(file, "utf8")
+  await assert.rejects(started(scratch.path("backup.db"), "open", file), FAILED)
+  {
+    await using store = await started(scratch.path("backup.db"), "open")
+    await store.auditLog.append(fixtureGrant("other"))
+  }
+  await assert.rejects(started(scratch.path("backup.db"), "open", file), FAILED)
+  assert.equal(readFileSync(file, "utf8"), before)
+})
+
+/** A store whose chain has begun. */
+async function started(path: string, mode: "create" | "open", ...files: readonly string[]): Promise<SqliteStore> {
+  const auditFiles = { files, trustDomain: "prod.example", patience: 300 }
+  const store = await openSqliteStore({ path, mode, auditFiles })
+  await store.auditChain.start({ trustDomain: "prod.example", incarnation: "a1" }, FIXTURE_NOW)
+  return store
+}
+
+/** The records of a file, each once, whose chain must hold. */
+function walked(file: string): readonly AuditRecord[] {
+  const walk = new ChainWalk({ from: "start" })
+  let last = 0
+  return readFileSync(file, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map(parseEnvelope)
+    .filter((record) => {
+      if (record.sequence <= last) return false
+      assert.equal(walk.take(record), undefined)
+      last = record.sequence
+      return true
+    })
+}
+
+function serialsIn(file: string): readonly unknown[] {
+  const lines = readFileSync(file, "utf8").trimEnd().split("\n")
+  return lines.map((line) => JSON.parse(line).data.serial).filter((serial) => serial !== undefined)
+}
+
+/** A pipe with a reader that never reads. */
+function openedPipe(path: string): string {
+  execFileSync("mkfifo", [path])
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  process.once("exit", () => closeSync(fd))
+  return path
+}
+
+function drain(fd: number): string {
+  const chunks: Buffer[] = []
+  for (;;) {
+    const chunk = Buffer.alloc(65_536)
+    try {
+      const count = readSync(fd, chunk)
+      if (count === 0) break
+      chunks.push(chunk.subarray(0, count))
+    } catch {
+      break
+    }
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+async function writeUntilKilled(args: readonly string[], count: number): Promise<readonly string[]> {
+  const script = new URL("./store-writer.ts", import.meta.url).pathname
+  const child = spawn(process.execPath, [script, ...args], { stdio: ["ignore", "pipe", "inherit"] })
+  const exited = once(child, "exit")
+  const serials: string[] = []
+  for await (const line of createInterface({ input: child.stdout })) {
+    serials.push(line)
+    if (serials.length === count) child.kill("SIGKILL")
+  }
+  await exited
+  assert.ok(serials.length >= count, "the writer ended before it was killed")
+  return serials.filter((serial) => /^\d+-\d+-\d+$/.test(serial))
+}
