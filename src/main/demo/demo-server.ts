@@ -29,6 +29,8 @@ export interface DemoServer extends AsyncDisposable {
   readonly health: string
   /** What `assay init` took, and the server until it listened. */
   readonly initMillis: Millis
+  /** Write {@link bundleFile} and {@link rootsFile} anew, as whoever hands them out must after a rotation of the root. */
+  refreshBundle(signal: AbortSignal): Promise<void>
   readonly startMillis: Millis
 }
 
@@ -44,9 +46,12 @@ export async function startServer(folder: string, cluster: LocalCluster, signal:
 
   const begun = performance.now()
   const init = [CLI, "init", "--config", configFile, "--make-sealing-key"]
-  const { stdout: bundle } = await promisify(execFile)(process.execPath, init, { signal })
-  await writeFile(bundleFile, bundle)
-  await writeFile(rootsFile, rootsOf(bundle))
+  const run = async (args: readonly string[], until: AbortSignal): Promise<void> => {
+    const { stdout: bundle } = await promisify(execFile)(process.execPath, args, { signal: until })
+    await writeFile(bundleFile, bundle)
+    await writeFile(rootsFile, rootsOf(bundle))
+  }
+  await run(init, signal)
   const made = performance.now()
 
   const args = [CLI, "server", "--config", configFile]
@@ -66,6 +71,7 @@ export async function startServer(folder: string, cluster: LocalCluster, signal:
     health: `127.0.0.1:${String(ports["health"])}`,
     initMillis: made - begun,
     startMillis,
+    refreshBundle: (until) => run([CLI, "bundle", "show", "--config", configFile, "-o", "spiffe"], until),
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   }
 }

@@ -28,6 +28,7 @@ export const rootRotation: Step = {
     const phases = await rotate(server.adminSocket, signal)
     const took = performance.now() - begun
     const after = await newRoot(web.workload, before, signal)
+    await server.refreshBundle(signal)
     const until = lane.succeeded + REQUESTS_AFTER
     while (lane.succeeded < until && lane.failed === 0) await delay(POLL_MILLIS, undefined, { signal })
     if (lane.failed > 0) throw new Error(`${lane.failed} requests failed`, { cause: lane.firstFailure })
