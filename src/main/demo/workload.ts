@@ -94,5 +94,5 @@ export function openWorkload(socket: string): Workload {
   }
 }
 
-/** The agent answers "not yet" at once, and its first SVID takes it some tens of milliseconds. */
+/** For what the agent does not wait out itself: a first try that failed, or took longer than it keeps a call waiting. */
 const RETRY_MILLIS: Millis = 20
