@@ -20,7 +20,7 @@ export const ruleSchema = z.strictObject({
   spiffe_id: text(2048).describe(
     "Template of the ID's path, e.g. /ns/{{namespace}}/sa/{{service_account}}. Variables: cluster, namespace, service_account, pod, pod_uid, node, node_uid.",
   ),
-  x509_ttl: duration({ min: "10s", max: "30d" })
+  x509_ttl: duration({ min: "5s", max: "30d" })
     .optional()
     .describe("Life of X.509-SVIDs of this rule. Default: x509.ttl."),
   jwt_ttl: duration({ min: "10s", max: "24h" })

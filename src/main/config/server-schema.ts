@@ -130,7 +130,7 @@ const issuing = z
 
 const x509 = z
   .strictObject({
-    ttl: duration({ min: "10s", max: "30d" }).prefault("1h").describe("Life of X.509-SVIDs. Default 1h."),
+    ttl: duration({ min: "5s", max: "30d" }).prefault("1h").describe("Life of X.509-SVIDs. Default 1h."),
     ttl_jitter: percent({ min: 0, max: 50 })
       .prefault("10%")
       .describe("Each SVID lives up to this share shorter, so that renewals spread out. Default 10%."),

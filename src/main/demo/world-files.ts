@@ -18,7 +18,7 @@ export interface ServerFiles {
   readonly clusterUrl: string
 }
 
-/** Configuration of the server. SVIDs live ten seconds, so that a rotation need not be waited for. */
+/** Configuration of the server. SVIDs live six seconds, so that a rotation need not be waited for. */
 export function serverYaml({ store, keys, sealingKey, clusterUrl }: ServerFiles): string {
   return stringify({
     trust_domain: TRUST_DOMAIN,
@@ -26,7 +26,7 @@ export function serverYaml({ store, keys, sealingKey, clusterUrl }: ServerFiles)
     serving: { dns_names: ["localhost"], ip_addresses: ["127.0.0.1"] },
     storage: { sqlite: store },
     keys: { directory: keys, sealing_key_file: sealingKey },
-    x509: { ttl: "10s", ttl_jitter: "0%" },
+    x509: { ttl: "6s", ttl_jitter: "0%" },
     issuing: { ttl: "40s" },
     // All clocks are this machine's, and there are few to renew.
     rotation: { skew: "0s", wave_share: "100%", wave_interval: "1s" },
