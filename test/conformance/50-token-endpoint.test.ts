@@ -188,7 +188,7 @@ test("[AT-05] an access token is no JWT-SVID, no assertion and no subject token 
   assert.deepEqual([asSubject.status, asSubject.body["error"]], [400, "invalid_request"])
 })
 
-test("[AT-06] the intent is in the log with its decision, and the token is not", async () => {
+test("[AUD-01][AT-06] the intent is in the log with its decision, and the token is not", async () => {
   const { body } = await server.ask(CLIENT_CREDENTIALS)
   const token = String(body["access_token"])
   const { jti } = claimsOf(token)
@@ -198,6 +198,7 @@ test("[AT-06] the intent is in the log with its decision, and the token is not",
   assert.equal(logged?.signature?.length, 32)
   const record = await grantedRecord(String(jti))
   assert.equal(record["subject"], WEB)
+  assert.deepEqual([record["authority"], record["epoch"]], [headerOf(token)["kid"], logged?.intent.epoch])
   assert.equal(JSON.stringify(record).includes(token.split(".")[2] ?? token), false)
 })
 

@@ -6,7 +6,7 @@ import { parseSpiffeId } from "../../src/core/spiffe/id.ts"
 import { jwtRequest, NEVER, openIssueFixture, x509Request } from "../support/issue-fixture.ts"
 import { projectFiles } from "../support/project-files.ts"
 
-test("[AUD-01] each grant is recorded once, with who, what, by which rule, and whether degraded", async () => {
+test("[AUD-01] each grant is recorded once, with who, what, by which rule, signed by whom at which epoch, and whether degraded", async () => {
   const fixture = await openIssueFixture()
   fixture.caller = { degraded: true }
   const request = x509Request({ requestId: "r9" })
@@ -22,6 +22,8 @@ test("[AUD-01] each grant is recorded once, with who, what, by which rule, and w
       requestId: "r9",
       spiffeId: "spiffe://prod.example/ns/shop/sa/web",
       serial,
+      authority: fixture.issuing.current().authorityId,
+      epoch: fixture.trust.snapshot().epoch,
       rule: "default",
       revision: fixture.rules.revision,
       degraded: true,
@@ -120,7 +122,7 @@ type Fields<Type> = Exclude<keyof Extract<AuditEvent, { readonly type: Type }>, 
 
 /** The compiler holds this to the union: no event and no field can be missing or foreign. */
 const FIELDS = {
-  "svid.granted": ["kind", "spiffeId", "serial", "rule", "revision", "degraded"],
+  "svid.granted": ["kind", "spiffeId", "serial", "authority", "epoch", "rule", "revision", "degraded"],
   "svid.refused": ["kind", "code", "reason"],
   "token.granted": [
     "product",
@@ -132,6 +134,8 @@ const FIELDS = {
     "scope",
     "binding",
     "serial",
+    "authority",
+    "epoch",
     "exports",
     "accepts",
     "revision",

@@ -44,6 +44,8 @@ export function fixtureGrant(serial: string): AuditEvent {
     kind: "x509",
     spiffeId: "spiffe://prod.example/ns/shop/sa/web",
     serial,
+    authority: "5a".repeat(20),
+    epoch: 7,
     rule: "default",
     revision: "1",
     degraded: false,

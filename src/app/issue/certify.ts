@@ -55,7 +55,7 @@ export interface CertificateOrder {
   readonly requester: Requester
   readonly requestId: string
   /** The audit record of the decision. */
-  readonly decision: (serial: string, at: Instant) => AuditEvent
+  readonly decision: (intent: Intent) => AuditEvent
 }
 
 /** The issuance cycle for X.509-SVIDs from the proof of possession on, as in `spec/issuance-cycle.md`. */
@@ -109,7 +109,7 @@ async function issue(deps: CertifyDeps, ready: Ready): Promise<X509Svid> {
     rule: order.rule,
     idempotencyKey: ready.identical,
   }
-  const decision = order.decision(permit.serial, now)
+  const decision = order.decision(intent)
   const reuseSince = now - reuseWindow(permit.notAfter - now)
   const result = await deps.signIntent({ intent, decision, reuseSince, signer: authority.signer, form: "der" })
   if (result.kind === "already-issued") return recall(deps, result.intent, result.signature)

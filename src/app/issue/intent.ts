@@ -2,8 +2,7 @@ import { hash } from "node:crypto"
 import type { AuditEvent } from "../../core/audit/event.ts"
 import type { Attested } from "../../core/policy/attested.ts"
 import type { Grant } from "../../core/policy/grant.ts"
-import type { Instant } from "../../core/time.ts"
-import type { Requester } from "../../ports/issuance-log.ts"
+import type { Intent, Requester } from "../../ports/issuance-log.ts"
 import { actorOf } from "./authorize.ts"
 
 /** The part of an intent that says for whom. */
@@ -20,23 +19,27 @@ export function requesterOf(attested: Attested): Requester {
   }
 }
 
+/** What a permit says of the intent that it is committed with. */
+export type GrantedIntent = Pick<Intent, "serial" | "authorityId" | "epoch" | "createdAt">
+
 /** The audit record of a permit; it is committed together with the intent. */
 export function grantedEvent(
   kind: "x509" | "jwt",
   attested: Attested,
   grant: Grant,
-  serial: string,
+  { serial, authorityId, epoch, createdAt }: GrantedIntent,
   requestId: string,
-  at: Instant,
 ): AuditEvent {
   return {
     type: "svid.granted",
     kind,
-    at,
+    at: createdAt,
     actor: actorOf(attested),
     requestId,
     spiffeId: grant.id,
     serial,
+    authority: authorityId,
+    epoch,
     rule: grant.rule,
     revision: grant.revision,
     degraded: attested.claims.degraded,

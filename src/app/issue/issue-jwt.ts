@@ -71,7 +71,7 @@ export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
       rule: grant.rule,
       idempotencyKey: undefined,
     }
-    const decision = grantedEvent("jwt", attested, grant, jti, request.requestId, now)
+    const decision = grantedEvent("jwt", attested, grant, intent, request.requestId)
     const order = { intent, decision, reuseSince: now, signer: key.signer, form: "p1363" } as const
     const { signature } = await deps.signIntent(order)
     const token = sealJwtSvid(input, signature)

@@ -79,6 +79,8 @@ export async function issueServing(deps: IssueServingDeps): Promise<ServingSvid>
       requestId: "serving",
       spiffeId,
       serial,
+      authority: authority.authorityId,
+      epoch: authority.epoch,
       rule: SERVING_RULE,
       revision: "",
       degraded: false,

@@ -14,7 +14,7 @@ import type { Random } from "../../ports/random.ts"
 import type { ActiveJwtKey } from "../authority/jwt-key-set.ts"
 import type { Certify } from "./certify.ts"
 import type { IssueEvents } from "./events.ts"
-import { requesterOf } from "./intent.ts"
+import { type GrantedIntent, requesterOf } from "./intent.ts"
 
 export interface IssueTokenDeps {
   /** @throws IdentityError `not-ready` when no key is active */
@@ -121,7 +121,7 @@ async function sign(
     rule: ruleOf(order.grant),
     idempotencyKey: undefined,
   }
-  const decision = grantedToken(order, jti, iat)
+  const decision = grantedToken(order, intent)
   const { signature } = await deps.signIntent({ intent, decision, reuseSince: iat, signer: key.signer, form: "p1363" })
   return sealJwtSvid(input, signature)
 }
@@ -144,7 +144,7 @@ async function issueCertificate(
     evidenceExpiresAt: notAfter,
     requester: requesterFor(order),
     requestId: order.requestId,
-    decision: (serial, at) => grantedToken(order, serial, at),
+    decision: (intent) => grantedToken(order, intent),
   })
   const text = svid.chain.map((der) => encodePem("CERTIFICATE", der)).join("")
   return { text, expiresIn: svid.notAfter - now }
@@ -163,11 +163,11 @@ function ruleOf({ exports, accepts }: TokenGrant): string {
   return `${exports} > ${accepts}`
 }
 
-function grantedToken(order: TokenOrder, serial: string, at: Instant): AuditEvent {
+function grantedToken(order: TokenOrder, { serial, authorityId, epoch, createdAt }: GrantedIntent): AuditEvent {
   const { question, grant, client, subject } = order
   return {
     type: "token.granted",
-    at,
+    at: createdAt,
     actor: actorOfPrincipal(client),
     requestId: order.requestId,
     product: question.product,
@@ -179,6 +179,8 @@ function grantedToken(order: TokenOrder, serial: string, at: Instant): AuditEven
     scope: grant.scopes,
     binding: question.binding,
     serial,
+    authority: authorityId,
+    epoch,
     exports: grant.exports,
     accepts: grant.accepts,
     revision: grant.revision,

@@ -28,7 +28,7 @@ export function makeIssueX509({ authorize, certify, issued }: IssueX509Deps): Is
       evidenceExpiresAt: attested.claims.expiresAt,
       requester,
       requestId: request.requestId,
-      decision: (serial, at) => grantedEvent("x509", attested, grant, serial, request.requestId, at),
+      decision: (intent) => grantedEvent("x509", attested, grant, intent, request.requestId),
     })
     issued(holderOf(requester), svid.notAfter, request.keptHere ? undefined : (request.bundleEpoch ?? 0))
     return svid

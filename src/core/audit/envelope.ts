@@ -51,7 +51,7 @@ function objectIn(value: Json | undefined): JsonObject {
 }
 
 function decisionOf(type: string): "permit" | "deny" | "record" {
-  if (type.endsWith(".granted")) return "permit"
+  if (type.endsWith(".granted") || type === "admin.permitted") return "permit"
   return type.endsWith(".refused") ? "deny" : "record"
 }
 

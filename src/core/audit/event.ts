@@ -7,6 +7,10 @@ export type AuditEvent =
       readonly kind: "x509" | "jwt"
       readonly spiffeId: string
       readonly serial: string
+      /** Who signs: hex of the issuing authority's key identifier, or the `kid`. */
+      readonly authority: string
+      /** The epoch of its intent, as in the issuance log. */
+      readonly epoch: number
       readonly rule: string
       readonly revision: string
       readonly degraded: boolean
@@ -31,6 +35,8 @@ export type AuditEvent =
       readonly binding: string
       /** `jti`, or the serial of a certificate. */
       readonly serial: string
+      readonly authority: string
+      readonly epoch: number
       /** The pair of rules: who exports, who accepts. */
       readonly exports: string
       readonly accepts: string
