@@ -3,6 +3,7 @@ import type { AttestTelemetry } from "../app/attest/attest-telemetry.ts"
 import type { AuthorityEvents } from "../app/authority/events.ts"
 import type { PublicationEvents } from "../app/deliver/keep-published.ts"
 import type { IssueEvents } from "../app/issue/events.ts"
+import type { IdentityError } from "../core/errors.ts"
 import type { Millis } from "../core/time.ts"
 import type { Log } from "../ports/telemetry.ts"
 
@@ -12,6 +13,8 @@ export interface ServerEvents {
   readonly authority: AuthorityEvents
   readonly attest: AttestTelemetry
   readonly publication: PublicationEvents
+  /** A copy of the audit log cannot be written any more, or can again. @see AUD-36 */
+  auditFileChanged(file: string, failure: IdentityError | undefined): void
   /** An issuance that succeeded took so long. */
   took(kind: "x509" | "jwt", elapsed: Millis): void
 }
@@ -72,6 +75,12 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
         metrics.publicationBehind.set({ target }, 1)
         log.error({ target, err, retryInMs }, "discovery and keys could not be written and will be tried again")
       },
+    },
+    auditFileChanged: (file, err) => {
+      metrics.auditFileFailing.set({ file }, err === undefined ? 0 : 1)
+      if (err === undefined) return log.info({ file }, "a copy of the audit log is written again, with nothing missing")
+      metrics.auditFileFailures.inc({ file })
+      log.error({ file, err }, "a copy of the audit log cannot be written and is tried again each second")
     },
     took: (kind, elapsed) => metrics.issueSeconds.observe({ kind }, elapsed / 1000),
   }

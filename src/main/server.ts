@@ -46,15 +46,18 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const { config, log } = options
   const random = makeSystemRandom()
   const metrics = makeServerMetrics()
+  const events = makeServerEvents(log, metrics)
+  for (const { file } of config.audit.sinks) metrics.auditFileFailing.set({ file }, 0)
   await using stack = new AsyncDisposableStack()
-  const state = await openServerState(config, options.sealingKey)
+  const state = await openServerState(config, options.sealingKey, (file, failure) => {
+    events.auditFileChanged(file, failure)
+  })
   stack.use(state.crypto)
   stack.use(state.store)
   for (const { file, mode } of await exposedFiles(config.storage.sqlite)) {
     log.warn({ file, mode: mode.toString(8) }, "others may read or write this file of the store: chmod 600")
   }
   let live = await openLive(config, log)
-  const events = makeServerEvents(log, metrics)
   const pipeline = await openPipeline({ state, live: () => live, clock: systemClock, random, events })
   const { trust } = pipeline
   const seals = await openAuditSeals({ state, sealingKey: options.sealingKey, trust, events: events.authority })

@@ -34,6 +34,8 @@ export function makeServerMetrics() {
     authorityStepFailed: counter("assay_authority_step_failed_total", "Scheduled authority steps that failed.", [
       "what",
     ]),
+    auditFileFailing: gauge("assay_audit_file_failing", "1 while a copy of the audit log cannot be written.", ["file"]),
+    auditFileFailures: counter("assay_audit_file_failure_total", "How often a copy of the audit log failed.", ["file"]),
     publications: counter("assay_publication_total", "Attempts to publish discovery and keys, by target and outcome.", [
       "target",
       "outcome",

@@ -77,7 +77,8 @@ export class AuditFile implements Disposable {
       this.#torn = false
     } catch (error) {
       this.#torn = true
-      this.close()
+      // A reader that is only slow would take a pipe that is closed for finished.
+      if (!(this.#pipe && isCode(error, "ETIMEDOUT"))) this.close()
       throw error
     }
   }
@@ -115,11 +116,15 @@ function writeAll(fd: number, bytes: Uint8Array, patience: Millis): void {
     try {
       at += writeSync(fd, bytes, at)
     } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error
+      if (!isCode(error, "EAGAIN")) throw error
       if (performance.now() > deadline) throw Object.assign(new Error("nobody reads the pipe"), { code: "ETIMEDOUT" })
       Atomics.wait(NEVER_WOKEN, 0, 0, 5)
     }
   }
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code
 }
 
 /** The last line that ends, within `size`, and where it ends. */

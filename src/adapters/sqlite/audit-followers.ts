@@ -1,6 +1,6 @@
 import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
-import { IdentityError } from "../../core/errors.ts"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
 import type { RecordGate } from "./commit-queue.ts"
 
@@ -24,6 +24,8 @@ export interface AuditFiles {
   readonly trustDomain: string
   /** How long a write may hang. */
   readonly patience: Millis
+  /** Told when one of them cannot be written any more, and when it can again: once for each change. */
+  readonly changed?: (file: string, failure: IdentityError | undefined) => void
 }
 
 /**
@@ -38,11 +40,13 @@ export class AuditFollowers implements RecordGate, AsyncDisposable {
   }
 
   /** Every file is up to date when it resolves. @throws IdentityError `not-ready`, reason `audit-failed`, when one cannot be */
-  static async open(path: string, { files, trustDomain, patience }: AuditFiles): Promise<AuditFollowers> {
-    const followers = files.map((file) => new Follower({ path, file, trustDomain, patience }))
+  static async open(path: string, { files, trustDomain, patience, changed }: AuditFiles): Promise<AuditFollowers> {
+    const followers = files.map((file) => {
+      return new Follower({ path, file, trustDomain, patience }, (failure) => changed?.(file, failure))
+    })
     const opened = new AuditFollowers(followers)
     try {
-      await Promise.all(followers.map((follower) => follower.follow()))
+      await Promise.all(followers.map((follower) => follower.begin()))
       return opened
     } catch (error) {
       await opened[Symbol.asyncDispose]()
@@ -76,6 +80,7 @@ interface Ticket {
 /** One file's thread, seen from the main thread. One round at a time; who comes during a round waits for the next. */
 class Follower implements AsyncDisposable {
   readonly #data: FollowerWorkerData
+  readonly #changed: (failure: IdentityError | undefined) => void
   readonly #worker: Worker
   readonly #exited: Promise<void>
   #failure: IdentityError | undefined
@@ -84,8 +89,9 @@ class Follower implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
-  constructor(data: FollowerWorkerData) {
+  constructor(data: FollowerWorkerData, changed: (failure: IdentityError | undefined) => void) {
     this.#data = data
+    this.#changed = changed
     this.#worker = new Worker(new URL(`./follower-worker${extname(import.meta.filename)}`, import.meta.url), {
       workerData: data,
     })
@@ -109,6 +115,18 @@ class Follower implements AsyncDisposable {
     })
   }
 
+  /** {@link follow}, for whoever starts the server and has to know which file it is. */
+  async begin(): Promise<void> {
+    try {
+      await this.follow()
+    } catch (thrown) {
+      const { code, reason, cause } = toIdentityError(thrown)
+      const detail = cause instanceof Error ? ` (${cause.message})` : ""
+      const message = `audit file "${this.#data.file}" cannot be written${detail}`
+      throw new IdentityError(code, message, { cause, reason: reason ?? code })
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
@@ -129,8 +147,7 @@ class Follower implements AsyncDisposable {
   #watch(): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
-      this.#failure = this.#failureOf(`it hangs for ${this.#data.patience} ms`)
-      this.#refuse(this.#failure)
+      this.#refuse(this.#become(`it hangs for ${this.#data.patience} ms`))
     }, this.#data.patience + GRACE)
   }
 
@@ -142,6 +159,7 @@ class Follower implements AsyncDisposable {
 
   #finish(): void {
     clearTimeout(this.#timer)
+    if (this.#failure !== undefined) this.#changed(undefined)
     this.#failure = undefined
     const done = this.#current ?? []
     this.#current = undefined
@@ -151,8 +169,7 @@ class Follower implements AsyncDisposable {
 
   #fail(detail: string): void {
     clearTimeout(this.#timer)
-    this.#failure = this.#failureOf(detail)
-    this.#refuse(this.#failure)
+    this.#refuse(this.#become(detail))
     this.#current = undefined
     if (!this.#closed) this.#timer = setTimeout(() => this.#begin(), RETRY_AFTER).unref()
   }
@@ -162,9 +179,18 @@ class Follower implements AsyncDisposable {
     for (const { reject } of this.#next.splice(0)) reject(error)
   }
 
+  #become(detail: string): IdentityError {
+    const before = this.#failure
+    const failure = this.#failureOf(detail)
+    this.#failure = failure
+    if (before === undefined && !this.#closed) this.#changed(failure)
+    return failure
+  }
+
+  /** Callers hear of it, so it names no path. */
   #failureOf(detail: string): IdentityError {
-    const message = `audit file "${this.#data.file}" cannot be written`
-    const cause = new Error(detail)
+    const cause = new Error(`audit file "${this.#data.file}": ${detail}`)
+    const message = "the audit log cannot be written, and nothing is given without it"
     return new IdentityError("not-ready", message, { cause, reason: "audit-failed", retryAfter: 1 })
   }
 

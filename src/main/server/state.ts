@@ -6,6 +6,7 @@ import { makeSoftwareKeys } from "../../adapters/process-keys/software-keys.ts"
 import { openSqliteStore, type SqliteStore } from "../../adapters/sqlite/open-store.ts"
 import { chooseCryptoProvider } from "../../adapters/webcrypto/provider.ts"
 import { createTrustDomain } from "../../app/authority/create-trust-domain.ts"
+import type { IdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { SignIntent } from "../../ports/intent-signer.ts"
@@ -14,6 +15,8 @@ import type { Random } from "../../ports/random.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 import { makePrivateFolder } from "./private-folder.ts"
 import { makeSigners, type Signers } from "./signers.ts"
+
+type AuditFileChanged = (file: string, failure: IdentityError | undefined) => void
 
 /** Everything of a server that outlives its process. */
 export interface ServerState {
@@ -29,12 +32,18 @@ export interface ServerState {
   readonly dpopNonceKey: Secret
 }
 
-/** Open what `assay init` made. @throws IdentityError `not-found` when it was not */
-export async function openServerState(config: ServerConfig, sealingKey: Secret): Promise<ServerState> {
+/**
+ * Open what `assay init` made. @param auditFileChanged is told when a copy of the audit log cannot be written, and when it can again
+ * @throws IdentityError `not-found` when it was not
+ */
+export async function openServerState(
+  config: ServerConfig,
+  sealingKey: Secret,
+  auditFileChanged: AuditFileChanged = () => undefined,
+): Promise<ServerState> {
   await using stack = new AsyncDisposableStack()
-  const store = stack.use(
-    await openSqliteStore({ path: config.storage.sqlite, mode: "open", auditFiles: auditFiles(config) }),
-  )
+  const auditFiles = { ...auditFilesOf(config), changed: auditFileChanged }
+  const store = stack.use(await openSqliteStore({ path: config.storage.sqlite, mode: "open", auditFiles }))
   const crypto = stack.use(new CryptoThread())
   const { make: makeSigner, load, signIntent } = makeSigners(store, crypto)
   const keys = await openKeys(config, sealingKey, load)
@@ -79,7 +88,7 @@ async function openKeys(config: ServerConfig, sealingKey: Secret, load?: Signers
   return openDiskKeys({ directory: config.keys.directory, sealingKey, software })
 }
 
-function auditFiles({ audit, trustDomain }: ServerConfig) {
+function auditFilesOf({ audit, trustDomain }: ServerConfig) {
   return { files: audit.sinks.map(({ file }) => file), trustDomain, patience: AUDIT_PATIENCE }
 }
 
