@@ -9,6 +9,7 @@ import { NEVER, x509Request } from "../support/issue-fixture.ts"
 import { refusal } from "../support/refusal.ts"
 import { ALICE, type Controlled, openControlled, WISH } from "../support/rotation/controlled.ts"
 import { consumer } from "../support/rotation/rows.ts"
+import { until } from "../support/until.ts"
 
 const PHASES = ["planned", "keyed", "publishing", "published", "active", "draining", "drained", "retiring", "retired"]
 
@@ -30,6 +31,25 @@ test("[ROT-30] an automatic rotation of a trust domain that nobody uses goes to 
     keys.filter((key) => key.startsWith("root")),
     [after.roots[0]?.keyId],
   )
+})
+
+test("[ROT-42] what an operator wants is begun at once, also when nothing was under way", async () => {
+  const { operate, controller, fixture, phase } = await openControlled({ rows: [] })
+  const { clock } = fixture
+  const stop = new AbortController()
+  const running = controller.run(stop.signal)
+  await clock.untilSleeping(1)
+  await operate.start(WISH, ALICE)
+  const begun = clock.now()
+  const retired = () =>
+    fixture.store.events.some((event) => event.type === "rotation.changed" && event.to === "retired")
+  await until("the end", async () => {
+    await clock.advance(0.01)
+    return retired() && phase() === "stable"
+  })
+  assert.ok(clock.now() < begun + 5, "it looks by itself every five seconds")
+  stop.abort()
+  await running
 })
 
 test("[ROT-31] each change of a rotation is audited before it is made, with who wanted it", async () => {

@@ -129,7 +129,8 @@ test("[ROT-10] SP1 waits for holders, verifiers and replicas, and for unseen rea
     consumer("acked", { epoch: 2 }),
     consumer("slow"),
     consumer("gone", { live: false, epoch: 2 }),
-    consumer("mute", { grade: "lease", live: false }),
+    consumer("left", { grade: "lease", live: false }),
+    consumer("mute", { grade: "lease" }),
     consumer("angry", { nackReason: "no" }),
     consumer("expired", { live: false, notAfter: NOW - 30 }),
     consumer("verifier", { spiffeId: undefined, notAfter: NOW - 99 }),
@@ -140,6 +141,7 @@ test("[ROT-10] SP1 waits for holders, verifiers and replicas, and for unseen rea
   assert.deepEqual(lateOf(stepRotation(state, { kind: "advance" }, waiting)), [
     "slow not-acknowledged",
     "gone disconnected",
+    "left disconnected",
     "mute never-acknowledges",
     "angry nack",
     "verifier not-acknowledged",

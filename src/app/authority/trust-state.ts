@@ -10,6 +10,8 @@ export interface TrustState {
   snapshot(): TrustSnapshot
   /** Resolves at the next change of the snapshot, or when `signal` aborts. Never rejects. */
   changed(signal: AbortSignal): Promise<void>
+  /** Resolves when this process has written the record next, whether consumers see it or not, or when `signal` aborts. Never rejects. */
+  written(signal: AbortSignal): Promise<void>
   /**
    * Change the record by compare-and-swap; `change` is called again on the newer record when another writer was first (at
    * most {@link MAX_ATTEMPTS} times). Consumers see the result when this resolves. @throws IdentityError `conflict`
@@ -25,6 +27,7 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
   let federated: readonly TrustBundle[] = []
   let snapshot = snapshotOf(record, federated)
   const changes = makeChangeSignal()
+  const writes = makeChangeSignal()
 
   const publish = () => {
     snapshot = snapshotOf(record, federated)
@@ -38,6 +41,7 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
       const seen = written.epoch !== record.epoch || written.incarnation !== record.incarnation
       record = written
       if (seen) publish()
+      writes.fire()
       if (written === wanted) return written
     }
     throw new IdentityError("conflict", "the authorities were changed by somebody else at the same time; try again")
@@ -46,6 +50,7 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
     record: () => record,
     snapshot: () => snapshot,
     changed: (signal) => changes.changed(signal),
+    written: (signal) => writes.changed(signal),
     update,
     setFederated: async (bundles) => {
       if (sameContent(federated, bundles)) return

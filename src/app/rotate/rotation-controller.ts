@@ -3,7 +3,7 @@ import { renewOrder, type WaveTerms } from "../../core/authority/renew-waves.ts"
 import { type RotationSchedule, rotationDue } from "../../core/authority/rotation-schedule.ts"
 import type { RotationPhase } from "../../core/authority/rotation-state.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
-import type { Seconds } from "../../core/time.ts"
+import type { Millis, Seconds } from "../../core/time.ts"
 import { parseCertificate } from "../../core/x509/certificate.ts"
 import type { IssuingAuthorities } from "../authority/issuing-authorities.ts"
 import type { RenewOrders } from "../deliver/renew-orders.ts"
@@ -75,6 +75,9 @@ async function runController(
 ): Promise<void> {
   let wait = POLL
   while (!signal.aborted) {
+    const settled = new AbortController()
+    // Armed before anything is read, so that no wish of an operator is overlooked meanwhile.
+    const woken = news(deps, AbortSignal.any([signal, settled.signal]))
     try {
       const phase = deps.guard.steady() ? await drive() : phaseOf(deps)
       wait = phase === "stable" ? IDLE : POLL
@@ -83,7 +86,9 @@ async function runController(
       await stop(deps, thrown)
       wait = Math.min(wait * 2, IDLE)
     }
-    await settle(deps, wait, signal)
+    await Promise.race([woken, deps.clock.sleep(wait * 1000, settled.signal)])
+    settled.abort()
+    await deps.clock.sleep(REST, signal)
   }
 }
 
@@ -131,15 +136,15 @@ async function stop(deps: ControllerDeps, thrown: unknown): Promise<void> {
   )
 }
 
-async function settle(deps: ControllerDeps, wait: Seconds, signal: AbortSignal): Promise<void> {
-  const settled = new AbortController()
-  const either = AbortSignal.any([signal, settled.signal])
-  await Promise.race([deps.clock.sleep(wait * 1000, either), deps.changed(either), deps.trust.changed(either)])
-  settled.abort()
+/** Somebody wants something, or evidence has changed. @see ROT-42 */
+async function news({ trust, changed }: ControllerDeps, signal: AbortSignal): Promise<void> {
+  await Promise.race([changed(signal), trust.written(signal)])
 }
 
 const SERVER = { actor: "server", requestId: "rotation" }
 const LEASE: Seconds = 10
 const POLL: Seconds = 1
 const IDLE: Seconds = 5
+/** What thousands acknowledge at the same time is looked at together. */
+const REST: Millis = 100
 const MAX_STEPS = 12

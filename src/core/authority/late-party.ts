@@ -13,7 +13,7 @@ export type LateReason =
   | "not-acknowledged"
   /** It refused the bundle. */
   | "nack"
-  /** Its stream is gone, and what it holds is still good. */
+  /** No stream of it is open, and what it holds is still good. */
   | "disconnected"
   /** Nothing it does proves what it trusts: only the end of what it holds does. */
   | "never-acknowledges"

@@ -76,8 +76,8 @@ export function refusing({ consumers }: RotationEvidence): readonly ConsumerRow[
 function bundleReason(row: ConsumerRow, epoch: number, { now, terms }: PointQuestion): LateReason | undefined {
   const canFail = row.notAfter + terms.skew > now || (row.spiffeId === undefined && row.live)
   if (!canFail) return undefined
-  if (row.grade === "lease") return "never-acknowledges"
   if (!row.live) return "disconnected"
+  if (row.grade === "lease") return "never-acknowledges"
   if (row.epoch >= epoch) return undefined
   return row.nackReason === undefined ? "not-acknowledged" : "nack"
 }
