@@ -1,8 +1,10 @@
 import type { ServerMetrics } from "../adapters/metrics/registry.ts"
 import type { AttestTelemetry } from "../app/attest/attest-telemetry.ts"
 import type { AuthorityEvents } from "../app/authority/events.ts"
+import type { BanEvents } from "../app/ban/events.ts"
 import type { PublicationEvents } from "../app/deliver/keep-published.ts"
 import type { IssueEvents } from "../app/issue/events.ts"
+import { banName } from "../core/ban/ban.ts"
 import type { IdentityError } from "../core/errors.ts"
 import type { Millis } from "../core/time.ts"
 import type { Log } from "../ports/telemetry.ts"
@@ -15,6 +17,7 @@ export interface ServerEvents {
   readonly publication: PublicationEvents
   /** A copy of the audit log cannot be written any more, or can again. @see AUD-36 */
   auditFileChanged(file: string, failure: IdentityError | undefined): void
+  readonly bans: BanEvents
   /** An issuance that succeeded took so long. */
   took(kind: "x509" | "jwt", elapsed: Millis): void
 }
@@ -81,6 +84,19 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
       if (err === undefined) return log.info({ file }, "a copy of the audit log is written again, with nothing missing")
       metrics.auditFileFailures.inc({ file })
       log.error({ file, err }, "a copy of the audit log cannot be written and is tried again each second")
+    },
+    bans: {
+      added: ({ target, reason, actor, until }, requestId) =>
+        log.warn({ ban: target.kind, name: banName(target), reason, actor, until, requestId }, "banned"),
+      lifted: (target, requestId) =>
+        log.warn({ ban: target.kind, name: banName(target), requestId }, "a ban was lifted"),
+      propagated: ({ ban }, streams, elapsed) => {
+        metrics.revocationPropagation.observe(elapsed / 1000)
+        metrics.evicted.inc(streams)
+        const { kind } = ban.target
+        log.info({ ban: kind, name: banName(ban.target), streams, elapsedMs: Math.round(elapsed) }, "ban reached all")
+      },
+      readFailed: (err) => log.error({ err }, "what other replicas banned cannot be read; trying again"),
     },
     took: (kind, elapsed) => metrics.issueSeconds.observe({ kind }, elapsed / 1000),
   }

@@ -5,6 +5,7 @@ import { exposedFiles } from "../adapters/sqlite/exposed-files.ts"
 import { systemClock } from "../adapters/system/clock.ts"
 import { makeSystemRandom } from "../adapters/system/random.ts"
 import { keepConsumers } from "../app/deliver/keep-consumers.ts"
+import { BAN_KINDS } from "../core/ban/ban.ts"
 import type { Secret } from "../core/secret.ts"
 import type { Log } from "../ports/telemetry.ts"
 import { listenHealth } from "../transports/health/health-http.ts"
@@ -21,7 +22,7 @@ import { pruneExpired } from "./server/prune.ts"
 import { watchReadiness } from "./server/readiness.ts"
 import { openRotation } from "./server/rotation.ts"
 import { openServingTls } from "./server/serving-certificate.ts"
-import { openServerState, type ServerState } from "./server/state.ts"
+import { openServerState } from "./server/state.ts"
 import { openTokens } from "./server/token-listener.ts"
 import { makeServerEvents } from "./server-events.ts"
 
@@ -63,7 +64,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const seals = await openAuditSeals({ state, sealingKey: options.sealingKey, trust, events: events.authority })
   const serving = await openServingTls(
     config.serving,
-    servingDeps(pipeline, state, config, random),
+    servingDeps(pipeline, config, random),
     connectionLimits(config),
     log,
   )
@@ -140,6 +141,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   }
   const tasks = [
     pipeline.issuing.run(until),
+    pipeline.bans.run(until),
     pipeline.jwtKeys.run(until),
     rotation.run(until),
     seals.run(until),
@@ -171,15 +173,10 @@ function openLive(config: ServerConfig, log: Log): Promise<LiveConfig> {
   return openLiveConfig(config, { verifier: makeJwsVerifier(), clock: systemClock, log })
 }
 
-function servingDeps(
-  pipeline: Pipeline,
-  state: ServerState,
-  config: ServerConfig,
-  random: ReturnType<typeof makeSystemRandom>,
-) {
+function servingDeps(pipeline: Pipeline, config: ServerConfig, random: ReturnType<typeof makeSystemRandom>) {
   const { trust, issuing, ephemeral, serialPrefix } = pipeline
   const plan = { ttl: Math.min(SERVING_TTL, config.issuing.ttl), backdate: config.x509.backdate, serialPrefix }
-  return { trust, issuing, ephemeral, signIntent: state.signIntent, clock: systemClock, random, plan }
+  return { trust, issuing, ephemeral, signIntent: pipeline.signIntent, clock: systemClock, random, plan }
 }
 
 function connectionLimits({ limits }: ServerConfig) {
@@ -190,6 +187,8 @@ async function scrape(metrics: ServerMetrics, pipeline: Pipeline, listeners: Ser
   metrics.epoch.set(pipeline.trust.snapshot().epoch)
   metrics.subscribers.set(listeners.subscribers.size)
   measureConsumers(metrics, pipeline)
+  for (const kind of BAN_KINDS) metrics.bans.set({ kind }, 0)
+  for (const { ban } of pipeline.bans.inForce()) metrics.bans.inc({ kind: ban.target.kind })
   return metrics.registry.metrics()
 }
 

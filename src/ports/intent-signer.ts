@@ -1,6 +1,7 @@
 import type { AuditEvent } from "../core/audit/event.ts"
+import type { BanSubject } from "../core/ban/ban-index.ts"
 import type { Instant } from "../core/time.ts"
-import type { Intent } from "./issuance-log.ts"
+import type { Intent, IntentGuards } from "./issuance-log.ts"
 import type { Signer } from "./keys.ts"
 
 /** A signature that is wanted, with all that must be written down before it is made. */
@@ -10,9 +11,16 @@ export interface SigningOrder {
   readonly decision: AuditEvent
   /** An issuance with the same idempotency key since then is handed out again. */
   readonly reuseSince: Instant
+  /** Everybody for whom it is; none of them may be banned when it is recorded. @see BAN-05 */
+  readonly subject: BanSubject
   /** Signs {@link Intent.tbs}. */
   readonly signer: Signer
   readonly form: "der" | "p1363"
+}
+
+/** An order whose subject was looked for among the bans, with how far they were read. */
+export interface GuardedOrder extends SigningOrder {
+  readonly guards: IntentGuards
 }
 
 export type SignedIntent =
@@ -24,5 +32,11 @@ export type SignedIntent =
  * Steps 4 to 8 of the issuance cycle as one: write intent and decision in one durable commit, then sign, then write the outcome
  * behind. Nothing is signed whose intent is not durable. The outcome of a certificate is its signature, that of a token a digest
  * of the token. @throws IdentityError as {@link IssuanceLog.recordIntent}; any error of the signer @see ISS-04 ISS-06 INV-01
+ */
+export type SignGuarded = (order: GuardedOrder) => Promise<SignedIntent>
+
+/**
+ * {@link SignGuarded} for nobody who is banned: the way by which all that is issued is signed.
+ * @throws IdentityError as {@link SignGuarded}; `policy-denied`, reason `banned` @see BAN-05
  */
 export type SignIntent = (order: SigningOrder) => Promise<SignedIntent>

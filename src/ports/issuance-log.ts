@@ -33,6 +33,12 @@ export interface Requester {
   readonly evidenceDigest: Uint8Array
 }
 
+/** What must be so in the commit itself. */
+export interface IntentGuards {
+  /** The newest change of a ban that the caller looked at, {@link BanPage.head}. @see BAN-05 */
+  readonly bansSeen: number
+}
+
 export type IntentResult =
   | { readonly kind: "recorded" }
   /** The same request was signed not long ago: hand out that one. */
@@ -67,9 +73,10 @@ export interface IssuanceLog {
    * Reserve the serial and write the intent and its audit record in one commit, durable when it resolves. Commits of
    * concurrent callers are grouped. An intent with the same idempotency key, created at or after `reuseSince` and with its
    * outcome recorded, is returned instead (among the newest 65,536 that have a key). @throws IdentityError `already-exists` when the serial was used before; `not-ready`
-   * when the store cannot write (the outcome of the commit is then unknown)
+   * when the store cannot write (the outcome of the commit is then unknown); `conflict`, reason `bans-changed`, and nothing is
+   * recorded or handed out, when bans changed after `guards.bansSeen`
    */
-  recordIntent(intent: Intent, decision: AuditEvent, reuseSince: Instant): Promise<IntentResult>
+  recordIntent(intent: Intent, decision: AuditEvent, reuseSince: Instant, guards: IntentGuards): Promise<IntentResult>
   /** Write the signature behind, in groups. Losing it loses no issuance: the intent stands for it. */
   recordOutcome(serial: string, signature: Uint8Array): void
   /** Resolves when all outcomes given so far are durable. */

@@ -188,7 +188,7 @@ async function makeServing() {
   }
   const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes))
   const { clock } = server
-  const { signIntent } = server.state
+  const { signIntent } = server.pipeline
   const { chain, key } = await issueServing({ trust, issuing, ephemeral, signIntent, clock, random, plan })
   return {
     chain: chain.map((der) => encodePem("CERTIFICATE", der)).join(""),

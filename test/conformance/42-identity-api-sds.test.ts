@@ -1,11 +1,9 @@
 import assert from "node:assert/strict"
 import { X509Certificate } from "node:crypto"
 import { after, test } from "node:test"
-import { type ClientDuplexStream, credentials, type ServiceError } from "@grpc/grpc-js"
-import { Secret } from "../../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts"
-import { DiscoveryRequest, type DiscoveryResponse } from "../../src/gen/envoy/service/discovery/v3/discovery.ts"
+import { credentials } from "@grpc/grpc-js"
 import { SecretDiscoveryServiceClient } from "../../src/gen/envoy/service/secret/v3/sds.ts"
-import { bearer } from "../support/identity-peer.ts"
+import { openSecretStream } from "../support/secret-stream.ts"
 import { openServerUnderTest } from "../support/server-under-test.ts"
 import { until } from "../support/until.ts"
 
@@ -19,25 +17,7 @@ const client = new SecretDiscoveryServiceClient(server.address, credentials.crea
 })
 after(() => client.close())
 
-interface Stream {
-  readonly call: ClientDuplexStream<DiscoveryRequest, DiscoveryResponse>
-  readonly secrets: Secret[]
-  code: number | undefined
-}
-
-function subscribe(token: string | undefined): Stream {
-  const call = client.streamSecrets(bearer(token))
-  const stream: Stream = { call, secrets: [], code: undefined }
-  call.on("data", ({ resources }: DiscoveryResponse) => {
-    stream.secrets.push(...resources.map(({ value }) => Secret.decode(value)))
-  })
-  call.on("error", () => undefined)
-  call.on("status", ({ code }: ServiceError) => {
-    stream.code = code
-  })
-  call.write(DiscoveryRequest.fromPartial({ resourceNames: ["default", "ROOTCA"], node: { id: "envoy" } }))
-  return stream
-}
+const subscribe = (token: string | undefined) => openSecretStream(client, token)
 
 test("[IDA-40] a proxy that shows its token gets key, chain and bundle; the log has what it was given", async () => {
   const stream = subscribe(server.setup.token())

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
+import { openBanView } from "../../src/app/ban/ban-view.ts"
+import { LiveStreams } from "../../src/app/ban/live-streams.ts"
 import { makeWatchEntitlements, type SubscriberUpdate } from "../../src/app/deliver/entitlements.ts"
 import { RenewOrders, wavePosition } from "../../src/app/deliver/renew-orders.ts"
 import { renewOrder } from "../../src/core/authority/renew-waves.ts"
 import { decideIdentities } from "../../src/core/policy/decide.ts"
 import { attestedCaller } from "../support/attested-caller.ts"
+import { FakeClock } from "../support/fake-clock.ts"
 import { fakeBundle } from "../support/fake-view.ts"
 import { NEVER, x509Request } from "../support/issue-fixture.ts"
 import { ALICE, openControlled, WISH } from "../support/rotation/controlled.ts"
@@ -46,6 +50,13 @@ test("[ROT-40] a stream is asked once, when its wave comes, and is told of snaps
   const caller = attestedCaller({})
   const position = wavePosition(caller.claims)
   const stop = new AbortController()
+  const clock = new FakeClock(NOW)
+  const bans = await openBanView({
+    log: openMemoryStore().banLog,
+    clock,
+    steady: () => true,
+    onReadFailed: assert.ifError,
+  })
   const rules = table([rule({ name: "default", spiffeId: "/ns/{{namespace}}/sa/{{service_account}}" })])
   let change = Promise.withResolvers<void>()
   const watch = makeWatchEntitlements({
@@ -55,8 +66,10 @@ test("[ROT-40] a stream is asked once, when its wave comes, and is told of snaps
     changed: () => change.promise,
     now: () => caller.claims.expiresAt - 60,
     renewals,
+    bans,
+    streams: new LiveStreams(bans, { clock, events: { propagated: () => undefined } }),
   })
-  const updates = watch("token", stop.signal)
+  const updates = watch("token", () => undefined, stop.signal)
   const next = async (): Promise<SubscriberUpdate | undefined> => (await updates.next()).value ?? undefined
   assert.equal((await next())?.kind, "snapshot")
   let pending = next()

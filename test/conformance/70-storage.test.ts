@@ -8,7 +8,7 @@ import { openIssuanceReader } from "../../src/adapters/sqlite/issuance-reader.ts
 import { demandDurability, openDatabase } from "../../src/adapters/sqlite/open-database.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
-import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { refusal } from "../support/refusal.ts"
 import { makeScratch } from "../support/scratch.ts"
 
@@ -107,7 +107,7 @@ test("[STO-18] prunes only what expired before the instant, oldest first, up to 
     ["d", 40],
   ] as const) {
     const life = { createdAt: notAfter - 5, notAfter }
-    await store.issuanceLog.recordIntent(fixtureIntent(serial, life), fixtureGrant(serial), FIXTURE_NOW)
+    await store.issuanceLog.recordIntent(fixtureIntent(serial, life), fixtureGrant(serial), FIXTURE_NOW, NO_BANS)
     store.issuanceLog.recordOutcome(serial, new Uint8Array(70))
   }
   const left = async () => (await store.issuanceLog.search({ limit: 10 })).map((one) => one.intent.serial).sort()
@@ -120,7 +120,7 @@ test("[STO-18] prunes only what expired before the instant, oldest first, up to 
 })
 
 function record(log: IssuanceLog, serial: string) {
-  return log.recordIntent(fixtureIntent(serial), fixtureGrant(serial), FIXTURE_NOW)
+  return log.recordIntent(fixtureIntent(serial), fixtureGrant(serial), FIXTURE_NOW, NO_BANS)
 }
 
 function alter(path: string, sql: string): void {

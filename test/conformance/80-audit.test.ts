@@ -168,4 +168,6 @@ const FIELDS = {
   "admin.permitted": ["operation", "target", "role", "dryRun"],
   "admin.refused": ["operation", "target", "code", "reason"],
   "admin.failed": ["operation", "target", "code", "reason"],
+  "ban.added": ["ban", "name", "reason", "until"],
+  "ban.lifted": ["ban", "name", "reason"],
 } satisfies { readonly [Type in AuditEvent["type"]]: readonly Fields<Type>[] }

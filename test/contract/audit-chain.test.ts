@@ -8,7 +8,7 @@ import type { AuditRecord } from "../../src/core/audit/record.ts"
 import { ChainWalk } from "../../src/core/audit/walk.ts"
 import type { AuditChain, AuditLog } from "../../src/ports/audit-log.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
-import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { makeScratch } from "../support/scratch.ts"
 
 interface ChainUnderTest extends AsyncDisposable {
@@ -76,7 +76,8 @@ function walk(records: readonly AuditRecord[]) {
 }
 
 async function record(store: ChainUnderTest, serial: string, withIntent: boolean): Promise<void> {
-  if (withIntent) await store.issuanceLog.recordIntent(fixtureIntent(serial), fixtureGrant(serial), FIXTURE_NOW)
+  if (withIntent)
+    await store.issuanceLog.recordIntent(fixtureIntent(serial), fixtureGrant(serial), FIXTURE_NOW, NO_BANS)
   else await store.auditLog.append(fixtureGrant(serial))
 }
 

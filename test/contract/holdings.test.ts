@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { parseWorkloadId } from "../../src/core/spiffe/id.ts"
 import type { Intent, Requester } from "../../src/ports/issuance-log.ts"
-import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { STORES, type StoreUnderTest } from "../support/stores.ts"
 
 const NOW = FIXTURE_NOW
@@ -98,5 +98,10 @@ async function openWithIssuers(open: () => Promise<StoreUnderTest>): Promise<Sto
 }
 
 async function issue(store: StoreUnderTest, serial: string, change: Partial<Intent>): Promise<void> {
-  await store.issuanceLog.recordIntent(fixtureIntent(serial, { spiffeId: WEB, ...change }), fixtureGrant(serial), NOW)
+  await store.issuanceLog.recordIntent(
+    fixtureIntent(serial, { spiffeId: WEB, ...change }),
+    fixtureGrant(serial),
+    NOW,
+    NO_BANS,
+  )
 }

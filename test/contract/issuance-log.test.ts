@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { parseWorkloadId } from "../../src/core/spiffe/id.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
-import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { refusal } from "../support/refusal.ts"
 import { STORES } from "../support/stores.ts"
 
@@ -130,5 +130,5 @@ for (const { name, open } of STORES) {
 }
 
 function record(log: IssuanceLog, serial: string, intent = fixtureIntent(serial)) {
-  return log.recordIntent(intent, fixtureGrant(serial), FIXTURE_NOW)
+  return log.recordIntent(intent, fixtureGrant(serial), FIXTURE_NOW, NO_BANS)
 }

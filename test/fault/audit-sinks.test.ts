@@ -11,7 +11,7 @@ import { openSqliteStore, type SqliteStore } from "../../src/adapters/sqlite/ope
 import { parseEnvelope } from "../../src/core/audit/envelope.ts"
 import type { AuditRecord } from "../../src/core/audit/record.ts"
 import { ChainWalk } from "../../src/core/audit/walk.ts"
-import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { refusal } from "../support/refusal.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { until } from "../support/until.ts"
@@ -43,9 +43,15 @@ test("[AUD-31] a disk that is full stops everything that is audited, and it goes
   await store.auditLog.append(fixtureGrant("a"))
   await rename(file, scratch.path("old.jsonl"))
   await symlink("/dev/full", file)
-  await assert.rejects(store.issuanceLog.recordIntent(fixtureIntent("b"), fixtureGrant("b"), FIXTURE_NOW), FAILED)
+  await assert.rejects(
+    store.issuanceLog.recordIntent(fixtureIntent("b"), fixtureGrant("b"), FIXTURE_NOW, NO_BANS),
+    FAILED,
+  )
   assert.ok(FAILED(store.failure))
-  await assert.rejects(store.issuanceLog.recordIntent(fixtureIntent("c"), fixtureGrant("c"), FIXTURE_NOW), FAILED)
+  await assert.rejects(
+    store.issuanceLog.recordIntent(fixtureIntent("c"), fixtureGrant("c"), FIXTURE_NOW, NO_BANS),
+    FAILED,
+  )
   assert.deepEqual(await store.issuanceLog.search({ serial: "c", limit: 1 }), [])
   await rm(file)
   await until("the file to be written again", () => store.failure === undefined)

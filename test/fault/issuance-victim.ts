@@ -12,7 +12,7 @@ import { openPipeline } from "../../src/main/server/pipeline.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
 import { openServerState, type ServerState } from "../../src/main/server/state.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
-import type { SignIntent } from "../../src/ports/intent-signer.ts"
+import type { SignGuarded } from "../../src/ports/intent-signer.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
 import { proveFreshKey } from "../support/identity-peer.ts"
 import { quietLog } from "../support/quiet-log.ts"
@@ -68,14 +68,14 @@ async function issueOne(token: string): Promise<string> {
   return chain.map((der) => Buffer.from(der).toString("base64")).join(",")
 }
 
-function signInThread({ signIntent }: ServerState): SignIntent {
+function signInThread({ signIntent }: ServerState): SignGuarded {
   return (order) => {
     reach("before-intent")
     return signIntent(order)
   }
 }
 
-function signApart({ store }: ServerState): SignIntent {
+function signApart({ store }: ServerState): SignGuarded {
   const log = store.issuanceLog
   const issuanceLog: IssuanceLog = {
     recordIntent: async (...call) => {

@@ -12,7 +12,7 @@ import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import type { Operation, OperationResult } from "../../src/adapters/sqlite/operation.ts"
 import { ChainWalk } from "../../src/core/audit/walk.ts"
-import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { refusal } from "../support/refusal.ts"
 import { makeScratch } from "../support/scratch.ts"
 
@@ -78,7 +78,9 @@ test("[STO-17] answers not-ready to all who wait, and from then on, when the sto
   const started = new Promise<Worker>((resolve) => process.once("worker", resolve))
   await using store = await openSqliteStore({ path: scratch.path("s.db"), mode: "create" })
   assert.equal(store.failure, undefined)
-  const waiting = ["a", "b"].map((s) => store.issuanceLog.recordIntent(fixtureIntent(s), fixtureGrant(s), FIXTURE_NOW))
+  const waiting = ["a", "b"].map((s) =>
+    store.issuanceLog.recordIntent(fixtureIntent(s), fixtureGrant(s), FIXTURE_NOW, NO_BANS),
+  )
   const [outcomes] = await Promise.all([Promise.allSettled(waiting), (await started).terminate()])
   assert.ok(outcomes.every((o) => o.status === "rejected" && refusal("not-ready", "store-dead")(o.reason)))
   assert.ok(refusal("not-ready", "store-dead")(store.failure))
@@ -88,7 +90,7 @@ test("[STO-17] answers not-ready to all who wait, and from then on, when the sto
 test("[ISS-08] a lost outcome loses no intent", async () => {
   const store = openMemoryStore()
   store.onWrite = (kind) => (kind === "outcome" ? "lost" : "none")
-  await store.issuanceLog.recordIntent(fixtureIntent("a"), fixtureGrant("a"), FIXTURE_NOW)
+  await store.issuanceLog.recordIntent(fixtureIntent("a"), fixtureGrant("a"), FIXTURE_NOW, NO_BANS)
   store.issuanceLog.recordOutcome("a", new Uint8Array(70))
   await store.issuanceLog.flush()
   const [found] = await store.issuanceLog.search({ serial: "a", limit: 1 })
@@ -135,6 +137,7 @@ function intentOperation(serial: string): Operation {
     idempotencyKey: null,
     reuseSince: FIXTURE_NOW,
     audit: encodeAudit(fixtureGrant(serial)),
+    ...NO_BANS,
   }
 }
 

@@ -11,7 +11,7 @@ import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
 import { OrderDesk } from "../../src/adapters/sqlite/order-desk.ts"
 import { digestSigned } from "../../src/core/jose/token-digest.ts"
 import type { Intent } from "../../src/ports/issuance-log.ts"
-import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../support/issuance-fixtures.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { makeScratch } from "../support/scratch.ts"
 
 test("[ISS-04] signs no order of a group whose commit failed, and the next group", async () => {
@@ -118,7 +118,7 @@ function orderJob(intent: Intent, key: number): OrderJob {
     tbs,
     form: isToken ? "p1363" : "der",
     outcome: isToken ? "digest" : "signature",
-    recording: { ...recording, audit: encodeAudit(fixtureGrant(serial)) },
+    recording: { ...recording, ...NO_BANS, audit: encodeAudit(fixtureGrant(serial)) },
   }
 }
 

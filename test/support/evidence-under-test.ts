@@ -6,7 +6,7 @@ import type { ConsumerRow } from "../../src/core/authority/evidence.ts"
 import { type Holder, holderOf } from "../../src/core/authority/holder.ts"
 import { parseTrustDomain, parseWorkloadId, serverId } from "../../src/core/spiffe/id.ts"
 import type { Intent } from "../../src/ports/issuance-log.ts"
-import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "./issuance-fixtures.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "./issuance-fixtures.ts"
 
 export const NOW = FIXTURE_NOW
 export const ISSUER = fixtureIntent("0").authorityId
@@ -45,7 +45,7 @@ export async function openEvidence() {
       const requester = { ...holder, evidenceDigest: Buffer.from(holder.proof.padEnd(64, "0"), "hex") }
       const times = { createdAt: clock.time, notAfter: clock.time + life }
       const intent = fixtureIntent(serial, { spiffeId: WEB, requester, ...times, ...change })
-      await store.issuanceLog.recordIntent(intent, fixtureGrant(serial), NOW)
+      await store.issuanceLog.recordIntent(intent, fixtureGrant(serial), NOW, NO_BANS)
       if (intent.kind === "x509") book.issued(holderOf(requester), intent.notAfter, quoted)
     },
   }

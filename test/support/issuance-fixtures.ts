@@ -1,10 +1,13 @@
 import type { AuditEvent } from "../../src/core/audit/event.ts"
 import { parseWorkloadId } from "../../src/core/spiffe/id.ts"
 import type { Instant } from "../../src/core/time.ts"
-import type { Intent } from "../../src/ports/issuance-log.ts"
+import type { Intent, IntentGuards } from "../../src/ports/issuance-log.ts"
 
 /** The moment at which fixtures are made. */
 export const FIXTURE_NOW: Instant = 1_800_000_000
+
+/** For stores in which nobody was banned. */
+export const NO_BANS: IntentGuards = { bansSeen: 0 }
 
 /** An intent of a plausible size; `change` says what matters to the test. */
 export function fixtureIntent(serial: string, change: Partial<Intent> = {}): Intent {

@@ -5,6 +5,8 @@ import { createTrustDomain } from "../../src/app/authority/create-trust-domain.t
 import { type IssuingAuthorities, openIssuingAuthorities } from "../../src/app/authority/issuing-authorities.ts"
 import { type JwtKeySet, openJwtKeySet } from "../../src/app/authority/jwt-key-set.ts"
 import { openTrustState, type TrustState } from "../../src/app/authority/trust-state.ts"
+import { type BanView, openBanView } from "../../src/app/ban/ban-view.ts"
+import { guardBans } from "../../src/app/ban/guard-bans.ts"
 import { makeAuthorize } from "../../src/app/issue/authorize.ts"
 import { makeCertify } from "../../src/app/issue/certify.ts"
 import { makeClockGuard } from "../../src/app/issue/clock-guard.ts"
@@ -34,6 +36,7 @@ export interface IssueFixture {
   readonly issuing: IssuingAuthorities
   readonly jwtKeys: JwtKeySet
   readonly keys: FakeKeyStore
+  readonly bans: BanView
   readonly issueX509: IssueX509
   readonly issueJwt: IssueJwt
   /** `attest`, `intent`, `audit`, `sign <key>`, `outcome`, `issued`, `refused <code>`. */
@@ -126,6 +129,12 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     accessTokenIssued: () => void steps.push("issued"),
     refused: (_: string, __: string, error: IdentityError) => void steps.push(`refused ${error.code}`),
   }
+  const bans = await openBanView({
+    log: store.banLog,
+    clock,
+    steady: () => true,
+    onReadFailed: raise.bind(null, "bans"),
+  })
   const authorize = makeAuthorize({
     attest: async (token) => {
       steps.push("attest")
@@ -139,6 +148,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
       () => clock.monotonic(),
     ),
     audit: { append: (event) => noted("audit", store.auditLog.append(event)) },
+    bans,
     clock,
     guard,
     events,
@@ -155,7 +165,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
   }
   const common = {
     authorize,
-    signIntent: commitThenSign(log),
+    signIntent: guardBans({ sign: commitThenSign(log), bans, audit: store.auditLog, clock, events }),
     clock,
     events,
     random: (bytes: number) => knobs.random(bytes),
@@ -172,6 +182,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     issuing,
     jwtKeys,
     keys,
+    bans,
     steps,
     signed,
     issueX509: makeIssueX509({

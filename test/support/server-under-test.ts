@@ -100,12 +100,12 @@ export interface ServerUnderTest extends PipelineUnderTest {
 export async function openServerUnderTest(options: PipelineOptions = {}): Promise<ServerUnderTest> {
   await using stack = new AsyncDisposableStack()
   const server = stack.use(await openPipelineUnderTest(options))
-  const { pipeline, state, metrics, log, clock, live } = server
+  const { pipeline, metrics, log, clock, live } = server
   const random = makeSystemRandom()
   const { config } = live()
   const { trust, issuing, ephemeral, serialPrefix } = pipeline
   const plan = { ttl: 3600, backdate: config.x509.backdate, serialPrefix }
-  const servingDeps = { trust, issuing, ephemeral, signIntent: state.signIntent, clock, random, plan }
+  const servingDeps = { trust, issuing, ephemeral, signIntent: pipeline.signIntent, clock, random, plan }
   const { headerSize: headerBytes, streamsPerConnection } = config.limits
   const { tls } = await openServingTls(config.serving, servingDeps, { headerBytes, streamsPerConnection }, log)
   const changes = makeChangeSignal()

@@ -2,6 +2,7 @@ import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import type { AuditLog } from "../../src/ports/audit-log.ts"
 import type { AuthorityJournal } from "../../src/ports/authority-journal.ts"
+import type { BanLog } from "../../src/ports/bans.ts"
 import type { ConsumerLog, HoldingsReader } from "../../src/ports/consumers.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
 import type { ReplayLog } from "../../src/ports/replay-log.ts"
@@ -16,6 +17,7 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly revocationLog: RevocationLog
   readonly consumerLog: ConsumerLog
   readonly holdings: HoldingsReader
+  readonly banLog: BanLog
 }
 
 /** Every adapter of the storage ports: a contract suite runs over all of them. */
@@ -31,13 +33,14 @@ async function openScratchSqlite(): Promise<StoreUnderTest> {
     await store[Symbol.asyncDispose]()
     await scratch[Symbol.asyncDispose]()
   }
-  const { issuanceLog, auditLog, authorityJournal, replayLog, revocationLog, consumerLog, holdings } = store
+  const { issuanceLog, auditLog, authorityJournal, replayLog, revocationLog, banLog, consumerLog, holdings } = store
   return {
     issuanceLog,
     auditLog,
     authorityJournal,
     replayLog,
     revocationLog,
+    banLog,
     consumerLog,
     holdings,
     [Symbol.asyncDispose]: close,

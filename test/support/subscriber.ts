@@ -6,6 +6,8 @@ import { until } from "./until.ts"
 /** One Subscribe stream that sends only what it is told to. */
 export class Subscriber implements Disposable {
   readonly snapshots: Snapshot[] = []
+  /** Reasons of the evictions that came. */
+  readonly evictions: string[] = []
   readonly #stream: ClientDuplexStream<SubscribeRequest, SubscribeResponse>
   #failure: Failure | undefined
   #ended = false
@@ -14,6 +16,8 @@ export class Subscriber implements Disposable {
     this.#stream = peer.client.subscribe(bearer(token))
     this.#stream.on("data", ({ message }: SubscribeResponse) => {
       if (message?.$case === "snapshot") this.snapshots.push(message.value)
+      const directive = message?.$case === "directive" ? message.value.directive : undefined
+      if (directive?.$case === "evict") this.evictions.push(directive.value.reason)
     })
     this.#stream.on("error", (error: ServiceError) => {
       this.#failure = describeFailure(error)

@@ -1,7 +1,14 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
-import type { Intent, IntentResult, IssuanceLog, IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
+import type {
+  Intent,
+  IntentGuards,
+  IntentResult,
+  IssuanceLog,
+  IssuanceQuery,
+  LoggedIssuance,
+} from "../../ports/issuance-log.ts"
 import type { FaultyWrite } from "./memory-store.ts"
 
 /** @see MemoryStore */
@@ -10,13 +17,23 @@ export class MemoryIssuanceLog implements IssuanceLog {
   readonly #signatures = new Map<string, Uint8Array>()
   readonly #faulty: FaultyWrite
   readonly #audit: (event: AuditEvent) => void
+  readonly #banHead: () => number
 
-  constructor(faulty: FaultyWrite, audit: (event: AuditEvent) => void) {
+  constructor(faulty: FaultyWrite, audit: (event: AuditEvent) => void, banHead: () => number) {
     this.#faulty = faulty
     this.#audit = audit
+    this.#banHead = banHead
   }
 
-  async recordIntent(intent: Intent, decision: AuditEvent, reuseSince: Instant): Promise<IntentResult> {
+  async recordIntent(
+    intent: Intent,
+    decision: AuditEvent,
+    reuseSince: Instant,
+    guards: IntentGuards,
+  ): Promise<IntentResult> {
+    if (guards.bansSeen !== this.#banHead()) {
+      throw new IdentityError("conflict", "a ban was added or lifted meanwhile", { reason: "bans-changed" })
+    }
     const earlier = this.#reusable(intent.idempotencyKey, reuseSince)
     if (earlier !== undefined) return earlier
     if (this.#intents.has(intent.serial)) throw new IdentityError("already-exists", "serial was used before")

@@ -3,6 +3,7 @@ import { IdentityError } from "../../core/errors.ts"
 import type { AuditLog } from "../../ports/audit-log.ts"
 import { MemoryAuditChain } from "./memory-audit-chain.ts"
 import { MemoryAuthorityJournal } from "./memory-authority-journal.ts"
+import { MemoryBanLog } from "./memory-ban-log.ts"
 import { MemoryConsumerLog } from "./memory-consumer-log.ts"
 import { MemoryHoldings } from "./memory-holdings.ts"
 import { MemoryIssuanceLog } from "./memory-issuance-log.ts"
@@ -11,7 +12,16 @@ import { MemoryRevocationLog } from "./memory-revocation-log.ts"
 
 /** "kept": the write landed but the caller saw an error. "lost": it did not land, and the caller saw an error. */
 export type Fault = "none" | "lost" | "kept"
-export type WriteKind = "intent" | "outcome" | "audit" | "authority" | "issuing" | "claim" | "revocation" | "consumer"
+export type WriteKind =
+  | "intent"
+  | "outcome"
+  | "audit"
+  | "authority"
+  | "issuing"
+  | "claim"
+  | "revocation"
+  | "consumer"
+  | "ban"
 
 /** Runs `write` as `fault` says. @throws IdentityError `not-ready` for `lost` and `kept` */
 export type FaultyWrite = <T>(kind: WriteKind, write: () => T) => T
@@ -33,6 +43,7 @@ export class MemoryStore implements AsyncDisposable {
   readonly revocationLog: MemoryRevocationLog
   readonly consumerLog: MemoryConsumerLog
   readonly holdings: MemoryHoldings
+  readonly banLog: MemoryBanLog
 
   constructor() {
     const faulty: FaultyWrite = (kind, write) => this.#faulty(kind, write)
@@ -43,7 +54,8 @@ export class MemoryStore implements AsyncDisposable {
       chain.append(event)
     }
     this.auditChain = chain
-    this.issuanceLog = new MemoryIssuanceLog(faulty, append)
+    this.banLog = new MemoryBanLog(faulty, append)
+    this.issuanceLog = new MemoryIssuanceLog(faulty, append, () => this.banLog.head)
     this.auditLog = { append: async (event) => faulty("audit", () => append(event)) }
     this.authorityJournal = new MemoryAuthorityJournal(faulty)
     this.replayLog = new MemoryReplayLog(faulty)

@@ -62,6 +62,18 @@ export function makeServerMetrics() {
       "operation",
       "outcome",
     ]),
+    bans: gauge("assay_bans", "Bans in force, by what they name.", ["kind"]),
+    evicted: counter(
+      "assay_ban_told_streams_total",
+      "Live streams that were ended, or told what is left, by a ban.",
+      [],
+    ),
+    revocationPropagation: new Histogram({
+      name: "assay_revocation_propagation_seconds",
+      help: "From a ban to the last live stream that was told of it, one observation for each ban.",
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10],
+      registers,
+    }),
     configReloads: counter("assay_config_reload_total", "Attempts to load a changed configuration, by outcome.", [
       "outcome",
     ]),

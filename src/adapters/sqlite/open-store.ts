@@ -2,6 +2,7 @@ import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuditChain, AuditLog } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
+import type { BanLog } from "../../ports/bans.ts"
 import type { ConsumerLog, HoldingsReader } from "../../ports/consumers.ts"
 import type { IssuanceLog } from "../../ports/issuance-log.ts"
 import type { ReplayLog } from "../../ports/replay-log.ts"
@@ -13,6 +14,7 @@ import { type IssuanceReader, openIssuanceReader } from "./issuance-reader.ts"
 import type { OpenMode } from "./open-database.ts"
 import { SqliteAuditChain } from "./sqlite-audit-chain.ts"
 import { SqliteAuthorityJournal } from "./sqlite-authority-journal.ts"
+import { SqliteBanLog } from "./sqlite-ban-log.ts"
 import { SqliteConsumerLog } from "./sqlite-consumer-log.ts"
 import { SqliteIssuanceLog } from "./sqlite-issuance-log.ts"
 import { SqliteReplayLog } from "./sqlite-replay-log.ts"
@@ -41,6 +43,7 @@ export interface SqliteStore extends AsyncDisposable {
   readonly consumerLog: ConsumerLog
   readonly holdings: HoldingsReader
   readonly signing: StoreSigning
+  readonly banLog: BanLog
   /**
    * Why nothing is written now: the thread has ended, which only a new process mends; it does not answer; or no audit file can be
    * written, both of which may pass. `undefined` while all is well.
@@ -50,6 +53,8 @@ export interface SqliteStore extends AsyncDisposable {
   prune(before: Instant, batch: number): Promise<number>
   /** Forget up to `batch` (1 to 10,000) spent proofs, and as many revocations, that ended before `before`. The larger count. */
   pruneProofs(before: Instant, batch: number): Promise<number>
+  /** Forget up to `batch` (1 to 10,000) bans that ended before `before`. How many went. */
+  pruneBans(before: Instant, batch: number): Promise<number>
 }
 
 /**
@@ -76,6 +81,7 @@ class Store implements SqliteStore {
   readonly consumerLog: ConsumerLog
   readonly holdings: HoldingsReader
   readonly signing: StoreSigning
+  readonly banLog: BanLog
   readonly #path: string
   readonly #thread: StoreThread
   readonly #followers: AuditFollowers | undefined
@@ -101,6 +107,7 @@ class Store implements SqliteStore {
     this.consumerLog = new SqliteConsumerLog(queue)
     this.holdings = { readHoldings: (now) => this.#read((reader) => reader.readHoldings(now)) }
     this.signing = makeStoreSigning(queue)
+    this.banLog = new SqliteBanLog(queue)
   }
 
   get failure(): IdentityError | undefined {
@@ -115,7 +122,11 @@ class Store implements SqliteStore {
     return this.#prune("prune-proofs", before, batch)
   }
 
-  async #prune(kind: "prune" | "prune-proofs", before: Instant, batch: number): Promise<number> {
+  pruneBans(before: Instant, batch: number): Promise<number> {
+    return this.#prune("prune-bans", before, batch)
+  }
+
+  async #prune(kind: "prune" | "prune-proofs" | "prune-bans", before: Instant, batch: number): Promise<number> {
     if (!Number.isInteger(batch) || batch < 1 || batch > MAX_PRUNE) throw new RangeError("batch is not 1 to 10000")
     const result = await this.#queue.submit({ kind, before, batch })
     return result.kind === "pruned" ? result.rows : 0

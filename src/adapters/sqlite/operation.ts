@@ -15,6 +15,8 @@ export type Operation =
       readonly idempotencyKey: Uint8Array | null
       readonly reuseSince: Instant
       readonly audit: AuditEntry
+      /** How far the bans were read; the intent is refused when they have gone on since. @see BAN-05 */
+      readonly bansSeen: number
     }
   | { readonly kind: "outcome"; readonly serial: string; readonly signature: Uint8Array }
   /** The same by the number of its row. */
@@ -45,10 +47,29 @@ export type Operation =
       readonly removed: readonly string[]
     }
   | { readonly kind: "read-consumers"; readonly after: string; readonly limit: number }
+  | { readonly kind: "add-ban"; readonly ban: BanRow; readonly audit: AuditEntry }
+  | {
+      readonly kind: "lift-ban"
+      /** kind, name. */
+      readonly target: readonly [string, string]
+      readonly at: Instant
+      readonly audit: AuditEntry
+    }
+  | { readonly kind: "read-bans"; readonly after: number; readonly limit: number }
+  | { readonly kind: "prune-bans"; readonly before: Instant; readonly batch: number }
   | { readonly kind: "read-authority" }
   | { readonly kind: "read-issuing"; readonly authorityId: string }
   /** Writes nothing: done when everything before it is. */
   | { readonly kind: "barrier" }
+
+export interface BanRow {
+  readonly kind: string
+  readonly name: string
+  readonly reason: string
+  readonly actor: string
+  readonly createdAt: Instant
+  readonly until: Instant | null
+}
 
 export type OperationResult =
   | { readonly kind: "done" }
@@ -56,6 +77,7 @@ export type OperationResult =
   | { readonly kind: "recorded"; readonly id: number }
   | { readonly kind: "row"; readonly row: SqlRow | undefined }
   | { readonly kind: "rows"; readonly rows: readonly SqlRow[] }
+  | { readonly kind: "bans"; readonly rows: readonly SqlRow[]; readonly head: number }
   | { readonly kind: "claim"; readonly won: boolean }
   | { readonly kind: "audit-state"; readonly state: ChainState }
   | { readonly kind: "pruned"; readonly rows: number }
@@ -92,5 +114,6 @@ const READS: ReadonlySet<Operation["kind"]> = new Set([
   "read-revocations",
   "read-consumers",
   "read-audit-state",
+  "read-bans",
   "barrier",
 ])

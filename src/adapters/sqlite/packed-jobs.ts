@@ -57,7 +57,7 @@ export function unpackResults({ results, bytes }: PackedResults): readonly JobRe
 /** In the order in which {@link CellReader} reads. */
 function packOrder(order: OrderJob, cells: (string | number | null | Job)[], chunks: Uint8Array[]): void {
   const { recording, key, form, outcome } = order
-  cells.push(key, form, outcome, recording.reuseSince)
+  cells.push(key, form, outcome, recording.reuseSince, recording.bansSeen)
   for (const value of recording.intent) {
     if (value instanceof Uint8Array) {
       cells.push(value.length)
@@ -92,6 +92,7 @@ class CellReader {
     const form = this.#cells[this.#cell++] === "der" ? "der" : "p1363"
     const outcome = this.#cells[this.#cell++] === "signature" ? "signature" : "digest"
     const reuseSince = Number(this.#cells[this.#cell++])
+    const bansSeen = Number(this.#cells[this.#cell++])
     const intent: (string | number | null | Uint8Array)[] = this.#scalars(SCALAR_COLUMNS)
     for (let i = 0; i < BYTE_COLUMNS; i++) intent.push(this.#take())
     const [, idempotencyKey, tbs] = intent.slice(SCALAR_COLUMNS) as [Uint8Array, Uint8Array | null, Uint8Array]
@@ -102,7 +103,7 @@ class CellReader {
       form,
       outcome,
       tbs,
-      recording: { kind: "intent", intent, idempotencyKey, reuseSince, audit },
+      recording: { kind: "intent", intent, idempotencyKey, reuseSince, bansSeen, audit },
     }
   }
 

@@ -125,4 +125,20 @@ CREATE INDEX audit_event_sealed ON audit_event (seq) WHERE type = 'audit.sealed'
 CREATE INDEX audit_event_started ON audit_event (seq) WHERE type = 'audit.started';
 `,
   },
+  {
+    version: 5,
+    sql: `
+CREATE TABLE ban (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL CHECK (kind IN ('identity', 'prefix', 'cluster', 'namespace', 'node', 'pod', 'key')),
+  name TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  until INTEGER,
+  lifted_at INTEGER,
+  UNIQUE (kind, name)
+) STRICT;
+`,
+  },
 ]

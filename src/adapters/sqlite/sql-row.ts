@@ -24,3 +24,7 @@ export function bytesOf(row: SqlRow | undefined, column: string): Uint8Array {
 export function optionalBytesOf(row: SqlRow | undefined, column: string): Uint8Array | undefined {
   return row?.[column] === null ? undefined : bytesOf(row, column)
 }
+
+export function optionalIntegerOf(row: SqlRow | undefined, column: string): number | undefined {
+  return row?.[column] === null ? undefined : integerOf(row, column)
+}

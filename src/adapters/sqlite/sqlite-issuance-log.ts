@@ -1,6 +1,13 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
 import type { Instant } from "../../core/time.ts"
-import type { Intent, IntentResult, IssuanceLog, IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
+import type {
+  Intent,
+  IntentGuards,
+  IntentResult,
+  IssuanceLog,
+  IssuanceQuery,
+  LoggedIssuance,
+} from "../../ports/issuance-log.ts"
 import { encodeAudit } from "./audit-row.ts"
 import type { CommitQueue } from "./commit-queue.ts"
 import { compact, encodeIntent, parseIntent } from "./intent-row.ts"
@@ -18,7 +25,12 @@ export class SqliteIssuanceLog implements IssuanceLog {
     this.#deps = deps
   }
 
-  async recordIntent(intent: Intent, decision: AuditEvent, reuseSince: Instant): Promise<IntentResult> {
+  async recordIntent(
+    intent: Intent,
+    decision: AuditEvent,
+    reuseSince: Instant,
+    guards: IntentGuards,
+  ): Promise<IntentResult> {
     const row = encodeIntent(intent)
     const result = await this.#deps.queue.submit({
       kind: "intent",
@@ -26,6 +38,7 @@ export class SqliteIssuanceLog implements IssuanceLog {
       idempotencyKey: intent.idempotencyKey === undefined ? null : compact(intent.idempotencyKey),
       reuseSince,
       audit: encodeAudit(decision),
+      bansSeen: guards.bansSeen,
     })
     if (result.kind !== "row" || result.row === undefined) return { kind: "recorded" }
     return { kind: "already-issued", intent: parseIntent(result.row), signature: bytesOf(result.row, "signature") }

@@ -1,5 +1,5 @@
 import type { Secret } from "../../core/secret.ts"
-import type { SignedIntent, SignIntent, SigningOrder } from "../../ports/intent-signer.ts"
+import type { GuardedOrder, SignedIntent, SignGuarded } from "../../ports/intent-signer.ts"
 import type { Signer } from "../../ports/keys.ts"
 import { encodeAudit } from "./audit-row.ts"
 import type { Accepted, CommitQueue } from "./commit-queue.ts"
@@ -17,7 +17,7 @@ export interface StoreSigning {
   loadSigner(pkcs8: Secret): Promise<Signer>
   holds(signer: Signer): boolean
   /** For orders whose signer it {@link holds}. @throws TypeError for others */
-  readonly signIntent: SignIntent
+  readonly signIntent: SignGuarded
 }
 
 export function makeStoreSigning(queue: CommitQueue): StoreSigning {
@@ -64,9 +64,10 @@ class HeldSigner implements Signer {
   }
 }
 
-function orderJob({ intent, decision, reuseSince, form }: SigningOrder, key: number) {
+function orderJob({ intent, decision, reuseSince, guards, form }: GuardedOrder, key: number) {
   const { tbs, idempotencyKey = null } = intent
-  const recording = { kind: "intent", intent: encodeIntent(intent), idempotencyKey, reuseSince } as const
+  const { bansSeen } = guards
+  const recording = { kind: "intent", intent: encodeIntent(intent), idempotencyKey, reuseSince, bansSeen } as const
   const outcome = intent.kind === "x509" ? "signature" : "digest"
   return { kind: "order", key, form, outcome, tbs, recording: { ...recording, audit: encodeAudit(decision) } } as const
 }

@@ -2,6 +2,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import { AuditStatements } from "./audit-statements.ts"
+import { BanStatements } from "./ban-statements.ts"
 import { ConsumerStatements } from "./consumer-statements.ts"
 import { INTENT_COLUMNS } from "./intent-row.ts"
 import { encodeFailure, type Operation, type OperationResult } from "./operation.ts"
@@ -15,6 +16,7 @@ export class Statements {
   readonly #proofs: ProofStatements
   readonly #consumers: ConsumerStatements
   readonly #audit: AuditStatements
+  readonly #bans: BanStatements
   readonly #insertIntent: StatementSync
   readonly #findReusable: StatementSync
   readonly #insertOutcome: StatementSync
@@ -31,6 +33,7 @@ export class Statements {
     this.#recent = new RecentKeys(db)
     this.#proofs = new ProofStatements(db)
     this.#consumers = new ConsumerStatements(db)
+    this.#bans = new BanStatements(db)
     this.#insertIntent = db.prepare(INSERT_INTENT)
     this.#findReusable = db.prepare(FIND_REUSABLE)
     this.#insertOutcome = db.prepare(INSERT_OUTCOME)
@@ -48,6 +51,7 @@ export class Statements {
   /** To be called in each transaction, first. */
   begin(): void {
     this.#audit.begin()
+    this.#bans.begin()
   }
 
   /** A refusal is a result; what is thrown is trouble with the store. */
@@ -89,6 +93,12 @@ export class Statements {
       case "write-consumers":
       case "read-consumers":
         return this.#consumers.run(operation)
+      case "add-ban":
+      case "lift-ban":
+        return this.#changeBan(operation)
+      case "read-bans":
+      case "prune-bans":
+        return this.#bans.run(operation)
       case "read-authority":
         return { kind: "row", row: this.#readAuthority.get() }
       case "read-issuing":
@@ -101,6 +111,7 @@ export class Statements {
   }
 
   #recordIntent(operation: Operation & { readonly kind: "intent" }): OperationResult {
+    if (operation.bansSeen !== this.#bans.head) return BANS_CHANGED
     if (operation.idempotencyKey !== null) {
       const row = this.#reusable(operation.idempotencyKey, operation.reuseSince)
       if (row !== undefined) return { kind: "row", row }
@@ -114,6 +125,12 @@ export class Statements {
 
   #revoke(operation: Operation & { readonly kind: "revoke" }): OperationResult {
     const result = this.#proofs.run(operation)
+    if (result.kind === "done") this.#audit.append(operation.audit)
+    return result
+  }
+
+  #changeBan(operation: Operation & { readonly kind: "add-ban" | "lift-ban" }): OperationResult {
+    const result = this.#bans.run(operation)
     if (result.kind === "done") this.#audit.append(operation.audit)
     return result
   }
@@ -134,8 +151,9 @@ function oneRow(result: { readonly changes: number | bigint }, otherwise: Operat
   return result.changes === 1 ? DONE : otherwise
 }
 
-function refusal(code: "already-exists" | "conflict", message: string): OperationResult {
-  return { kind: "failed", failure: encodeFailure(new IdentityError(code, message)) }
+function refusal(code: "already-exists" | "conflict", message: string, reason?: string): OperationResult {
+  const options = reason === undefined ? {} : { reason }
+  return { kind: "failed", failure: encodeFailure(new IdentityError(code, message, options)) }
 }
 
 const DONE: OperationResult = { kind: "done" }
@@ -143,6 +161,7 @@ const SERIAL_USED = refusal("already-exists", "serial was used before")
 const INITIALISED = refusal("already-exists", "trust domain was initialised before")
 const CONFLICT = refusal("conflict", "authority record was changed by another writer")
 const ADOPTED = refusal("already-exists", "issuing authority was adopted before")
+const BANS_CHANGED = refusal("conflict", "a ban was added or lifted meanwhile", "bans-changed")
 
 const INSERT_INTENT = `INSERT INTO intent (${INTENT_COLUMNS})
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`

@@ -5,6 +5,7 @@ import { Principal } from "../../core/policy/principal.ts"
 import type { JwtAuthority } from "../../core/spiffe/bundle.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { JwsVerifier } from "../../ports/jws.ts"
+import type { DenyToken } from "../ban/deny-token.ts"
 import type { RevocationView } from "../exchange/revocation-view.ts"
 import type { ProvenToken } from "./proven-token.ts"
 import { refuseAs, refuseLaterAs } from "./token-refused.ts"
@@ -15,6 +16,7 @@ export interface ProveAccessTokenDeps {
   /** Of the own trust domain. */
   readonly authorities: () => readonly JwtAuthority[]
   readonly revocations: Pick<RevocationView, "isRevoked">
+  readonly deny: DenyToken
   readonly clock: Clock
   /** `iss` of every token of ours. */
   readonly issuer: string
@@ -34,9 +36,8 @@ export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessTok
     requireInDate({ expiresAt: claims.exp, issuedAt: claims.iat, notBefore }, deps.clock.now())
     if (!accepts(claims)) throw requestRefusal("token-audience-mismatch")
     const { jti: tokenId, iat: issuedAt, sub, clientId, actors } = claims
-    if (deps.revocations.isRevoked({ tokenId, issuedAt, subjects: [sub, clientId, ...actors] })) {
-      throw requestRefusal("token-revoked")
-    }
+    const named = { tokenId, issuedAt, subjects: [sub, clientId, ...actors] }
+    if (deps.revocations.isRevoked(named) || (await deps.deny(named))) throw requestRefusal("token-revoked")
     return {
       principal: Principal.witness({
         id: sub,

@@ -7,6 +7,7 @@ import type { TrustBundle } from "../../core/spiffe/bundle.ts"
 import { isReserved, trustDomainOf } from "../../core/spiffe/id.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { JwsVerifier } from "../../ports/jws.ts"
+import type { DenyToken } from "../ban/deny-token.ts"
 import type { RevocationView } from "../exchange/revocation-view.ts"
 import type { MayAct, ProvenToken } from "./proven-token.ts"
 import { refuseAs, refuseLaterAs } from "./token-refused.ts"
@@ -17,6 +18,7 @@ export interface ProveJwtSvidDeps {
   /** Of the own trust domain and of those that are federated with it. */
   readonly bundles: () => readonly TrustBundle[]
   readonly revocations: Pick<RevocationView, "isRevoked">
+  readonly deny: DenyToken
   readonly clock: Clock
   /** Our own name: the audience of tokens that are made for us. */
   readonly issuer: string
@@ -38,7 +40,7 @@ export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
     await refuseLaterAs("token-invalid", () => deps.verifier.verify(svid.jws, bundle.jwtAuthorities))
     requireInDate(svid, deps.clock.now())
     if (!accepts(svid.audience)) throw requestRefusal("token-audience-mismatch")
-    refuseRevoked(svid, deps)
+    await refuseRevoked(svid, deps)
     return {
       principal: Principal.witness({
         id: svid.spiffeId,
@@ -73,10 +75,9 @@ export function readMayAct(value: Json | undefined): MayAct | undefined {
   return { sub, iss }
 }
 
-function refuseRevoked(svid: ParsedJwtSvid, { revocations }: ProveJwtSvidDeps): void {
+async function refuseRevoked(svid: ParsedJwtSvid, { revocations, deny }: ProveJwtSvidDeps): Promise<void> {
   const jti = svid.claims["jti"]
   const tokenId = typeof jti === "string" ? jti : undefined
-  if (revocations.isRevoked({ tokenId, subjects: [svid.spiffeId], issuedAt: svid.issuedAt })) {
-    throw requestRefusal("token-revoked")
-  }
+  const named = { tokenId, subjects: [svid.spiffeId], issuedAt: svid.issuedAt }
+  if (revocations.isRevoked(named) || (await deny(named))) throw requestRefusal("token-revoked")
 }

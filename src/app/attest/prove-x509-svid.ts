@@ -5,12 +5,15 @@ import type { TrustBundle } from "../../core/spiffe/bundle.ts"
 import { isReserved, parseWorkloadId, trustDomainOf } from "../../core/spiffe/id.ts"
 import { verifySvidChain } from "../../core/x509/path.ts"
 import type { Clock } from "../../ports/clock.ts"
+import { bannedError, keyNameOf } from "../ban/banned.ts"
+import type { DenyToken } from "../ban/deny-token.ts"
 import { refuseAs } from "./token-refused.ts"
 
 export interface ProveX509SvidDeps {
   /** Of the own trust domain and of those that are federated with it. */
   readonly bundles: () => readonly TrustBundle[]
   readonly clock: Clock
+  readonly deny: DenyToken
 }
 
 /** A client whose certificate was shown in the handshake, and to which tokens can be bound. */
@@ -22,12 +25,12 @@ export interface ProvenCertificate {
 
 /**
  * Prove by the X.509-SVID of a TLS connection, whose key the handshake has proven. @param chain DER, leaf first
- * @throws IdentityError `unauthenticated` with a `RequestReason` @see SCA-05 MT-02
+ * @throws IdentityError `unauthenticated` with a `RequestReason`; `policy-denied`, reason `banned` @see SCA-05 MT-02 BAN-08
  */
-export type ProveX509Svid = (chain: readonly Uint8Array[], clientId: string) => ProvenCertificate
+export type ProveX509Svid = (chain: readonly Uint8Array[], clientId: string) => Promise<ProvenCertificate>
 
 export function makeProveX509Svid(deps: ProveX509SvidDeps): ProveX509Svid {
-  return (chain, clientId) => {
+  return async (chain, clientId) => {
     const { trustDomain, claimed } = refuseAs("client-id-mismatch", () => {
       const claimed = parseWorkloadId(clientId)
       return { claimed, trustDomain: trustDomainOf(claimed) }
@@ -36,6 +39,10 @@ export function makeProveX509Svid(deps: ProveX509SvidDeps): ProveX509Svid {
     if (bundle === undefined || isReserved(claimed)) throw requestRefusal("client-certificate-invalid")
     const svid = refuseAs("client-certificate-invalid", () => verifySvidChain(chain, bundle, deps.clock.now()))
     if (svid.spiffeId !== claimed) throw requestRefusal("client-id-mismatch")
+    // A certificate is worth nothing while its holder is banned, and what it was once the ban is lifted: it proves who is there now.
+    const { serial: tokenId, spki } = svid.leaf
+    const shown = { tokenId, subjects: [svid.spiffeId], issuedAt: Number.POSITIVE_INFINITY, keys: [keyNameOf(spki)] }
+    if (await deps.deny(shown)) throw bannedError()
     const digest = createHash("sha256").update(svid.leaf.der).digest()
     return {
       principal: Principal.witness({

@@ -1,10 +1,15 @@
-import { IdentityError } from "../../core/errors.ts"
+import type { BanSubject } from "../../core/ban/ban-index.ts"
+import { type ChangeSignal, makeChangeSignal } from "../../core/change-signal.ts"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Attested } from "../../core/policy/attested.ts"
-import type { Decision } from "../../core/policy/grant.ts"
+import type { Decision, Grant } from "../../core/policy/grant.ts"
 import type { TrustSnapshot } from "../../core/spiffe/bundle.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
 import type { Entitlement } from "../../ports/identity-authority.ts"
 import type { AttestToken } from "../attest/attest-token.ts"
+import type { BanView } from "../ban/ban-view.ts"
+import { bannedError, isBannedError, refuseBanned, subjectOf } from "../ban/banned.ts"
+import type { LiveStreams } from "../ban/live-streams.ts"
 import { type RenewOrders, wavePosition } from "./renew-orders.ts"
 
 /** What a subscriber is told. */
@@ -27,25 +32,44 @@ export interface WatchEntitlementsDeps {
   readonly now: () => Instant
   /** Whom a rotation asks to renew. */
   readonly renewals: Pick<RenewOrders, "order" | "changed">
+  readonly bans: Pick<BanView, "match">
+  readonly streams: LiveStreams
 }
 
 /**
  * The current update at once, then the newest on each change, until `signal` aborts or the token expires (then it just ends,
  * and the subscriber comes back with a fresh one). A slow reader sees only the newest. Between them, once for each rotation, that it
  * shall renew, when it is its turn.
- * @throws IdentityError when the token does not attest, or the rules give it nothing
+ * @throws IdentityError when the token does not attest, or the rules give it nothing; `policy-denied`, reason `banned`, as soon as
+ * all that they give is banned
  */
-export type WatchEntitlements = (token: string, signal: AbortSignal) => AsyncGenerator<SubscriberUpdate, void, void>
+export type WatchEntitlements = (
+  token: string,
+  evict: Evict,
+  signal: AbortSignal,
+) => AsyncGenerator<SubscriberUpdate, void, void>
+
+/** Hears at once that all was banned, so that whoever waits for a reader that does not read can let go and ask for what comes next. */
+export type Evict = (error: IdentityError) => void
 
 export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitlements {
-  return async function* watch(token, signal) {
+  return async function* watch(token, evict, signal) {
     const attested = await deps.attest(token, signal)
     const expiry = expirySignal(attested.claims.expiresAt - deps.now())
     const until = AbortSignal.any([signal, expiry])
+    const touches = makeChangeSignal()
+    const touched = () => {
+      const error = banOfAll(deps, attested)
+      if (error !== undefined) evict(error)
+      touches.fire()
+    }
+    using stream = deps.streams.enter(() => everythingOf(deps, attested), touched)
     const renewals = followRenewals(deps.renewals, wavePosition(attested.claims), until)
     while (!until.aborted) {
-      const changed = deps.changed(until).then(() => true)
-      yield updateFor(deps, attested)
+      const changed = eitherOf(until, deps.changed, (settled) => touches.changed(settled)).then(() => true)
+      const update = updateFor(deps, attested)
+      stream.settled()
+      yield update
       do {
         const within = renewals.next()
         if (within !== undefined) yield { kind: "renew", within }
@@ -82,17 +106,53 @@ function updateFor(deps: WatchEntitlementsDeps, attested: Attested): SubscriberS
   if (decision.kind === "refused") {
     throw new IdentityError(decision.code, decision.message, { reason: decision.reason })
   }
-  const entitlements = decision.grants.map(({ id, hint, x509Ttl, jwtTtl, federatesWith }) => ({
-    spiffeId: id,
-    hint,
-    x509Ttl,
-    jwtTtl,
-    federatesWith,
-  }))
+  const entitlements = unbanned(deps, attested, decision.grants).map(
+    ({ id, hint, x509Ttl, jwtTtl, federatesWith }) => ({
+      spiffeId: id,
+      hint,
+      x509Ttl,
+      jwtTtl,
+      federatesWith,
+    }),
+  )
   const wanted = new Set(entitlements.flatMap((entitlement) => entitlement.federatesWith))
   const snapshot = deps.snapshot()
   const federated = snapshot.federated.filter((bundle) => wanted.has(bundle.trustDomain))
   return { kind: "snapshot", snapshot: { ...snapshot, federated }, entitlements }
+}
+
+/** Why a stream of `attested` has to end now; `undefined`: something is left to it, or its rules have gone, which is no ban. */
+function banOfAll(deps: WatchEntitlementsDeps, attested: Attested): IdentityError | undefined {
+  try {
+    updateFor(deps, attested)
+    return undefined
+  } catch (thrown) {
+    const error = toIdentityError(thrown)
+    return isBannedError(error) ? error : undefined
+  }
+}
+
+/** @throws IdentityError `policy-denied`, reason `banned`, when nothing is left */
+function unbanned({ bans }: WatchEntitlementsDeps, attested: Attested, grants: readonly Grant[]): readonly Grant[] {
+  refuseBanned(bans, subjectOf(attested))
+  const banned = grants.map(({ id }) => bans.match({ ids: [id], places: [], keys: [] }))
+  const left = grants.filter((_, index) => banned[index] === undefined)
+  if (left.length === 0) throw bannedError(banned[0])
+  return left
+}
+
+/** By what a ban can concern the stream. */
+function everythingOf({ decide }: WatchEntitlementsDeps, attested: Attested): BanSubject {
+  const decision = decide(attested)
+  return subjectOf(attested, ...(decision.kind === "granted" ? decision.grants.map(({ id }) => id) : []))
+}
+
+/** Resolves with the first of them, and lets the others go. */
+async function eitherOf(signal: AbortSignal, ...changes: readonly ChangeSignal["changed"][]) {
+  const settled = new AbortController()
+  const until = AbortSignal.any([signal, settled.signal])
+  await Promise.race(changes.map((changed) => changed(until)))
+  settled.abort()
 }
 
 function expirySignal(seconds: number): AbortSignal {

@@ -43,7 +43,8 @@ export class LocalSubscription implements Subscription {
     this.#entry = entry
     if (this.#early !== undefined) entry.reported(this.#early)
     try {
-      for await (const update of watchEntitlements(this.#token, this.#signal)) {
+      // Whoever reads here always reads on.
+      for await (const update of watchEntitlements(this.#token, () => undefined, this.#signal)) {
         if (update.kind === "snapshot") entry.sent(update.snapshot.epoch)
         yield update
       }

@@ -17,6 +17,8 @@ import { type TrustDomain, trustDomainId } from "../../core/spiffe/id.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
 import type { AuditLog } from "../../ports/audit-log.ts"
 import type { Clock } from "../../ports/clock.ts"
+import type { BanView } from "../ban/ban-view.ts"
+import { refuseBanned, subjectOfParties } from "../ban/banned.ts"
 import type { ClockGuard } from "../issue/clock-guard.ts"
 import type { IssueEvents } from "../issue/events.ts"
 import { actorOfPrincipal, type IssueToken } from "../issue/issue-token.ts"
@@ -53,6 +55,7 @@ export interface AnswerTokenDeps {
   readonly decide: (question: TokenQuestion) => TokenDecision
   readonly issue: IssueToken
   readonly rateLimit: TakeRate
+  readonly bans: Pick<BanView, "match">
   readonly audit: AuditLog
   readonly guard: ClockGuard
   readonly clock: Clock
@@ -73,7 +76,9 @@ export function makeAnswerTokenRequest(deps: AnswerTokenDeps): AnswerTokenReques
       const request = parseTokenRequest(call.form, trustDomainId(deps.trustDomain))
       const proven = await prove(deps, call, request, signal)
       const question = questionOf(request, proven)
-      asked = { question, client: proven.parties.client }
+      const { client, subject, actors } = proven.parties
+      asked = { question, client }
+      refuseBanned(deps.bans, subjectOfParties([client, subject], actors))
       const grant = granted(deps.decide(question))
       return await issue(deps, call, request, proven, question, grant)
     } catch (thrown) {

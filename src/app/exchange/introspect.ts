@@ -14,6 +14,8 @@ import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { AuditLog } from "../../ports/audit-log.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { ProveAccessToken } from "../attest/prove-access-token.ts"
+import type { BanView } from "../ban/ban-view.ts"
+import { refuseBanned, subjectOfParties } from "../ban/banned.ts"
 import { actorOfPrincipal } from "../issue/issue-token.ts"
 import type { TakeRate } from "../issue/rate-limit.ts"
 import type { SignIntrospection } from "../issue/sign-introspection.ts"
@@ -30,6 +32,7 @@ export interface IntrospectDeps {
   readonly holdsAudience: (holder: SpiffeId, audience: string) => boolean
   readonly sign: SignIntrospection
   readonly rateLimit: TakeRate
+  readonly bans: Pick<BanView, "match">
   readonly audit: AuditLog
   readonly clock: Clock
 }
@@ -55,6 +58,7 @@ export function makeIntrospect(deps: IntrospectDeps): Introspect {
     if (client === undefined) throw requestRefusal("client-authentication-missing")
     const caller = client.principal
     deps.rateLimit(caller.facts.id, 1)
+    refuseBanned(deps.bans, subjectOfParties([caller]))
     const claims = await activeClaims(deps, token, caller)
     const event: AuditEvent = {
       type: "token.introspected",

@@ -9,6 +9,8 @@ import type { Clock } from "../../ports/clock.ts"
 import type { ProveAccessToken } from "../attest/prove-access-token.ts"
 import type { ProveJwtSvid } from "../attest/prove-jwt-svid.ts"
 import { refuseAs } from "../attest/token-refused.ts"
+import type { BanView } from "../ban/ban-view.ts"
+import { refuseBanned, subjectOfParties } from "../ban/banned.ts"
 import { actorOfPrincipal } from "../issue/issue-token.ts"
 import type { TakeRate } from "../issue/rate-limit.ts"
 import type { OAuthCall } from "./answer-token-request.ts"
@@ -23,6 +25,7 @@ export interface RevokeDeps {
   /** Who may revoke all tokens of any subject. */
   readonly revokers: () => ReadonlySet<SpiffeId>
   readonly rateLimit: TakeRate
+  readonly bans: Pick<BanView, "match">
   readonly clock: Clock
 }
 
@@ -45,6 +48,7 @@ export function makeRevoke(deps: RevokeDeps): Revoke {
     if (client === undefined) throw requestRefusal("client-authentication-missing")
     const caller = client.principal
     deps.rateLimit(caller.facts.id, 1)
+    refuseBanned(deps.bans, subjectOfParties([caller]))
     if (token !== undefined) await revokeToken(deps, token, caller, requestId)
     if (subject !== undefined) await revokeSubject(deps, subject, caller, requestId)
   }

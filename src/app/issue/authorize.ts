@@ -5,6 +5,8 @@ import type { Decision, Grant } from "../../core/policy/grant.ts"
 import type { AuditLog } from "../../ports/audit-log.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { AttestToken } from "../attest/attest-token.ts"
+import type { BanView } from "../ban/ban-view.ts"
+import { refuseBanned, subjectOf } from "../ban/banned.ts"
 import type { ClockGuard } from "./clock-guard.ts"
 import type { IssueEvents } from "./events.ts"
 import type { TakeRate } from "./rate-limit.ts"
@@ -23,6 +25,7 @@ export interface AuthorizeDeps {
   readonly attest: AttestToken
   readonly decide: (attested: Attested) => Decision
   readonly rateLimit: TakeRate
+  readonly bans: Pick<BanView, "match">
   readonly audit: AuditLog
   readonly clock: Clock
   readonly guard: ClockGuard
@@ -40,6 +43,7 @@ export function makeAuthorize(deps: AuthorizeDeps): Authorize {
       const grant = chooseGrant(deps.decide(attested), request)
       covers?.(grant)
       deps.rateLimit(grant.id, 1)
+      refuseBanned(deps.bans, subjectOf(attested, grant.id))
       return { attested, grant }
     } catch (thrown) {
       const error = toIdentityError(thrown)

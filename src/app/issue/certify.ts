@@ -1,4 +1,5 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
+import type { BanSubject } from "../../core/ban/ban-index.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
@@ -14,6 +15,7 @@ import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { Intent, Requester } from "../../ports/issuance-log.ts"
 import type { Random } from "../../ports/random.ts"
 import type { IssuingAuthorities, IssuingAuthority } from "../authority/issuing-authorities.ts"
+import { keyNameOf } from "../ban/banned.ts"
 import type { IssueEvents } from "./events.ts"
 import { idempotencyKey } from "./intent.ts"
 import { chooseLifetime } from "./lifetime.ts"
@@ -53,6 +55,8 @@ export interface CertificateOrder {
   readonly wantedTtl: Seconds | undefined
   readonly evidenceExpiresAt: Instant
   readonly requester: Requester
+  /** Everybody for whom it is; the key is added here. */
+  readonly subject: BanSubject
   readonly requestId: string
   /** The audit record of the decision. */
   readonly decision: (intent: Intent) => AuditEvent
@@ -111,7 +115,8 @@ async function issue(deps: CertifyDeps, ready: Ready): Promise<X509Svid> {
   }
   const decision = order.decision(intent)
   const reuseSince = now - reuseWindow(permit.notAfter - now)
-  const result = await deps.signIntent({ intent, decision, reuseSince, signer: authority.signer, form: "der" })
+  const subject = { ...order.subject, keys: [...order.subject.keys, keyNameOf(ready.key.spki)] }
+  const result = await deps.signIntent({ intent, decision, reuseSince, subject, signer: authority.signer, form: "der" })
   if (result.kind === "already-issued") return recall(deps, result.intent, result.signature)
   const svid = assemble(intent, result.signature, authority.certificate)
   deps.events.x509Issued(svid, order.requestId)

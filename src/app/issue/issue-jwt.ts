@@ -6,6 +6,7 @@ import type { Clock } from "../../ports/clock.ts"
 import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { Random } from "../../ports/random.ts"
 import type { JwtKeySet } from "../authority/jwt-key-set.ts"
+import { subjectOf } from "../ban/banned.ts"
 import type { Authorize } from "./authorize.ts"
 import type { IssueEvents } from "./events.ts"
 import { grantedEvent, requesterOf } from "./intent.ts"
@@ -72,7 +73,8 @@ export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
       idempotencyKey: undefined,
     }
     const decision = grantedEvent("jwt", attested, grant, intent, request.requestId)
-    const order = { intent, decision, reuseSince: now, signer: key.signer, form: "p1363" } as const
+    const subject = subjectOf(attested, grant.id)
+    const order = { intent, decision, reuseSince: now, subject, signer: key.signer, form: "p1363" } as const
     const { signature } = await deps.signIntent(order)
     const token = sealJwtSvid(input, signature)
     deps.events.jwtIssued(request.requestId)

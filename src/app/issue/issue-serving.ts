@@ -1,3 +1,4 @@
+import { NOBODY } from "../../core/ban/ban-index.ts"
 import { serverId } from "../../core/spiffe/id.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
 import { assembleCertificate } from "../../core/x509/assemble.ts"
@@ -86,6 +87,7 @@ export async function issueServing(deps: IssueServingDeps): Promise<ServingSvid>
       degraded: false,
     },
     reuseSince: now,
+    subject: NOBODY,
     signer: authority.signer,
     form: "der",
   })

@@ -1,4 +1,5 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
+import type { BanSubject } from "../../core/ban/ban-index.ts"
 import { type Confirmation, encodeAccessTokenInput } from "../../core/jose/access-token.ts"
 import { encodeJwtSvidInput, sealJwtSvid } from "../../core/jose/jwt-svid.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
@@ -12,6 +13,7 @@ import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { Requester } from "../../ports/issuance-log.ts"
 import type { Random } from "../../ports/random.ts"
 import type { ActiveJwtKey } from "../authority/jwt-key-set.ts"
+import { subjectOfParties } from "../ban/banned.ts"
 import type { Certify } from "./certify.ts"
 import type { IssueEvents } from "./events.ts"
 import { type GrantedIntent, requesterOf } from "./intent.ts"
@@ -122,7 +124,9 @@ async function sign(
     idempotencyKey: undefined,
   }
   const decision = grantedToken(order, intent)
-  const { signature } = await deps.signIntent({ intent, decision, reuseSince: iat, signer: key.signer, form: "p1363" })
+  const { signer } = key
+  const subject = subjectFor(order)
+  const { signature } = await deps.signIntent({ intent, decision, reuseSince: iat, subject, signer, form: "p1363" })
   return sealJwtSvid(input, signature)
 }
 
@@ -143,11 +147,16 @@ async function issueCertificate(
     wantedTtl: order.question.ttl,
     evidenceExpiresAt: notAfter,
     requester: requesterFor(order),
+    subject: subjectFor(order),
     requestId: order.requestId,
     decision: (intent) => grantedToken(order, intent),
   })
   const text = svid.chain.map((der) => encodePem("CERTIFICATE", der)).join("")
   return { text, expiresIn: svid.notAfter - now }
+}
+
+function subjectFor({ client, subject, question }: TokenOrder): BanSubject {
+  return subjectOfParties([client, subject], question.actors)
 }
 
 /** Whom the log names: the pod whose token it was made from, if there is one. */

@@ -1,5 +1,6 @@
 import { type Holder, holderOf } from "../../core/authority/holder.ts"
 import type { Instant } from "../../core/time.ts"
+import { subjectOf } from "../ban/banned.ts"
 import type { Authorize } from "./authorize.ts"
 import type { Certify } from "./certify.ts"
 import { grantedEvent, requesterOf } from "./intent.ts"
@@ -27,6 +28,7 @@ export function makeIssueX509({ authorize, certify, issued }: IssueX509Deps): Is
       wantedTtl: request.ttl,
       evidenceExpiresAt: attested.claims.expiresAt,
       requester,
+      subject: subjectOf(attested, grant.id),
       requestId: request.requestId,
       decision: (intent) => grantedEvent("x509", attested, grant, intent, request.requestId),
     })

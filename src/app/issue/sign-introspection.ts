@@ -1,4 +1,5 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
+import { NOBODY } from "../../core/ban/ban-index.ts"
 import { sealJwtSvid } from "../../core/jose/jwt-svid.ts"
 import type { JsonObject } from "../../core/json.ts"
 import type { Principal } from "../../core/policy/principal.ts"
@@ -36,11 +37,11 @@ export function makeSignIntrospection(deps: SignIntrospectionDeps): SignIntrospe
       notBefore: now,
       notAfter: now + 1,
       createdAt: now,
-      requester: { ...NOBODY, evidenceDigest: caller.facts.evidenceDigest },
+      requester: { ...NO_POD, evidenceDigest: caller.facts.evidenceDigest },
       rule: "introspection",
       idempotencyKey: undefined,
     }
-    const order = { intent, decision: event, reuseSince: now, signer, form: "p1363" as const }
+    const order = { intent, decision: event, reuseSince: now, subject: NOBODY, signer, form: "p1363" as const }
     const { signature } = await deps.signIntent(order)
     return sealJwtSvid(input, signature)
   }
@@ -50,4 +51,4 @@ function encode(value: object): string {
   return Buffer.from(JSON.stringify(value)).toString("base64url")
 }
 
-const NOBODY = { cluster: "", namespace: "", serviceAccount: "", pod: "", podUid: "", node: "" }
+const NO_POD = { cluster: "", namespace: "", serviceAccount: "", pod: "", podUid: "", node: "" }

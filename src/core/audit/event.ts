@@ -1,3 +1,4 @@
+import type { BanKind } from "../ban/ban.ts"
 import type { Instant } from "../time.ts"
 
 /** What happened, for the security team. Never holds a token, a key or a raw body. @see INV-33 */
@@ -137,6 +138,21 @@ export type AuditEvent =
       readonly operation: string
       readonly target: string
       readonly code: string
+      readonly reason: string
+    })
+  | (Common & {
+      /** Nothing is issued to whom this names from now on; in force when recorded. */
+      readonly type: "ban.added"
+      readonly ban: BanKind
+      readonly name: string
+      readonly reason: string
+      /** 0: until it is lifted. */
+      readonly until: Instant
+    })
+  | (Common & {
+      readonly type: "ban.lifted"
+      readonly ban: BanKind
+      readonly name: string
       readonly reason: string
     })
 

@@ -4,6 +4,10 @@ import { type AttestToken, makeAttestToken } from "../../app/attest/attest-token
 import { type IssuingAuthorities, openIssuingAuthorities } from "../../app/authority/issuing-authorities.ts"
 import { type JwtKeySet, openJwtKeySet } from "../../app/authority/jwt-key-set.ts"
 import { openTrustState, type TrustState } from "../../app/authority/trust-state.ts"
+import { type BanView, openBanView } from "../../app/ban/ban-view.ts"
+import { type DenyToken, makeDenyToken } from "../../app/ban/deny-token.ts"
+import { guardBans } from "../../app/ban/guard-bans.ts"
+import { LiveStreams } from "../../app/ban/live-streams.ts"
 import type { ConsumerBook } from "../../app/deliver/consumer-book.ts"
 import { Subscribers } from "../../app/deliver/consumers.ts"
 import { makeWatchEntitlements, type WatchEntitlements } from "../../app/deliver/entitlements.ts"
@@ -24,6 +28,7 @@ import type { Attested } from "../../core/policy/attested.ts"
 import { decideIdentities } from "../../core/policy/decide.ts"
 import type { Decision } from "../../core/policy/grant.ts"
 import type { Clock } from "../../ports/clock.ts"
+import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { EphemeralKeys } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
 import type { ServerConfig } from "../config/server-config.ts"
@@ -46,6 +51,10 @@ export interface Pipeline {
   readonly issueX509: IssueX509
   readonly issueJwt: IssueJwt
   readonly certify: Certify
+  /** For nobody who is banned. */
+  readonly signIntent: SignIntent
+  readonly bans: BanView
+  readonly denyToken: DenyToken
   readonly rateLimit: TakeRate
   readonly watchEntitlements: WatchEntitlements
   readonly holderOf: (token: string, signal: AbortSignal) => Promise<Holder>
@@ -124,8 +133,15 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     () => clock.monotonic(),
   )
   const audit = store.auditLog
-  const authorize = makeAuthorize({ attest, decide, rateLimit, audit, clock, guard, events: events.issue })
-  const common = { authorize, signIntent: state.signIntent, clock, random, events: events.issue }
+  const bans = await openBanView({
+    log: store.banLog,
+    clock,
+    steady: () => guard.steady(),
+    onReadFailed: (error) => events.bans.readFailed(error),
+  })
+  const signIntent = guardBans({ sign: state.signIntent, bans, audit, clock, events: events.issue })
+  const authorize = makeAuthorize({ attest, decide, rateLimit, bans, audit, clock, guard, events: events.issue })
+  const common = { authorize, signIntent, clock, random, events: events.issue }
   const certify = makeCertify({
     ...common,
     issuing,
@@ -150,6 +166,9 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     guard,
     ephemeral,
     certify,
+    signIntent,
+    bans,
+    denyToken: makeDenyToken({ bans, issuanceLog: store.issuanceLog }),
     rateLimit,
     issueX509: timed(
       clock,
@@ -190,6 +209,8 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       },
       now: () => clock.now(),
       renewals,
+      bans,
+      streams: new LiveStreams(bans, { clock, events: events.bans }),
     }),
     holderOf: async (token, signal) => holderOf(requesterOf(await attest(token, signal))),
     subscribers: new Subscribers(() => clock.now(), consumers),

@@ -1,9 +1,10 @@
 import type { SqliteStore } from "../../adapters/sqlite/open-store.ts"
+import { BANS_KEPT_FOR } from "../../app/ban/ban-view.ts"
 import type { ClockGuard } from "../../app/issue/clock-guard.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Log } from "../../ports/telemetry.ts"
 
-/** Forget issuances, spent proofs and revocations that ended long ago, a little at a time, until `signal` aborts. */
+/** Forget issuances, spent proofs, revocations and bans that ended long ago, a little at a time, until `signal` aborts. */
 export async function pruneExpired(
   deps: { readonly store: SqliteStore; readonly clock: Clock; readonly guard: ClockGuard; readonly log: Log },
   signal: AbortSignal,
@@ -19,6 +20,7 @@ async function pruneBatches({ store, clock, log }: Parameters<typeof pruneExpire
   try {
     const issuances = await store.prune(clock.now() - KEPT_FOR, BATCH)
     const proofs = await store.pruneProofs(clock.now() - PROOFS_KEPT_FOR, PROOF_BATCH)
+    await store.pruneBans(clock.now() - BANS_KEPT_FOR - PROOFS_KEPT_FOR, BATCH)
     return issuances === BATCH || proofs === PROOF_BATCH
   } catch (err) {
     log.warn({ err }, "what ended long ago cannot be pruned; trying again")

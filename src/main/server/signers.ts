@@ -2,7 +2,7 @@ import type { CryptoThread } from "../../adapters/process-keys/crypto-thread.ts"
 import type { SqliteStore } from "../../adapters/sqlite/open-store.ts"
 import { commitThenSign } from "../../app/issue/commit-then-sign.ts"
 import type { Secret } from "../../core/secret.ts"
-import type { SignIntent } from "../../ports/intent-signer.ts"
+import type { SignGuarded } from "../../ports/intent-signer.ts"
 import type { KeyAlgorithm, Signer } from "../../ports/keys.ts"
 
 /** Where the keys of a server are used. None of them ever leaves the thread it is in. */
@@ -11,7 +11,7 @@ export interface Signers {
   readonly make: (algorithm: KeyAlgorithm) => Promise<Signer>
   /** A key that is sealed on disk. @throws IdentityError `malformed` */
   readonly load: (pkcs8: Secret, algorithm: KeyAlgorithm) => Promise<Signer>
-  readonly signIntent: SignIntent
+  readonly signIntent: SignGuarded
 }
 
 /** P-256 signs in the store's thread, where intents become durable; slower keys sign beside it, and hold up no commit. */

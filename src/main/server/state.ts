@@ -9,7 +9,7 @@ import { createTrustDomain } from "../../app/authority/create-trust-domain.ts"
 import type { IdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
 import type { Clock } from "../../ports/clock.ts"
-import type { SignIntent } from "../../ports/intent-signer.ts"
+import type { SignGuarded } from "../../ports/intent-signer.ts"
 import type { KeyStore } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
 import type { ServerConfig } from "../config/server-config.ts"
@@ -25,7 +25,7 @@ export interface ServerState {
   /** Where proofs are verified. It holds no process alive; dispose it after the store. */
   readonly crypto: CryptoThread
   /** The one way to a signature that anybody outside can ask for. */
-  readonly signIntent: SignIntent
+  readonly signIntent: SignGuarded
   /** Makes the key of an issuing authority. */
   readonly makeSigner: Signers["make"]
   /** Of the nonces for DPoP proofs; the same for every server with this sealing key. */

@@ -51,7 +51,7 @@ export interface TokenEndpoint {
 export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenEndpoint> {
   const { addresses, pipeline, state, live, clock, random, events, log } = deps
   const { issuer } = addresses
-  const { trust, rateLimit, guard } = pipeline
+  const { trust, rateLimit, guard, bans, denyToken: deny } = pipeline
   const { trustDomain } = trust.record()
   const { store } = state
   const audit = store.auditLog
@@ -64,14 +64,14 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
   const verifier = rememberVerified(makeJwsVerifier(), REMEMBERED_TOKENS)
   const bundles = () => [trust.snapshot().own, ...trust.snapshot().federated]
   const clusters = () => live().clusters
-  const proveJwtSvid = makeProveJwtSvid({ verifier, bundles, revocations, clock, issuer })
+  const proveJwtSvid = makeProveJwtSvid({ verifier, bundles, revocations, deny, clock, issuer })
   const proveKubeToken = makeProveKubeToken(pipeline)
   const authorities = () => trust.snapshot().own.jwtAuthorities
-  const proveAccessToken = makeProveAccessToken({ verifier, authorities, revocations, clock, issuer })
+  const proveAccessToken = makeProveAccessToken({ verifier, authorities, revocations, deny, clock, issuer })
   const authenticate = makeAuthenticateClient({
     proveJwtSvid,
     proveKubeToken,
-    proveX509Svid: makeProveX509Svid({ bundles, clock }),
+    proveX509Svid: makeProveX509Svid({ bundles, clock, deny }),
     proveClientAssertion: makeProveClientAssertion({ replayLog: store.replayLog, clock }),
     clusters,
     clients: () => live().tokenIssuers.clients,
@@ -97,7 +97,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
   }
   const signing = {
     keyFor: (algorithm: "ES256" | "RS256") => pipeline.jwtKeys.active(algorithm),
-    signIntent: state.signIntent,
+    signIntent: pipeline.signIntent,
     clock,
     random,
     issuer,
@@ -112,6 +112,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
       decide: (question) => decideToken(question, live().config.rules),
       issue,
       rateLimit,
+      bans,
       audit,
       guard,
       clock,
@@ -125,6 +126,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
       holdsAudience,
       sign: makeSignIntrospection(signing),
       rateLimit,
+      bans,
       audit,
       clock,
     }),
@@ -135,6 +137,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
       revocations,
       revokers: () => new Set(live().config.oauth?.revokers),
       rateLimit,
+      bans,
       clock,
     }),
     dpopNonce: () => currentDpopNonce(dpop),

@@ -1,9 +1,10 @@
 import { once } from "node:events"
 import type { ServerDuplexStream } from "@grpc/grpc-js"
+import { isBannedError } from "../../app/ban/banned.ts"
 import type { Subscribers } from "../../app/deliver/consumers.ts"
 import type { WatchEntitlements } from "../../app/deliver/entitlements.ts"
 import type { Holder } from "../../core/authority/holder.ts"
-import { IdentityError } from "../../core/errors.ts"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import {
   type Consumer,
   ConsumerKind,
@@ -49,7 +50,8 @@ export async function serveSubscription(stream: Stream, deps: SubscriptionDeps):
   try {
     const token = bearerToken(stream.metadata, tokenBytes)
     peer.attested(await deps.holderOf(token, signal))
-    for await (const update of deps.watchEntitlements(token, signal)) {
+    const evict = (error: IdentityError) => stop.abort(error)
+    for await (const update of deps.watchEntitlements(token, evict, signal)) {
       if (update.kind === "snapshot") peer.sending(update.snapshot.epoch)
       if (!stream.write(encodeUpdate(update, deps.encodeJwks)))
         await once(stream, "drain", { signal }).catch(() => undefined)
@@ -57,10 +59,19 @@ export async function serveSubscription(stream: Stream, deps: SubscriptionDeps):
     if (stop.signal.reason instanceof IdentityError) throw stop.signal.reason
     stream.end()
   } catch (thrown) {
+    evictBanned(stream, thrown)
     stream.emit("error", toStatus(thrown, {}, requestId))
   } finally {
     peer[Symbol.dispose]()
   }
+}
+
+/** The agent is to stop serving what it holds. */
+function evictBanned(stream: Stream, thrown: unknown): void {
+  const error = toIdentityError(thrown)
+  if (!isBannedError(error) || !stream.writable) return
+  const directive = { $case: "evict", value: { reason: error.reason ?? error.code } } as const
+  stream.write({ message: { $case: "directive", value: { directive } } })
 }
 
 /** @throws IdentityError `malformed` when the messages are out of order or too long */

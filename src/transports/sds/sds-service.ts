@@ -22,6 +22,8 @@ export interface Lease extends AsyncDisposable {
   readonly source: IdentitySource
   /** The stream ends by then: nothing re-attests a running stream. */
   readonly notAfter?: Instant
+  /** The stream ends at once when it aborts, with the reason as its error. */
+  readonly evicted?: AbortSignal
 }
 
 /** Written bounds of the service. */

@@ -84,7 +84,10 @@ export class StreamTable implements AsyncDisposable {
     delete live.abort
     live.lease = lease
     live.closeAt = this.#closeAt(lease)
-    if (live.ended) this.#release(live)
+    if (live.ended) return this.#release(live)
+    lease.evicted?.throwIfAborted()
+    live.evict = () => this.#end(live, "banned", lease.evicted?.reason)
+    lease.evicted?.addEventListener("abort", live.evict)
   }
 
   #listen<Request extends OpeningRequest>(
@@ -153,8 +156,9 @@ export class StreamTable implements AsyncDisposable {
     this.#release(live)
   }
 
-  #release({ lease }: LiveCall): void {
+  #release({ lease, evict }: LiveCall): void {
     if (lease === undefined) return
+    if (evict !== undefined) lease.evicted?.removeEventListener("abort", evict)
     const feed = this.#feeds.get(lease.source)
     const idle = feed?.size === 0 ? feed : undefined
     if (idle !== undefined) this.#feeds.delete(lease.source)
@@ -182,6 +186,8 @@ interface LiveCall {
   /** While the caller is attested. */
   abort?: () => void
   lease?: Lease
+  /** Hears that the lease was taken away. */
+  evict?: () => void
   stream?: { giveUpWaiting(deadline: Millis): void; leave(why: string): void }
 }
 

@@ -41,6 +41,7 @@ function order(serial: string, idempotencyKey: Uint8Array | undefined): Job {
       intent: encodeIntent(intent),
       idempotencyKey: idempotencyKey ?? null,
       reuseSince: FIXTURE_NOW,
+      bansSeen: 9,
       audit: encodeAudit(fixtureGrant(serial)),
     },
   }
