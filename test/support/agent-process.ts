@@ -14,6 +14,8 @@ export interface AgentTerms {
   readonly token: string
   /** Default 5s. */
   readonly drain?: string
+  /** More keys of its file. */
+  readonly config?: Readonly<Record<string, unknown>>
 }
 
 /** `assay agent` in a process of its own. */
@@ -46,6 +48,7 @@ export async function startAgentProcess(terms: AgentTerms): Promise<AgentProcess
     socket: { path: socket },
     drain: { timeout: terms.drain ?? "5s" },
     name,
+    ...terms.config,
   }
   const file = join(folder, "agent.yaml")
   await writeFile(file, JSON.stringify(config))

@@ -12,7 +12,7 @@ export interface TokenRequest {
   /** `audience` and `resource` together, not empty, none twice. */
   readonly audiences: readonly string[]
   readonly scopes: readonly string[] | undefined
-  /** Names of parameters that are not known here; for the audit log. @see CC-02 */
+  /** Names of parameters that are not known here, `?` for one that could be a secret in the wrong place. For the audit log. @see CC-02 AUD-07 */
   readonly ignored: readonly string[]
 }
 
@@ -57,7 +57,7 @@ export function parseTokenRequest(form: Form, trustDomainId: string): TokenReque
     product,
     audiences: isX509 ? [trustDomainId] : audiences,
     scopes: parseScopes(form.one("scope")),
-    ignored: form.names.filter((name) => !KNOWN.has(name)),
+    ignored: form.names.flatMap((name) => (KNOWN.has(name) ? [] : PLAIN_NAME.test(name) ? [name] : ["?"])),
   }
 }
 
@@ -177,6 +177,8 @@ const KNOWN: ReadonlySet<string> = new Set([
   "client_assertion_type",
 ])
 /** RFC 6749 section 3.3. */
+/** As every registered parameter is named, and hardly any secret. */
+const PLAIN_NAME = /^[a-z_]{1,40}$/
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:/
 const MAX_SCOPES = 64

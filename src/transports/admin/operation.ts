@@ -63,11 +63,11 @@ export function bindOperation<C extends Contract>(contract: C, binding: Binding<
   }
 }
 
-/** Names the member that is wrong, and nothing that the caller wrote but names of members. */
+/** Names the member that is wrong, and nothing that the caller wrote but names that hardly any secret has. @see AUD-07 */
 function refusedRequest(error: z.ZodError): IdentityError {
   const [issue] = error.issues
   const where = issue?.path.map(String).join(".") ?? ""
-  const unknown = issue?.code === "unrecognized_keys" ? issue.keys.find((key) => /^[\w.-]{1,64}$/.test(key)) : undefined
+  const unknown = issue?.code === "unrecognized_keys" ? issue.keys.find((key) => /^[a-z_]{1,40}$/.test(key)) : undefined
   const what =
     issue?.code === "unrecognized_keys"
       ? `unknown member${unknown === undefined ? "" : ` "${unknown}"`}`
