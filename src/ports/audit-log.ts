@@ -1,10 +1,45 @@
 import type { ChainHead, ChainOrigin, Seal } from "../core/audit/chain.ts"
 import type { AuditEvent } from "../core/audit/event.ts"
+import type { AuditRecord } from "../core/audit/record.ts"
 import type { Instant } from "../core/time.ts"
 
 /** Decisions that have no intent to ride with. Durable when it resolves; the reply waits for it. @see INV-11 */
 export interface AuditLog {
   append(event: AuditEvent): Promise<void>
+}
+
+/** Looks back at what was recorded. */
+export interface AuditSearch {
+  /** Newest first. @throws IdentityError `malformed` for a bad limit; `rate-limited` when too many searches wait; `not-ready` */
+  search(query: AuditQuery): Promise<AuditFound>
+}
+
+/** Each field that is set must match; text compares for equality. */
+export interface AuditQuery {
+  readonly type?: string
+  readonly actor?: string
+  readonly requestId?: string
+  readonly spiffeId?: string
+  /** Of a certificate, or the `jti` of a token. */
+  readonly serial?: string
+  readonly since?: Instant
+  readonly until?: Instant
+  /** Only records before this one. */
+  readonly before?: number
+  /** 1 to 1000. */
+  readonly limit: number
+}
+
+export interface AuditFound {
+  readonly records: readonly FoundRecord[]
+  /** Records from this one on were looked at; what is before was not. A million at most are. */
+  readonly lookedFrom: number
+}
+
+export interface FoundRecord {
+  readonly record: AuditRecord
+  /** Hash of the record before; `undefined` where that has none. */
+  readonly previous: string | undefined
 }
 
 /**

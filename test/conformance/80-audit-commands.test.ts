@@ -14,6 +14,7 @@ import { initServerState } from "../../src/main/server/state.ts"
 import { FIXTURE_NOW, fixtureGrant } from "../support/issuance-fixtures.ts"
 import { runAssay } from "../support/run-assay.ts"
 import { makeScratch } from "../support/scratch.ts"
+import { initTrustDomain, startServerProcess } from "../support/server-process.ts"
 import { makeServerSetup } from "../support/server-setup.ts"
 
 test("[AUD-20] a line is CloudEvents 1.0 with what auditors ask for, and is read back as the same record", async () => {
@@ -120,6 +121,32 @@ test("[AUD-23] what is exported, whole or from a record on, verifies as a file, 
     const changed = await runAssay(["audit", "verify", "-c", made.config, "--file", file, "-o", "json"])
     assert.deepEqual([changed.code, JSON.parse(changed.out).broken.sequence], [3, 15])
   }
+})
+
+test("[AUD-24] a running server is asked, and records who searched; without one its store is read, with the same outcome", async () => {
+  await using scratch = await makeScratch()
+  const setup = await makeServerSetup(scratch.directory)
+  await initTrustDomain(setup)
+  const search = (...flags: readonly string[]) => runAssay(["audit", "search", "-c", setup.configFile, ...flags])
+  const wanted = ["--type", "authority.created", "-o", "json"]
+  const before = await search(...wanted)
+  assert.deepEqual([before.code, JSON.parse(before.out).length], [0, 1], before.err)
+  {
+    await using _server = await startServerProcess(setup)
+    assert.deepEqual(await search(...wanted), before)
+    const recorded = await search("--type", "admin.permitted", "-o", "json", "--limit", "1")
+    const [record] = JSON.parse(recorded.out)
+    assert.deepEqual([record.data.operation, record.data.target], ["audit.search", "admin.permitted"])
+    assert.match(record.data.actor, /^unix:uid=\d+,/)
+    assert.match(recorded.err, /go on with --before \d+/)
+    const refused = await search("--type", "no type")
+    assert.match(refused.err, /type: must be a type of record/)
+    const one = await search("--identity", "spiffe://prod.example/assay/server", "-o", "yaml", "--limit", "1")
+    assert.match(one.out, /^ {2}source: spiffe:\/\/prod.example$/m)
+    const away = await runAssay(["audit", "search", "--admin-socket", scratch.path("none.sock")])
+    assert.deepEqual([away.code, away.err.includes("admin-unreachable")], [1, true])
+  }
+  assert.equal((await search(...wanted)).out, before.out)
 })
 
 interface MadeStore extends AsyncDisposable {

@@ -3,6 +3,7 @@ import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
+import type { AuditFound, AuditQuery } from "../../ports/audit-log.ts"
 import type { Holdings, HoldingsReader } from "../../ports/consumers.ts"
 import type { IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
 import { parseIssuance } from "./intent-row.ts"
@@ -14,18 +15,22 @@ import type { SqlRow } from "./sql-row.ts"
 export type ReaderRequest =
   | { readonly kind: "search"; readonly query: IssuanceQuery }
   | { readonly kind: "holdings"; readonly now: Instant }
+  | { readonly kind: "audit"; readonly query: AuditQuery }
   | { readonly kind: "close" }
 
 export type ReaderReply =
   | { readonly kind: "ready" }
   | { readonly kind: "rows"; readonly rows: readonly SqlRow[] }
   | { readonly kind: "holdings"; readonly rows: HoldingRows }
+  | { readonly kind: "audit"; readonly found: AuditFound }
   | { readonly kind: "failed"; readonly failure: Failure }
 
 /** Searches a store that another connection, perhaps of another process, writes. */
 export interface IssuanceReader extends HoldingsReader, AsyncDisposable {
   /** @throws IdentityError `malformed` for a bad limit, `rate-limited` when 64 searches wait, `not-ready` */
   search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]>
+  /** @throws IdentityError as {@link search} */
+  searchAudit(query: AuditQuery): Promise<AuditFound>
 }
 
 /** @throws IdentityError `not-found` when there is no store at `path` */
@@ -55,6 +60,12 @@ class ReaderThread implements IssuanceReader {
     demandLimit(query.limit)
     const reply = await this.#ask({ kind: "search", query })
     return reply.kind === "rows" ? reply.rows.map(parseIssuance) : []
+  }
+
+  async searchAudit(query: AuditQuery): Promise<AuditFound> {
+    demandLimit(query.limit)
+    const reply = await this.#ask({ kind: "audit", query })
+    return reply.kind === "audit" ? reply.found : { records: [], lookedFrom: 1 }
   }
 
   async readHoldings(now: Instant): Promise<Holdings> {

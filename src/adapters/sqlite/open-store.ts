@@ -1,6 +1,6 @@
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
-import type { AuditChain, AuditLog } from "../../ports/audit-log.ts"
+import type { AuditChain, AuditLog, AuditSearch } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { BanLog } from "../../ports/bans.ts"
 import type { ConsumerLog, HoldingsReader } from "../../ports/consumers.ts"
@@ -37,6 +37,7 @@ export interface SqliteStore extends AsyncDisposable {
   readonly issuanceLog: IssuanceLog
   readonly auditLog: AuditLog
   readonly auditChain: AuditChain
+  readonly auditSearch: AuditSearch
   readonly authorityJournal: AuthorityJournal
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
@@ -75,6 +76,7 @@ class Store implements SqliteStore {
   readonly issuanceLog: IssuanceLog
   readonly auditLog: AuditLog
   readonly auditChain: AuditChain
+  readonly auditSearch: AuditSearch
   readonly authorityJournal: AuthorityJournal
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
@@ -101,6 +103,7 @@ class Store implements SqliteStore {
       },
     }
     this.auditChain = new SqliteAuditChain(queue)
+    this.auditSearch = { search: (query) => this.#read((reader) => reader.searchAudit(query)) }
     this.authorityJournal = new SqliteAuthorityJournal(queue)
     this.replayLog = new SqliteReplayLog(queue)
     this.revocationLog = new SqliteRevocationLog(queue)

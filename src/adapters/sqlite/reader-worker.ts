@@ -5,6 +5,7 @@ import type { ReaderReply, ReaderRequest } from "./issuance-reader.ts"
 import { asNotReady, openDatabaseReader } from "./open-database.ts"
 import { encodeFailure } from "./operation.ts"
 import { readHoldingRows } from "./read-holdings.ts"
+import { searchAudit } from "./search-audit.ts"
 import { searchIssuances } from "./search-issuances.ts"
 
 /** The thread that searches: a long scan holds up no commit and no event loop. */
@@ -31,6 +32,7 @@ function serve(db: DatabaseSync): void {
 function answer(db: DatabaseSync, request: Exclude<ReaderRequest, { kind: "close" }>): ReaderReply {
   try {
     if (request.kind === "holdings") return { kind: "holdings", rows: readHoldingRows(db, request.now) }
+    if (request.kind === "audit") return { kind: "audit", found: searchAudit(db, request.query) }
     return { kind: "rows", rows: searchIssuances(db, request.query) }
   } catch (error) {
     return { kind: "failed", failure: encodeFailure(asNotReady(error)) }

@@ -1,17 +1,17 @@
 import { createReadStream } from "node:fs"
 import { createInterface } from "node:readline"
-import { type Command, InvalidArgumentError, Option } from "commander"
+import { type Command, Option } from "commander"
 import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
 import { makeSealMac } from "../../adapters/disk-keys/seal-mac.ts"
-import { type AuditQuery, type AuditReader, openAuditReader } from "../../adapters/sqlite/audit-reader.ts"
+import { type AuditReader, openAuditReader } from "../../adapters/sqlite/audit-reader.ts"
 import { encodeEnvelope, parseEnvelope } from "../../core/audit/envelope.ts"
 import type { AuditRecord } from "../../core/audit/record.ts"
 import { type ChainBreak, ChainWalk } from "../../core/audit/walk.ts"
 import { IdentityError } from "../../core/errors.ts"
 import { loadServerConfig, type ServerConfig } from "../config/server-config.ts"
 import { readSealingKey } from "../server/read-sealing-key.ts"
-import { auditTable, type VerifyResult, verifyJson, verifyText } from "./audit-output.ts"
-import { parseLimit, parseTime } from "./log.ts"
+import { type VerifyResult, verifyJson, verifyText } from "./audit-output.ts"
+import { parseSequence, registerAuditSearch } from "./audit-search.ts"
 
 /** `assay audit`: is the record of decisions whole, and what is in it? @see AUD-21 AUD-22 AUD-23 */
 export function registerAudit(program: Command): void {
@@ -24,21 +24,7 @@ export function registerAudit(program: Command): void {
     .addOption(new Option("-o, --output <form>", "form of the output").choices(["text", "json"]).default("text"))
     .addHelpText("after", HELP)
     .action(verify)
-  audit
-    .command("search")
-    .description("find records, newest first, among a million; every filter that is given must match exactly")
-    .requiredOption("-c, --config <file>", "configuration of the server, which may be running")
-    .option("--type <type>", "such as svid.refused")
-    .option("--actor <actor>", "who asked, such as k8s:prod/shop/web/web-0")
-    .option("--identity <spiffe id>", "the identity, or the subject of a token")
-    .option("--serial <hex>", "this certificate, or the token with this jti")
-    .option("--request <id>", "the request id of a reply or a log line")
-    .option("--since <time>", "at or after this time, ISO 8601", parseTime)
-    .option("--until <time>", "at or before this time, ISO 8601", parseTime)
-    .option("--before <sequence>", "records before this one, to go on with a search", parseSequence)
-    .option("--limit <count>", "at most this many, 1 to 1000", parseLimit, 50)
-    .addOption(new Option("-o, --output <form>", "form of the output").choices(["table", "json"]).default("table"))
-    .action(search)
+  registerAuditSearch(audit)
   audit
     .command("export")
     .description("print records as CloudEvents, one line of JSON each, oldest first")
@@ -121,31 +107,6 @@ function parseLine(line: string, file: string, number: number): AuditRecord {
   }
 }
 
-interface SearchOptions extends Omit<AuditQuery, "spiffeId" | "requestId"> {
-  readonly config: string
-  readonly identity?: string
-  readonly request?: string
-  readonly output: "table" | "json"
-}
-
-async function search({ config: file, identity, request, output, ...rest }: SearchOptions): Promise<void> {
-  const config = await loadServerConfig(file, makeCelConditions().compile)
-  using reader = openAuditReader(config.storage.sqlite)
-  const names = { ...(identity === undefined ? {} : { spiffeId: identity }) }
-  const { records, lookedFrom } = reader.search({
-    ...rest,
-    ...names,
-    ...(request === undefined ? {} : { requestId: request }),
-  })
-  const lines = records.map((record) => encodeEnvelope(config.trustDomain, record, previousOf(reader, record)))
-  process.stdout.write(output === "json" ? `[${lines.join(",\n")}]\n` : auditTable(records))
-  if (lookedFrom > 1) process.stderr.write(`there are older records: go on with --before ${lookedFrom}\n`)
-}
-
-function previousOf(reader: AuditReader, { sequence }: AuditRecord): string | undefined {
-  return reader.read(sequence - 2, 1)[0]?.hash
-}
-
 async function exportLines(options: { readonly config: string; readonly after: number }): Promise<void> {
   const config = await loadServerConfig(options.config, makeCelConditions().compile)
   using reader = openAuditReader(config.storage.sqlite)
@@ -164,11 +125,6 @@ async function sealMac(config: ServerConfig) {
   } catch {
     return undefined
   }
-}
-
-function parseSequence(text: string): number {
-  if (/^\d{1,15}$/.test(text)) return Number(text)
-  throw new InvalidArgumentError("not the sequence of a record")
 }
 
 const PAGE = 2000

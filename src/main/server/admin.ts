@@ -11,6 +11,7 @@ import type { Clock } from "../../ports/clock.ts"
 import type { Random } from "../../ports/random.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import { addAdminRoutes } from "../../transports/admin/admin-routes.ts"
+import { auditOperations } from "../../transports/admin/audit-operations.ts"
 import { consumerOperations } from "../../transports/admin/consumer-operations.ts"
 import { CONTRACTS } from "../../transports/admin/contracts.ts"
 import { issuanceOperations } from "../../transports/admin/issuance-operations.ts"
@@ -99,6 +100,7 @@ function operationsOf({ pipeline, state, subscribers, rotation, ready, live, clo
   const operations = [
     ...statusOperations(describe),
     ...issuanceOperations(state.store.issuanceLog),
+    ...auditOperations(state.store.auditSearch, trust.record().trustDomain),
     ...consumerOperations(makeListConsumers(openEvidence(pipeline, state, clock, () => live().config.rotation.skew))),
     ...rotationOperations(rotation.operate, rotation.describe),
   ]

@@ -1,3 +1,4 @@
+import { auditSearch } from "./audit-operations.ts"
 import { consumersList } from "./consumer-operations.ts"
 import type { Contract } from "./contract.ts"
 import { issuanceSearch } from "./issuance-operations.ts"
@@ -10,5 +11,6 @@ export const CONTRACTS: readonly Contract[] = [
   authoritiesList,
   consumersList,
   issuanceSearch,
+  auditSearch,
   ...ROTATION_CONTRACTS,
 ]
