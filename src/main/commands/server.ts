@@ -3,6 +3,7 @@ import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
 import { openLog, type PinoLog } from "../../adapters/log/pino-log.ts"
 import { systemClock } from "../../adapters/system/clock.ts"
 import { makeSystemRandom } from "../../adapters/system/random.ts"
+import { dropStartGarbage } from "../../adapters/system/start-garbage.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
 import { loadServerConfig, type ServerConfig } from "../config/server-config.ts"
@@ -46,7 +47,8 @@ async function run(options: RunOptions): Promise<void> {
         signal,
       )
     }
-    await runServer({ config, sealingKey, log, watch }, controller.signal)
+    const listening = (): void => void dropStartGarbage()
+    await runServer({ config, sealingKey, log, watch, listening }, controller.signal)
   } finally {
     process.off("SIGINT", stop).off("SIGTERM", stop)
   }
