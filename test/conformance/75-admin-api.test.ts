@@ -11,7 +11,8 @@ import { type Contract, defineContract } from "../../src/transports/admin/contra
 import { CONTRACTS } from "../../src/transports/admin/contracts.ts"
 import { bindOperation } from "../../src/transports/admin/operation.ts"
 import { makePerform } from "../../src/transports/admin/perform.ts"
-import { ADMIN_HEADERS, JSON_HEADERS, openAdminUnderTest } from "../support/admin-server.ts"
+import { openAdminUnderTest } from "../support/admin-server.ts"
+import { ADMIN_HEADERS, JSON_HEADERS } from "../support/ask-raw.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { NEVER } from "../support/issue-fixture.ts"
 

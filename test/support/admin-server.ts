@@ -1,11 +1,10 @@
-import { request } from "node:http"
-import { text } from "node:stream/consumers"
 import { type AdminClient, openAdminClient } from "../../src/adapters/admin-client/open-admin-client.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import type { Subscribers } from "../../src/app/deliver/consumers.ts"
 import { type AdminApi, openAdmin } from "../../src/main/server/admin.ts"
 import { openEvidence } from "../../src/main/server/evidence.ts"
 import { openRotation } from "../../src/main/server/rotation.ts"
+import { askRaw, type RawAnswer, type RawOrder } from "./ask-raw.ts"
 import { openPipelineUnderTest, type PipelineOptions, type PipelineUnderTest } from "./server-under-test.ts"
 
 /** The admin API on its socket, over a real pipeline in this process. */
@@ -15,21 +14,6 @@ export interface AdminUnderTest extends PipelineUnderTest {
   readonly client: AdminClient
   /** A request as it is written here, with nothing added. */
   raw(order: RawOrder): Promise<RawAnswer>
-}
-
-export interface RawOrder {
-  readonly method?: string
-  /** With `/admin/v1`. */
-  readonly path: string
-  /** Default: what every request needs. */
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
-}
-
-export interface RawAnswer {
-  readonly status: number
-  readonly type: string | undefined
-  readonly body: Readonly<Record<string, unknown>>
 }
 
 export async function openAdminUnderTest(options: PipelineOptions = {}): Promise<AdminUnderTest> {
@@ -52,30 +36,3 @@ export async function openAdminUnderTest(options: PipelineOptions = {}): Promise
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   }
 }
-
-/** Ask a socket. @throws Error of the connection */
-export async function askRaw(
-  socketPath: string,
-  { method = "GET", path, headers, body }: RawOrder,
-): Promise<RawAnswer> {
-  const { promise, resolve, reject } = Promise.withResolvers<RawAnswer>()
-  const outgoing = request({ socketPath, method, path, headers: { ...(headers ?? ADMIN_HEADERS) }, agent: false })
-  outgoing.on("response", (incoming) => {
-    text(incoming)
-      .then((found) => {
-        const parsed: unknown = found === "" ? {} : JSON.parse(found)
-        resolve({
-          status: incoming.statusCode ?? 0,
-          type: incoming.headers["content-type"],
-          body: { ...Object(parsed) },
-        })
-      })
-      .catch(reject)
-  })
-  outgoing.on("error", reject)
-  outgoing.end(body)
-  return promise
-}
-
-export const ADMIN_HEADERS = { "assay-admin": "1" }
-export const JSON_HEADERS = { ...ADMIN_HEADERS, "content-type": "application/json" }

@@ -1,5 +1,6 @@
-import { type Server, STATUS_CODES } from "node:http"
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify"
+import { once } from "node:events"
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http"
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import { PROBLEM_TYPE, retryAfterOf, toProblem } from "./problem.ts"
 
@@ -28,54 +29,88 @@ export interface HttpListener extends AsyncDisposable {
  */
 export type HttpRoutes = (app: FastifyInstance) => void
 
-/** Serve `routes` over HTTP. @throws IdentityError `not-ready` when it cannot bind */
+/**
+ * Serve `routes` over HTTP. The framework is loaded for the first request: it costs some 20 MiB, and many a listener is never
+ * asked. @throws IdentityError `not-ready` when it cannot bind
+ */
 export async function listenHttp(options: HttpListenOptions, routes: HttpRoutes): Promise<HttpListener> {
   const { server, at, drain } = options
+  let loaded: Promise<LoadedApp> | undefined
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    loaded ??= loadApp(options, routes)
+    loaded.then(
+      ({ answer }) => answer(request, response),
+      (thrown: unknown) => {
+        options.onBug(toIdentityError(thrown), "")
+        request.destroy()
+      },
+    )
+  })
+  await bind(server, at)
+  const address = server.address()
+  return {
+    port: typeof address === "object" && address !== null ? address.port : 0,
+    [Symbol.asyncDispose]: () => close(server, () => loaded, drain),
+  }
+}
+
+interface LoadedApp {
+  readonly app: FastifyInstance
+  readonly answer: (request: IncomingMessage, response: ServerResponse) => void
+}
+
+async function loadApp(options: HttpListenOptions, routes: HttpRoutes): Promise<LoadedApp> {
+  const { default: Fastify } = await import("fastify")
+  let answer: LoadedApp["answer"] | undefined
   const app = Fastify({
-    serverFactory: (handler) => server.on("request", handler),
+    serverFactory: (handler) => {
+      answer = handler
+      return options.server
+    },
     bodyLimit: MAX_BODY,
     genReqId: options.newRequestId,
     requestIdHeader: false,
     logger: false,
     routerOptions: { maxParamLength: 256 },
     return503OnClosing: true,
-    forceCloseConnections: "idle",
   })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(FORM, { parseAs: "string", bodyLimit: MAX_BODY }, (_request, body, done) => done(null, body))
   app.setErrorHandler((thrown, request, reply) => sendProblem(thrown, request, reply, options))
-  app.setNotFoundHandler((request, reply) => {
-    const { method, url } = request
-    const known = ALL_METHODS.filter((one) => app.hasRoute({ method: one, url: url.split("?")[0] ?? url }))
-    if (known.length === 0)
-      return sendProblem(new IdentityError("not-found", "there is nothing here"), request, reply, options)
-    return reply
-      .code(405)
-      .header("allow", known.join(", "))
-      .type(PROBLEM_TYPE)
-      .send(
-        JSON.stringify({
-          type: "about:blank",
-          title: STATUS_CODES[405],
-          status: 405,
-          detail: `${method} is not offered here`,
-        }),
-      )
-  })
+  app.setNotFoundHandler((request, reply) => sendNotFound(app, request, reply, options))
   routes(app)
+  await app.ready()
+  if (answer === undefined) throw new TypeError("a framework that answers nothing")
+  return { app, answer }
+}
+
+async function bind(server: Server, at: HttpAddress): Promise<void> {
   try {
-    // A copy: Fastify writes into it, and configurations are frozen.
-    await app.listen({ ...at })
+    // Rejects with what the server emits as an error.
+    const listening = once(server, "listening")
+    server.listen({ ...at })
+    await listening
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : "unknown"
     const where = "path" in at ? at.path : `${at.host}:${at.port}`
     throw new IdentityError("not-ready", `cannot listen on ${where}: ${detail}`, { cause })
   }
-  const address = server.address()
-  return {
-    port: typeof address === "object" && address !== null ? address.port : 0,
-    [Symbol.asyncDispose]: () => close(app, server, drain),
+}
+
+function sendNotFound(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: HttpListenOptions,
+): FastifyReply {
+  const { method, url } = request
+  const known = ALL_METHODS.filter((one) => app.hasRoute({ method: one, url: url.split("?")[0] ?? url }))
+  if (known.length === 0) {
+    return sendProblem(new IdentityError("not-found", "there is nothing here"), request, reply, options)
   }
+  const detail = `${method} is not offered here`
+  const problem = { type: "about:blank", title: STATUS_CODES[405], status: 405, detail }
+  return reply.code(405).header("allow", known.join(", ")).type(PROBLEM_TYPE).send(JSON.stringify(problem))
 }
 
 /** Within the plugin of `app`, bodies are JSON and nothing else: as text, so that the reader can be a strict one. */
@@ -115,10 +150,15 @@ function statusOf(thrown: unknown): number {
 }
 
 /** Requests under way may end; after `drain` their connections are cut. */
-async function close(app: FastifyInstance, server: Server, drain: number): Promise<void> {
+async function close(server: Server, loaded: () => Promise<LoadedApp> | undefined, drain: number): Promise<void> {
   const cut = setTimeout(() => server.closeAllConnections(), drain)
   try {
-    await app.close()
+    // Idle connections end with it.
+    const closed = once(server, "close")
+    server.close()
+    const ready = await loaded()?.catch(() => undefined)
+    await ready?.app.close()
+    await closed
   } finally {
     clearTimeout(cut)
   }
