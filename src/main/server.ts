@@ -33,7 +33,14 @@ export interface ServerOptions {
   /** Calls `adopt` with each good new configuration until `signal` aborts; when that fails, the one before stays in force. */
   readonly watch: (adopt: AdoptConfig, metrics: ServerMetrics, signal: AbortSignal) => Promise<void>
   /** Called once everything listens, with the ports that were bound. */
-  readonly listening?: (ports: { readonly grpc: number; readonly health: number; readonly https?: number }) => void
+  readonly listening?: (ports: ServerPorts) => void
+}
+
+export interface ServerPorts {
+  readonly grpc: number
+  readonly health: number
+  readonly https?: number
+  readonly adminHttps?: number
 }
 
 /** Puts a configuration into force as a whole. Rejects, and changes nothing, when a cluster cannot be opened. */
@@ -131,6 +138,8 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
       random,
       log,
       metrics,
+      serving,
+      proveAccessToken: tokens?.proveAccessToken,
     }),
   )
   const stop = new AbortController()
@@ -157,6 +166,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     grpc: listeners.grpcPort,
     health: health.port,
     ...(tokens === undefined ? {} : { https: tokens.port }),
+    ...(admin.port === undefined ? {} : { adminHttps: admin.port }),
   }
   log.info({ trustDomain: config.trustDomain, ...ports, admin: admin.socket }, "server listens")
   options.listening?.(ports)

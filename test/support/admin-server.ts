@@ -4,6 +4,9 @@ import type { Subscribers } from "../../src/app/deliver/consumers.ts"
 import { type AdminApi, openAdmin } from "../../src/main/server/admin.ts"
 import { openEvidence } from "../../src/main/server/evidence.ts"
 import { openRotation } from "../../src/main/server/rotation.ts"
+import { openServingTls } from "../../src/main/server/serving-certificate.ts"
+import { openTokens } from "../../src/main/server/token-listener.ts"
+import { makeServerEvents } from "../../src/main/server-events.ts"
 import { askRaw, type RawAnswer, type RawOrder } from "./ask-raw.ts"
 import { openPipelineUnderTest, type PipelineOptions, type PipelineUnderTest } from "./server-under-test.ts"
 
@@ -23,9 +26,26 @@ export async function openAdminUnderTest(options: PipelineOptions = {}): Promise
   const random = makeSystemRandom()
   const { pipeline, state, live, clock, log } = server
   const evidence = openEvidence(pipeline, state, clock, () => live().config.rotation.skew)
-  const serving = { reload: async () => undefined }
+  const { trust, issuing, ephemeral, serialPrefix } = pipeline
+  const plan = { ttl: 3600, backdate: 10, serialPrefix }
+  const servingDeps = { trust, issuing, ephemeral, signIntent: pipeline.signIntent, clock, random, plan }
+  const limits = { headerBytes: 16_384, streamsPerConnection: 100 }
+  const serving = await openServingTls(live().config.serving, servingDeps, limits, log)
+  const events = makeServerEvents(log, server.metrics)
+  const tokens = await openTokens({ pipeline, state, live, clock, random, events, log, serving })
+  if (tokens !== undefined) stack.use(tokens)
   const rotation = openRotation({ pipeline, state, serving, live, evidence, clock, random, log })
-  const admin = stack.use(await openAdmin({ ...server, subscribers, rotation, ready: () => true, random }))
+  const admin = stack.use(
+    await openAdmin({
+      ...server,
+      subscribers,
+      rotation,
+      ready: () => true,
+      random,
+      serving,
+      proveAccessToken: tokens?.proveAccessToken,
+    }),
+  )
   const moved = stack.move()
   return {
     ...server,

@@ -81,6 +81,8 @@ function platformClaims() {
 }
 
 export const ISSUER = "https://assay.example"
+/** Whatever is for it may operate. */
+export const ADMIN_AUDIENCE = "https://assay.example/admin"
 export const KUBE = "https://kube.example"
 export const CI = "https://ci.example"
 export const CLIENT_ID = "billing"

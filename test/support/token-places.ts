@@ -9,10 +9,11 @@ import { IdentityError } from "../../src/core/errors.ts"
 import { ASSERTION_TYPES, GRANT_TYPES, TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
 import { encodeJwtBundle } from "../../src/core/spiffe/bundle-document.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import { openAdminCallers } from "../../src/main/server/admin-callers.ts"
 import { FakeClock } from "./fake-clock.ts"
 import { FakeSource } from "./fake-source.ts"
 import { fakeBundle, fakeSvid, fakeView } from "./fake-view.ts"
-import { ISSUER, type TokenKeys, type TokenKind, tokenParts, WEB } from "./token-kinds.ts"
+import { ADMIN_AUDIENCE, ISSUER, type TokenKeys, type TokenKind, tokenParts, WEB } from "./token-kinds.ts"
 import { API, type TokenWorld, USER, WORLD_NOW } from "./token-world.ts"
 import { openWorkloadPeer, secured, unary } from "./workload-peer.ts"
 
@@ -56,6 +57,9 @@ export async function openTokenPlaces(
   const source = stack.use(await jwtSourceWith(keys))
   const verify = accessTokenVerifier(keys)
   const bound = boundToken(keys)
+  const { pipeline, live, clock } = server
+  const { proveAccessToken } = endpoint
+  const operator = openAdminCallers({ pipeline, live, clock, proveAccessToken })
   const jwts: readonly TokenKind[] = ["platform token", "JWT-SVID", "federated JWT-SVID", "outside token"]
   const byClaims = [
     "src/app/exchange/authenticate-client.ts",
@@ -143,6 +147,13 @@ export async function openTokenPlaces(
       takes: ["DPoP proof"],
       enter: (token) => world.ask({ ...own, ...world.authentication() }, { dpop: [token] }),
       through: ["src/app/exchange/prove-dpop.ts"],
+    },
+    "the bearer token of the admin API": {
+      takes: ["access token", "outside token"],
+      audience: "sole",
+      claims: { aud: ADMIN_AUDIENCE },
+      enter: (token) => operator({ chain: [], token }, signal),
+      through: ["src/app/exchange/authenticate-client.ts", "src/app/attest/prove-external-token.ts", ...accessToken],
     },
     "ValidateJWTSVID of the agent": {
       takes: ["JWT-SVID", "federated JWT-SVID"],

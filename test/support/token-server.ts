@@ -1,8 +1,6 @@
-import { hash } from "node:crypto"
 import { DatabaseSync } from "node:sqlite"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { ASSERTION_TYPES } from "../../src/core/oauth/urns.ts"
-import { encodePem } from "../../src/core/x509/pem.ts"
 import { openServingTls } from "../../src/main/server/serving-certificate.ts"
 import { openTokens } from "../../src/main/server/token-listener.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
@@ -10,8 +8,7 @@ import { type ClientPair, makeHttpsFetch } from "./https-fetch.ts"
 import { makeScratch } from "./scratch.ts"
 import { type ConfigOverrides, makeServerSetup } from "./server-setup.ts"
 import { openPipelineUnderTest, type PipelineOptions, type PipelineUnderTest } from "./server-under-test.ts"
-import { makeKeyPair } from "./test-ca.ts"
-import { makeTestCsr } from "./test-csr.ts"
+import { openX509Client, type X509Client } from "./x509-client.ts"
 
 /** A server with its HTTPS door on a loopback port, in this process. Its clients know it as {@link ISSUER}. */
 export interface TokenServer extends PipelineUnderTest {
@@ -30,13 +27,6 @@ export interface TokenServer extends PipelineUnderTest {
   ask(form: FormFields, serviceAccount?: string): Promise<Answer>
   /** The newest audit record of a type that fits, with the columns of every record. */
   auditRecord(type: string, fits: (record: JsonRecord) => boolean): Promise<JsonRecord | undefined>
-}
-
-export interface X509Client {
-  readonly client: ClientPair
-  /** SHA-256 of the leaf, base64url. */
-  readonly leafDigest: string
-  readonly notAfter: number
 }
 
 export type JsonRecord = Readonly<Record<string, unknown>>
@@ -95,17 +85,6 @@ export async function openTokenServer(options: TokenServerOptions = {}): Promise
     const order = { token, audience, spiffeId: undefined, ttl: undefined, requestId: "test" }
     return (await pipeline.issueJwt(order, new AbortController().signal)).token
   }
-  const x509Client: TokenServer["x509Client"] = async (serviceAccount) => {
-    const token = server.setup.token({ serviceAccount })
-    const keyPair = makeKeyPair()
-    const key = { kind: "csr", der: makeTestCsr({ keyPair }) } as const
-    const order = { token, key, spiffeId: undefined, ttl: undefined, requestId: "test" }
-    const svid = await pipeline.issueX509(order, new AbortController().signal)
-    const cert = svid.chain.map((der) => encodePem("CERTIFICATE", der)).join("")
-    const pkcs8 = keyPair.privateKey.export({ format: "pem", type: "pkcs8" }).toString()
-    const leafDigest = hash("sha256", svid.chain[0] ?? Buffer.alloc(0), "base64url")
-    return { client: { cert, key: pkcs8 }, leafDigest, notAfter: svid.notAfter }
-  }
   const post: TokenServer["post"] = async (path, form, headers = {}) => {
     const body = new URLSearchParams(
       Object.entries(form).flatMap(([name, value]) => [value].flat().map((one): [string, string] => [name, one])),
@@ -119,7 +98,7 @@ export async function openTokenServer(options: TokenServerOptions = {}): Promise
     fetch: fetchPlain,
     fetchAs: (client) => makeHttpsFetch({ ca: server.roots, port, client }),
     jwtSvid,
-    x509Client,
+    x509Client: (serviceAccount) => openX509Client(server, serviceAccount),
     post,
     ask: async (form, serviceAccount = "web") => {
       const assertion = await jwtSvid({ serviceAccount })

@@ -12,7 +12,17 @@ import { quietLog } from "./quiet-log.ts"
 import { makeScratch } from "./scratch.ts"
 import { makeServerSetup } from "./server-setup.ts"
 import { openPipelineUnderTest, type PipelineUnderTest } from "./server-under-test.ts"
-import { CI, CLIENT_ID, ISSUER, KUBE, type TokenKeys, type TokenKind, tokenParts, WEB } from "./token-kinds.ts"
+import {
+  ADMIN_AUDIENCE,
+  CI,
+  CLIENT_ID,
+  ISSUER,
+  KUBE,
+  type TokenKeys,
+  type TokenKind,
+  tokenParts,
+  WEB,
+} from "./token-kinds.ts"
 
 /** The token endpoint as the server puts it together, without a socket, and the private halves of every key that it trusts. */
 export interface TokenWorld extends AsyncDisposable {
@@ -129,6 +139,18 @@ function configOf(folder: string) {
         { name: "ci", issuer: CI, audiences: [ISSUER], keys: keysOf("outside"), spiffe_id: "/ci/{{repository...}}" },
       ],
       resources: [{ audience: ISSUER, holders: [WEB] }],
+    },
+    admin: {
+      audience: ADMIN_AUDIENCE,
+      issuers: [
+        {
+          name: "staff",
+          issuer: CI,
+          audiences: [ADMIN_AUDIENCE],
+          keys: keysOf("outside"),
+          spiffe_id: "/ci/{{repository...}}",
+        },
+      ],
     },
   }
 }

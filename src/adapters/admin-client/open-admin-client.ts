@@ -2,6 +2,7 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import { request as httpsRequest } from "node:https"
 import { IdentityError } from "../../core/errors.ts"
 import { type Json, type JsonObject, parseJsonObject } from "../../core/json.ts"
+import { checkAdminServer } from "./check-admin-server.ts"
 import { refusalOf } from "./refusal.ts"
 import { unreachable } from "./unreachable.ts"
 
@@ -80,10 +81,11 @@ function start(server: AdminServer, options: Options): ClientRequest {
   const { url, ca, certificate } = server
   return httpsRequest({
     ...options,
-    host: url.hostname,
+    host: url.hostname.replace(/^\[|\]$/g, ""),
     port: url.port === "" ? 443 : Number(url.port),
     path: `${url.pathname.replace(/\/$/, "")}${options.path}`,
-    ...(ca === undefined ? {} : { ca }),
+    ...(ca === undefined ? {} : { ca, checkServerIdentity: checkAdminServer }),
+    minVersion: "TLSv1.2",
     ...(certificate === undefined ? {} : { cert: certificate.chain, key: certificate.key }),
   })
 }

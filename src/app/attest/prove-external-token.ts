@@ -2,7 +2,7 @@ import { JWS_ALGORITHMS } from "../../core/jose/algorithm.ts"
 import { type JwsProfile, parseClaimsObject, parseCompactJws } from "../../core/jose/compact.ts"
 import { parseAudience, parseNumericDate, parseOptionalNumericDate } from "../../core/jose/registered-claims.ts"
 import { digestToken } from "../../core/jose/token-digest.ts"
-import type { JsonObject } from "../../core/json.ts"
+import type { Json, JsonObject } from "../../core/json.ts"
 import { type ClaimTemplate, renderClaimTemplate } from "../../core/oauth/claim-template.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import { Principal } from "../../core/policy/principal.ts"
@@ -30,12 +30,18 @@ export interface ExternalIssuer {
 export interface ProveExternalTokenDeps {
   readonly trustDomain: TrustDomain
   readonly clock: Clock
+  /** A required value may also be one of a list, as groups are. */
+  readonly searchLists?: true
 }
 
 /** Prove by a token of `issuer`. @throws IdentityError `unauthenticated` with a `RequestReason`; `attestor-down` @see EXT-01..EXT-04 */
 export type ProveExternalToken = (token: string, issuer: ExternalIssuer, signal: AbortSignal) => Promise<ProvenToken>
 
-export function makeProveExternalToken({ trustDomain, clock }: ProveExternalTokenDeps): ProveExternalToken {
+export function makeProveExternalToken({
+  trustDomain,
+  clock,
+  searchLists,
+}: ProveExternalTokenDeps): ProveExternalToken {
   return async (token, issuer, signal) => {
     const { jws, claims } = refuseAs("token-invalid", () => {
       const parsed = parseCompactJws(token, PROFILE)
@@ -47,7 +53,7 @@ export function makeProveExternalToken({ trustDomain, clock }: ProveExternalToke
     requireInDate(window, clock.now())
     if (!audience.every((one) => issuer.audiences.includes(one))) throw requestRefusal("token-audience-mismatch")
     for (const [name, value] of issuer.requiredClaims) {
-      if (claims[name] !== value) throw requestRefusal("token-identity-missing")
+      if (!hasValue(claims[name], value, searchLists === true)) throw requestRefusal("token-identity-missing")
     }
     const id = identityOf(issuer, claims, trustDomain)
     const jti = claims["jti"]
@@ -69,6 +75,11 @@ export function makeProveExternalToken({ trustDomain, clock }: ProveExternalToke
       forUsAlone: true,
     }
   }
+}
+
+/** @see EXT-03 ADM-18 */
+function hasValue(claim: Json | undefined, value: string, searchLists: boolean): boolean {
+  return claim === value || (searchLists && Array.isArray(claim) && claim.includes(value))
 }
 
 function readClaims(claims: JsonObject) {

@@ -140,6 +140,16 @@ function base64url(value: object): string {
   return Buffer.from(JSON.stringify(value)).toString("base64url")
 }
 
+/** Whether a text says of itself, by its `typ`, that it is an access token. Nothing is verified. */
+export function saysAccessToken(token: string): boolean {
+  try {
+    parseCompactJws(token, PROFILE)
+    return true
+  } catch {
+    return false
+  }
+}
+
 const ACCESS_TOKEN_TYPE = "at+jwt"
 const PROFILE: JwsProfile = { algorithms: ["ES256", "RS256"], types: [ACCESS_TOKEN_TYPE, "application/at+jwt"] }
 /** How many may stand in `act`. @see TX-18 */

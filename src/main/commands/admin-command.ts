@@ -1,18 +1,14 @@
 import { type Command, Option } from "commander"
 import { stringify } from "yaml"
-import { type AdminServer, openAdminClient, textOf } from "../../adapters/admin-client/open-admin-client.ts"
-import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
+import { openAdminClient, textOf } from "../../adapters/admin-client/open-admin-client.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { JsonObject } from "../../core/json.ts"
 import type { Contract, RequestOf, ResponseOf } from "../../transports/admin/contract.ts"
-import { adminSocketPath } from "../admin-socket-path.ts"
 import { UsageError } from "../command-failure.ts"
-import { loadServerConfig } from "../config/server-config.ts"
+import { findServer, type ServerOptions, withServer } from "./admin-server.ts"
 
 /** What every command has that asks a running server. */
-export interface AdminOptions {
-  readonly config?: string
-  readonly adminSocket?: string
+export interface AdminOptions extends ServerOptions {
   readonly output: "table" | "json" | "yaml"
 }
 
@@ -24,12 +20,9 @@ export interface DestructiveOptions extends AdminOptions {
 
 /** Options that find the server, and the form of the output. */
 export function withAdmin(command: Command): Command {
-  return command
-    .option("-c, --config <file>", "configuration of the server on this machine, which says where its admin socket is")
-    .addOption(new Option("--admin-socket <path>", "its admin socket").env("ASSAY_ADMIN_SOCKET"))
-    .addOption(
-      new Option("-o, --output <form>", "form of the output").choices(["table", "json", "yaml"]).default("table"),
-    )
+  return withServer(command).addOption(
+    new Option("-o, --output <form>", "form of the output").choices(["table", "json", "yaml"]).default("table"),
+  )
 }
 
 /** {@link withAdmin} for what takes something away: it only says what it would do, until it is told `--yes`. @see ADM-31 */
@@ -75,13 +68,6 @@ export function printAdmin(reply: object, { output }: AdminOptions, table: () =>
   else process.stdout.write(`${table().trimEnd()}\n`)
 }
 
-/** The socket that was named, else that of the configuration, else the one of a server that was started here. */
-async function findServer({ config, adminSocket }: AdminOptions): Promise<AdminServer> {
-  if (adminSocket !== undefined) return { kind: "socket", path: adminSocket }
-  if (config === undefined) return { kind: "socket", path: DEFAULT_SOCKET }
-  return { kind: "socket", path: adminSocketPath(await loadServerConfig(config, makeCelConditions().compile)) }
-}
-
 /** Members that stand in the path go there; the rest is query or body. */
 function fillPath(template: string, request: JsonObject): { readonly path: string; readonly rest: JsonObject } {
   const used = new Set<string>()
@@ -93,5 +79,3 @@ function fillPath(template: string, request: JsonObject): { readonly path: strin
 }
 
 const TIMEOUT = 30_000
-/** Beside the store of a configuration that names neither. */
-const DEFAULT_SOCKET = "admin.sock"

@@ -1,5 +1,6 @@
 import { z } from "zod"
 import { ADMIN_VERBS } from "../../core/admin/verb.ts"
+import { outsideIssuer } from "./outside-issuer-schema.ts"
 import { count } from "./units.ts"
 import { label, path, setOf, text } from "./values.ts"
 
@@ -9,15 +10,20 @@ const who = z
   .strictObject({
     uid: id().optional().describe("A user of this machine, on the local socket."),
     gid: id().optional().describe("The primary group of a process of this machine, on the local socket."),
+    spiffe_id: text(2048)
+      .optional()
+      .describe(
+        "Identities, at listen.admin, by X.509-SVID or token: a SPIFFE ID, or a path of the own trust domain, with or without a final /*.",
+      ),
   })
   .refine(
     (raw) => Object.values(raw).filter((value) => value !== undefined).length === 1,
-    "needs exactly one of uid and gid",
+    "needs exactly one of uid, gid and spiffe_id",
   )
 
 const role = z.strictObject({
   name: label().describe("Name of the role in audit records. Unique."),
-  who: who.describe("Who holds it: exactly one of uid and gid."),
+  who: who.describe("Who holds it: exactly one of uid, gid and spiffe_id."),
   verbs: setOf(z.enum(ADMIN_VERBS), { min: 1, max: ADMIN_VERBS.length }).describe(
     `What it lets them do: ${ADMIN_VERBS.join(", ")}.`,
   ),
@@ -27,6 +33,17 @@ const role = z.strictObject({
       "Identities that it is about: a SPIFFE ID, or a path of the own trust domain, with or without a final /*. Default: all, and what concerns the whole trust domain.",
     ),
 })
+
+const issuer = z
+  .strictObject(
+    outsideIssuer({
+      audiences: "Audiences of tokens made for the admin API.",
+      claims: "Claims that must have exactly this text, or be a list with it, e.g. a group.",
+    }),
+  )
+  .describe(
+    "Whose tokens operators may show at listen.admin, and which identity their claims give. One issuer may stand here more than once, with other claims: the first that fits counts.",
+  )
 
 /** Operators and where they come in. */
 export const adminSchema = z
@@ -40,7 +57,15 @@ export const adminSchema = z
       .transform((value) => Number.parseInt(value, 8))
       .prefault("0600")
       .describe("Mode of that socket, octal, as text. Who connects still needs a role. Default 0600."),
-    connections: count({ min: 1, max: 1024 }).default(64).describe("Connections at once to that socket. Default 64."),
+    connections: count({ min: 1, max: 1024 })
+      .default(64)
+      .describe("Connections at once to that socket, and as many to listen.admin. Default 64."),
+    issuers: z.array(issuer).max(64).default([]).describe("Issuers of operators' tokens. Reloadable."),
+    audience: text(1024)
+      .optional()
+      .describe(
+        "Audience of access tokens of this server's token endpoint that count at listen.admin, when they are for it alone. Reloadable. Default: none counts.",
+      ),
     roles: z
       .array(role)
       .max(256)

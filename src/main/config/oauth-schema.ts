@@ -1,26 +1,8 @@
 import { z } from "zod"
-import { toIdentityError } from "../../core/errors.ts"
-import { parseClaimTemplate } from "../../core/oauth/claim-template.ts"
-import { parseWorkloadId } from "../../core/spiffe/id.ts"
 import { keySetSchema } from "./cluster-schema.ts"
+import { outsideIssuer, workloadId } from "./outside-issuer-schema.ts"
 import { publishSchema } from "./publish-schema.ts"
 import { httpsUrl, label, setOf, text } from "./values.ts"
-
-/** A SPIFFE ID with a path. */
-function workloadId() {
-  return parsed(2048, parseWorkloadId)
-}
-
-function parsed<T>(max: number, parse: (value: string) => T) {
-  return text(max).transform((value, context): T => {
-    try {
-      return parse(value)
-    } catch (thrown) {
-      context.addIssue({ code: "custom", message: toIdentityError(thrown).message })
-      return z.NEVER
-    }
-  })
-}
 
 const client = z
   .strictObject({
@@ -33,23 +15,12 @@ const client = z
   .describe("A client that authenticates by an assertion which it signs itself (private_key_jwt).")
 
 const externalIssuer = z
-  .strictObject({
-    name: label().describe("Name of the issuer in log and audit. Unique."),
-    issuer: text(2048).describe("iss of its tokens, compared as text."),
-    audiences: setOf(text(255), { min: 1, max: 16 }).describe(
-      "Audiences of tokens made for Assay. A token must be for one or more of these and for nobody else.",
-    ),
-    keys: keySetSchema.describe("Where its public keys come from: exactly one of jwks_file and jwks_url."),
-    required_claims: z
-      .record(text(128), text(1024))
-      .default({})
-      // A list, as names of claims are not keys of ours.
-      .transform((claims) => Object.entries(claims).map(([claim, value]) => ({ claim, value })))
-      .describe("Claims that must have exactly this text, e.g. the owner of the repositories. Default: none."),
-    spiffe_id: parsed(2048, parseClaimTemplate).describe(
-      "Template of the ID's path from its claims, e.g. /ci/{{repository...}}; {{claim}} is one segment, {{claim...}} one or more.",
-    ),
-  })
+  .strictObject(
+    outsideIssuer({
+      audiences: "Audiences of tokens made for Assay.",
+      claims: "Claims that must have exactly this text, e.g. the owner of the repositories.",
+    }),
+  )
   .describe("An issuer outside, such as a CI system, whose tokens can be exchanged.")
 
 const resource = z

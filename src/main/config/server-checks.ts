@@ -136,10 +136,43 @@ function* publication(
   }
 }
 
-function* admin({ admin: { roles }, trust_domain: own }: ServerDocument): Generator<RuleProblem> {
-  yield* twice(["admin", "roles"], roles, "name")
-  for (const [i, { prefixes = [] }] of roles.entries()) {
+function* admin(document: ServerDocument): Generator<RuleProblem> {
+  const { admin: api, trust_domain: own, oauth: tokens } = document
+  yield* twice(["admin", "roles"], api.roles, "name")
+  yield* twice(["admin", "issuers"], api.issuers, "name")
+  for (const [i, { prefixes = [], who }] of api.roles.entries()) {
+    yield* badPattern(["admin", "roles", i, "who", "spiffe_id"], who.spiffe_id, own)
     for (const [at, prefix] of prefixes.entries()) yield* badPattern(["admin", "roles", i, "prefixes", at], prefix, own)
+  }
+  const audience = api.audience
+  const path = ["admin", "audience"]
+  if (audience !== undefined && tokens === undefined) yield { path, message: "has no meaning without oauth" }
+  if (audience !== undefined && audience === tokens?.issuer) {
+    yield { path, message: "must be another than oauth.issuer, for which many tokens are" }
+  }
+  for (const [i, entry] of api.issuers.entries()) {
+    const at = ["admin", "issuers", i, "issuer"]
+    if (entry.issuer === tokens?.issuer) yield { path: at, message: "is this server: use admin.audience" }
+    const other = tokens?.external_issuers.find(({ issuer }) => issuer === entry.issuer)
+    const shared = entry.audiences.find((one) => other?.audiences.includes(one) === true)
+    if (shared === undefined) continue
+    yield {
+      path: ["admin", "issuers", i, "audiences"],
+      message: `"${shared}" is one of oauth.external_issuers as well`,
+    }
+  }
+  yield* adminPort(document)
+}
+
+function* adminPort({ listen, oauth: tokens }: ServerDocument): Generator<RuleProblem> {
+  const others = [
+    ["grpc", listen.grpc.port],
+    ["health", listen.health.port],
+    ["https", tokens === undefined ? 0 : listen.https.port],
+  ] as const
+  for (const [name, port] of others) {
+    if (port === 0 || port !== listen.admin?.port) continue
+    yield { path: ["listen", "admin"], message: `must have another port than listen.${name}` }
   }
 }
 

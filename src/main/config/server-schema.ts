@@ -20,6 +20,11 @@ const listen = z
       .describe(
         "Address of the token endpoint, discovery and JWKS, over TLS. Used when oauth is given. Default 0.0.0.0:8444.",
       ),
+    admin: hostPort()
+      .optional()
+      .describe(
+        "Address of the admin API, over TLS, for callers with an X.509-SVID or a token. Default: none; then there is the local socket alone.",
+      ),
     health: hostPort()
       .prefault("127.0.0.1:9464")
       .describe("Address of health and metrics, without TLS or authentication. Default 127.0.0.1:9464."),

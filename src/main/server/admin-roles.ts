@@ -21,12 +21,13 @@ export function makeAdminRoles(config: () => ServerConfig, uid: number): () => r
 type RoleConfig = ServerConfig["admin"]["roles"][number]
 
 function parseRole({ name, who, verbs, prefixes }: RoleConfig, own: TrustDomain): AdminRole {
-  return { name, who: holderOf(who), verbs, prefixes: prefixes?.map((prefix) => parseIdPattern(prefix, own)) }
+  return { name, who: holderOf(who, own), verbs, prefixes: prefixes?.map((prefix) => parseIdPattern(prefix, own)) }
 }
 
 /** The configuration was checked: one of them is there. */
-function holderOf({ uid, gid }: RoleConfig["who"]): RoleHolder {
+function holderOf({ uid, gid, spiffeId }: RoleConfig["who"], own: TrustDomain): RoleHolder {
   if (uid !== undefined) return { kind: "uid", uid }
   if (gid !== undefined) return { kind: "gid", gid }
+  if (spiffeId !== undefined) return { kind: "spiffe", pattern: parseIdPattern(spiffeId, own) }
   throw new TypeError("a role without holder")
 }

@@ -1,6 +1,6 @@
 import { rememberVerified } from "../../adapters/jose/remember-verified.ts"
 import { makeJwsVerifier } from "../../adapters/jose/verify-jws.ts"
-import { makeProveAccessToken } from "../../app/attest/prove-access-token.ts"
+import { makeProveAccessToken, type ProveAccessToken } from "../../app/attest/prove-access-token.ts"
 import { makeProveClientAssertion } from "../../app/attest/prove-client-assertion.ts"
 import { makeProveExternalToken } from "../../app/attest/prove-external-token.ts"
 import { makeProveJwtSvid } from "../../app/attest/prove-jwt-svid.ts"
@@ -45,6 +45,7 @@ export interface TokenEndpoint {
   readonly revoke: Revoke
   readonly dpopNonce: () => string | undefined
   readonly revocations: RevocationView
+  readonly proveAccessToken: ProveAccessToken
 }
 
 /** Put the use cases of the token endpoint together. @throws IdentityError when what was revoked cannot be read */
@@ -142,6 +143,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     }),
     dpopNonce: () => currentDpopNonce(dpop),
     revocations,
+    proveAccessToken,
   }
 }
 

@@ -14,23 +14,33 @@ export interface TokenIssuers {
 /** Those that are configured, ready to verify by; nothing is asked of them yet. */
 export async function openTokenIssuers(oauth: ServerConfig["oauth"], deps: ClusterDeps): Promise<TokenIssuers> {
   if (oauth === undefined) return { clients: new Map(), external: [] }
-  const keysOf = async (name: string, source: Parameters<typeof openKeySource>[0]) =>
-    makeJwksKeys({
-      source: await openKeySource(source),
-      verifier: deps.verifier,
-      clock: deps.clock,
-      onReadFailed: (err) => deps.log.warn({ name, err }, "the keys of a client or an issuer cannot be read"),
-    })
   const clients = await Promise.all(
     oauth.clients.map(async ({ clientId, spiffeId, keys }): Promise<RegisteredClient> => {
-      return { clientId, spiffeId, keys: await keysOf(clientId, keys) }
+      return { clientId, spiffeId, keys: await openKeys(clientId, keys, deps) }
     }),
   )
-  const external = await Promise.all(
-    oauth.externalIssuers.map(async ({ name, issuer, audiences, keys, requiredClaims, spiffeId }) => {
-      const required = new Map(requiredClaims.map(({ claim, value }) => [claim, value]))
-      return { name, issuer, audiences, keys: await keysOf(name, keys), requiredClaims: required, spiffeId }
-    }),
-  )
+  const external = await openOutsideIssuers(oauth.externalIssuers, deps)
   return { clients: new Map(clients.map((client) => [client.clientId, client])), external }
+}
+
+/** Issuers of whatever use; nothing is asked of them yet. */
+export function openOutsideIssuers(
+  configs: ServerConfig["admin"]["issuers"],
+  deps: ClusterDeps,
+): Promise<readonly ExternalIssuer[]> {
+  return Promise.all(
+    configs.map(async ({ name, issuer, audiences, keys, requiredClaims, spiffeId }) => {
+      const required = new Map(requiredClaims.map(({ claim, value }) => [claim, value]))
+      return { name, issuer, audiences, keys: await openKeys(name, keys, deps), requiredClaims: required, spiffeId }
+    }),
+  )
+}
+
+async function openKeys(name: string, source: Parameters<typeof openKeySource>[0], deps: ClusterDeps) {
+  return makeJwksKeys({
+    source: await openKeySource(source),
+    verifier: deps.verifier,
+    clock: deps.clock,
+    onReadFailed: (err) => deps.log.warn({ name, err }, "the keys of a client or an issuer cannot be read"),
+  })
 }

@@ -1,3 +1,4 @@
+import type { ProveAccessToken } from "../../app/attest/prove-access-token.ts"
 import { jwksMaxAge } from "../../core/oauth/oidc-jwks.ts"
 import { publishedDocuments } from "../../core/oauth/publication.ts"
 import { HttpsServer } from "../../transports/http/https-server.ts"
@@ -16,6 +17,7 @@ export interface TokenListenerDeps extends Omit<TokenEndpointDeps, "addresses"> 
 /** The HTTPS door. */
 export interface TokenListener extends AsyncDisposable {
   readonly port: number
+  readonly proveAccessToken: ProveAccessToken
   /** Follow what other replicas revoke, and publish discovery and keys, until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>
 }
@@ -61,6 +63,7 @@ export async function openTokens(deps: TokenListenerDeps): Promise<TokenListener
   )
   return {
     port: listener.port,
+    proveAccessToken: endpoint.proveAccessToken,
     run: async (signal) => {
       await Promise.all([endpoint.revocations.run(signal), publish(signal)])
     },

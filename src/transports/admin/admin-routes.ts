@@ -11,7 +11,11 @@ export interface AdminRoutesDeps {
   readonly operations: readonly Operation[]
   readonly perform: Perform
   /** Who asks. @throws IdentityError `unauthenticated` */
-  readonly authenticate: (request: FastifyRequest) => Promise<AdminCaller>
+  readonly authenticate: (request: FastifyRequest, signal: AbortSignal) => Promise<AdminCaller>
+  /** `WWW-Authenticate` of what is refused for want of a caller. */
+  readonly challenge?: string
+  /** Requests under way at once. @see ADM-19 */
+  readonly maxRequests: number
   readonly events: Pick<AdminEvents, "unauthenticated">
 }
 
@@ -24,8 +28,14 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminRoutesDeps): voi
   void app.register(async (admin) => {
     readJsonText(admin)
     const callers = new WeakMap<FastifyRequest, AdminCaller>()
-    admin.addHook("onRequest", async (request) => {
-      callers.set(request, await authenticate(request, deps))
+    let underWay = 0
+    admin.addHook("onRequest", async (request, reply) => {
+      if (underWay >= deps.maxRequests) throw tooMany()
+      underWay += 1
+      reply.raw.once("close", () => {
+        underWay -= 1
+      })
+      callers.set(request, await authenticate(request, reply, deps))
     })
     const document = JSON.stringify(openApiDocument(deps.operations.map(({ contract }) => contract)))
     admin.route({
@@ -50,15 +60,25 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminRoutesDeps): voi
   })
 }
 
-async function authenticate(request: FastifyRequest, deps: AdminRoutesDeps): Promise<AdminCaller> {
+async function authenticate(request: FastifyRequest, reply: FastifyReply, deps: AdminRoutesDeps): Promise<AdminCaller> {
   try {
     refuseForged(request)
-    return await deps.authenticate(request)
+    return await deps.authenticate(request, signalOf(reply))
   } catch (thrown) {
     const error = toIdentityError(thrown)
+    if (deps.challenge !== undefined && error.code === "unauthenticated") {
+      reply.header("www-authenticate", deps.challenge)
+    }
     deps.events.unauthenticated(request.id, error)
     throw error
   }
+}
+
+function tooMany(): IdentityError {
+  return new IdentityError("rate-limited", "too many requests are under way here", {
+    reason: "requests-under-way",
+    retryAfter: 1,
+  })
 }
 
 /** @see VL-09 */

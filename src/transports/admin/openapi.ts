@@ -15,10 +15,15 @@ export function openApiDocument(contracts: readonly Contract[]): object {
       title: "Assay admin API",
       version: "v1",
       description:
-        "For operators of a running server. Every request needs the header assay-admin: 1 and no Origin; on the local socket the kernel says who asks.",
+        "For operators of a running server. Every request needs the header assay-admin: 1 and no Origin. On the local socket the kernel says who asks; at listen.admin an X.509-SVID of the connection does, or a bearer token.",
     },
+    security: [{}, { svid: [] }, { token: [] }],
     paths,
-    components: { schemas: { Problem: PROBLEM }, responses: { Problem: problemResponse() } },
+    components: {
+      schemas: { Problem: PROBLEM },
+      responses: { Problem: problemResponse() },
+      securitySchemes: { svid: { type: "mutualTLS" }, token: { type: "http", scheme: "bearer" } },
+    },
   }
 }
 

@@ -7,6 +7,8 @@ export interface HttpsLimits {
   /** Largest header block, bytes. */
   readonly headerBytes: number
   readonly connections: number
+  /** Requests that one connection may make, after which it is closed. Default: any number. */
+  readonly requestsPerConnection?: number
 }
 
 /**
@@ -29,6 +31,7 @@ export class HttpsServer {
       connectionsCheckingInterval: 5000,
     })
     this.server.maxConnections = limits.connections
+    this.server.maxRequestsPerSocket = limits.requestsPerConnection ?? 0
   }
 
   /** @throws Error of OpenSSL when it is not a chain with its key; then the one before stays */

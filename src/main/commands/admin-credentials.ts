@@ -1,0 +1,81 @@
+import { open } from "node:fs/promises"
+import { join } from "node:path"
+import { openWorkloadClient } from "../../adapters/workload-client/workload-client.ts"
+import { encodePemSet } from "../../app/agent-files/pem-set.ts"
+import { IdentityError } from "../../core/errors.ts"
+import { parseJsonObject } from "../../core/json.ts"
+import { readBundle } from "../../core/spiffe/bundle-document.ts"
+import { parseWorkloadEndpoint } from "../../core/spiffe/endpoint.ts"
+import { encodePem, parsePem } from "../../core/x509/pem.ts"
+import { UsageError } from "../command-failure.ts"
+
+/** How the caller of a remote server is known to it. */
+export interface Credentials {
+  /** PEM. */
+  readonly certificate?: { readonly chain: string; readonly key: string }
+  readonly token?: string
+  /** PEM of the roots that came with them. */
+  readonly roots?: string
+}
+
+/** The files that `assay write` keeps. @throws IdentityError `not-ready`, reason `file-unreadable` */
+export async function readCredentials(directory: string): Promise<Credentials> {
+  const [chain, key, roots] = await Promise.all(
+    ["svid.pem", "svid_key.pem", "bundle.pem"].map((name) => readText(join(directory, name), MAX_PEM)),
+  )
+  if (chain === undefined || key === undefined || roots === undefined) throw new RangeError("three files")
+  return { certificate: { chain, key }, roots }
+}
+
+/** What the Workload API gives this workload. @throws UsageError when nobody says where it is; IdentityError as the API says it */
+export async function fetchCredentials(address = process.env["SPIFFE_ENDPOINT_SOCKET"]): Promise<Credentials> {
+  if (address === undefined) throw new UsageError("set SPIFFE_ENDPOINT_SOCKET, or --workload-api unix:///path")
+  using api = openWorkloadClient(parseWorkloadEndpoint(address))
+  for await (const material of api.watchX509(AbortSignal.timeout(FETCH_TIMEOUT))) {
+    const files = encodePemSet(material)
+    const [chain, key, roots] = ["svid.pem", "svid_key.pem", "bundle.pem"].map((name) => files.get(name)?.content)
+    return { certificate: { chain: String(chain), key: String(key) }, roots: String(roots) }
+  }
+  throw new IdentityError("deadline", "the Workload API gave no X.509-SVID in time")
+}
+
+/** @throws IdentityError `not-ready`, reason `file-unreadable` */
+export async function readTokenFile(file: string): Promise<Credentials> {
+  const token = (await readText(file, MAX_TOKEN)).trim()
+  if (TOKEN.test(token)) return { token }
+  throw unreadable(file, "holds what cannot be a token")
+}
+
+/** PEM of a file with PEM, or with a SPIFFE bundle document. @throws IdentityError `malformed`; `not-ready` */
+export async function readRoots(file: string): Promise<string> {
+  const text = await readText(file, MAX_PEM)
+  const roots = text.trimStart().startsWith("{")
+    ? readBundle(parseJsonObject(text)).x509Authorities
+    : parsePem(text, "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: MAX_ROOTS })
+  if (roots.length === 0) throw unreadable(file, "has no certificate")
+  return roots.map((der) => encodePem("CERTIFICATE", der)).join("")
+}
+
+async function readText(file: string, max: number): Promise<string> {
+  try {
+    await using handle = await open(file, "r")
+    const buffer = Buffer.alloc(max + 1)
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
+    if (bytesRead <= max) return buffer.toString("utf8", 0, bytesRead)
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
+    throw unreadable(file, `cannot be read${code}`, cause)
+  }
+  throw unreadable(file, `is longer than ${max / 1024} KiB`)
+}
+
+function unreadable(file: string, what: string, cause?: unknown): IdentityError {
+  return new IdentityError("not-ready", `file ${file} ${what}`, { reason: "file-unreadable", cause })
+}
+
+const MAX_PEM = 1024 * 1024
+const MAX_TOKEN = 16 * 1024
+const MAX_ROOTS = 256
+const FETCH_TIMEOUT = 10_000
+/** What may stand after `Bearer `, RFC 6750 section 2.1. */
+const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
