@@ -55,8 +55,8 @@ export interface Subscription {
   readonly updates: AsyncIterable<AuthorityUpdate>
   /** What was done with a snapshot. `nackReason` undefined: adopted. */
   acknowledge(epoch: number, nackReason: string | undefined): void
-  /** What the consumers behind this agent hold: the full list each time. */
-  report(consumers: readonly ConsumerReport[]): void
+  /** What the consumers behind this agent hold: the full list each time, and how many more there are than a list takes. */
+  report(consumers: readonly ConsumerReport[], unlisted: number): void
 }
 
 export type AuthorityUpdate =

@@ -93,8 +93,9 @@ test("[IDA-14] what a live stream acknowledged last is its epoch; a refusal stan
   await until("an older ACK", () => row()?.epoch === epoch - 1)
   assert.equal(row()?.nackReason, undefined)
   const consumer = { name: "envoy", kind: ConsumerKind.CONSUMER_KIND_SDS, epoch, nackReason: "" }
-  subscriber.send({ $case: "report", value: { consumers: [consumer] } })
+  subscriber.send({ $case: "report", value: { consumers: [consumer], unlisted: 3 } })
   await until("the report", () => row()?.consumers.length === 1)
+  assert.equal(row()?.unlisted, 3)
   assert.deepEqual(row()?.consumers, [{ name: "envoy", kind: "sds", epoch, nackReason: undefined }])
   subscriber.finish()
   assert.equal(await subscriber.ended(), undefined)
@@ -121,10 +122,13 @@ const DISORDER: readonly (readonly [name: string, send: (subscriber: Subscriber)
     },
   ],
   [
-    "more than 256 consumers",
+    "more than 1024 consumers",
     (subscriber) => {
       subscriber.hello()
-      subscriber.send({ $case: "report", value: { consumers: Array.from({ length: 257 }, () => CONSUMER) } })
+      subscriber.send({
+        $case: "report",
+        value: { consumers: Array.from({ length: 1025 }, () => CONSUMER), unlisted: 0 },
+      })
     },
   ],
 ]

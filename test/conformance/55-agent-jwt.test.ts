@@ -38,10 +38,10 @@ test("[AGT-16] reports at most once a second, and only what changed", async () =
   assert.deepEqual(stream.reports.slice(1), [[]])
 })
 
-test("[AGT-16] of more than 256 consumers, tells those that refuse, then those that are furthest behind", async () => {
+test("[AGT-16] of more than 1000 consumers, tells those that refuse, then those that are furthest behind, and how many more there are", async () => {
   await using agent = new AgentUnderTest()
   await ready(agent, CART)
-  for (let epoch = 300; epoch > 0; epoch--) {
+  for (let epoch = 1100; epoch > 0; epoch--) {
     const nackReason = epoch === 299 ? "bad chain" : undefined
     agent.source.observed(`envoy-${epoch}`, { name: `envoy-${epoch}`, kind: "sds", epoch, nackReason })
   }
@@ -49,7 +49,26 @@ test("[AGT-16] of more than 256 consumers, tells those that refuse, then those t
   agent.source.observed(mute.name, mute)
   await agent.clock.advance(1)
   const epochs = agent.authority.stream.reports.at(-1)?.map(({ epoch }) => epoch)
-  assert.deepEqual(epochs, [299, ...Array.from({ length: 255 }, (_, i) => i + 1)])
+  const furthest = Array.from({ length: 999 }, (_, i) => (i < 298 ? i + 1 : i + 2))
+  assert.deepEqual(epochs, [299, ...(epochs ?? []).slice(1)])
+  assert.deepEqual(
+    epochs?.slice(1).sort((a, b) => a - b),
+    furthest.slice(0, 999),
+  )
+  assert.equal(agent.authority.stream.unlisted, 101)
+})
+
+test("[AGT-16] a report is no longer than every server takes, and the rest is counted", async () => {
+  await using agent = new AgentUnderTest()
+  await ready(agent, CART)
+  for (let i = 0; i < 500; i++) {
+    const name = `envoy-${i}-`.padEnd(253, "x")
+    agent.source.observed(name, { name, kind: "sds", epoch: 1, nackReason: undefined })
+  }
+  await agent.clock.advance(1)
+  const listed = agent.authority.stream.reports.at(-1)?.length ?? 0
+  assert.ok(listed > 200 && listed * 253 < 60_000, `${listed}`)
+  assert.equal(listed + agent.authority.stream.unlisted, 500)
 })
 
 test("[AGT-16] a new stream is told everything again", async () => {

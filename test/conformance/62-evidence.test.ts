@@ -8,7 +8,7 @@ import type { ConsumerReport } from "../../src/ports/identity-authority.ts"
 import { consumersList } from "../../src/transports/admin/consumer-operations.ts"
 import { openAdminUnderTest } from "../support/admin-server.ts"
 import { AgentUnderTest } from "../support/agent-under-test.ts"
-import { brief, type EvidenceUnderTest, NOW, OWN, openEvidence, pod } from "../support/evidence-under-test.ts"
+import { brief, type EvidenceUnderTest, NOW, OWN, openEvidence, pod, WEB } from "../support/evidence-under-test.ts"
 import { entitled } from "../support/fake-authority.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { FakeSource } from "../support/fake-source.ts"
@@ -150,6 +150,21 @@ test("[EVD-04] who comes on top of the bound is waited for in one row for all of
   assert.equal(rows.filter(({ live }) => !live).length, 1024 - 1 + 1)
   const beyond = rows.find(({ id }) => id === "beyond-the-bound")
   assert.deepEqual([beyond?.grade, beyond?.notAfter], ["lease", NOW + 7200])
+})
+
+test("[EVD-12] consumers that an agent did not list have acknowledged nothing, and are named as long as there are any", async () => {
+  const evidence = await openEvidence()
+  using entry = agent(evidence)
+  await evidence.issue(WEB_0, 600)
+  entry.acknowledged(7, undefined)
+  entry.reported([envoy(7)], 1)
+  const behind = async () => (await evidence.rows()).filter(({ epoch, live }) => live && epoch < 7)
+  const [row, ...more] = await behind()
+  assert.ok(row !== undefined && more.length === 0)
+  assert.match(row.id, /\/agent\/unlisted /)
+  assert.deepEqual([row.grade, row.epoch, row.spiffeId], ["sds-ack", 0, WEB])
+  entry.reported([envoy(7)], 0)
+  assert.deepEqual(await behind(), [])
 })
 
 test("[EVD-05] after a restart nobody is live or believed, and who was there is waited for until the log says it is over", async () => {

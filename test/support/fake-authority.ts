@@ -18,6 +18,8 @@ import { fakeBundle } from "./fake-view.ts"
 /** One Subscribe stream of a {@link FakeAuthority}, from the server's side. */
 export class FakeStream implements Subscription {
   readonly acknowledged: { readonly epoch: number; readonly nackReason: string | undefined }[] = []
+  /** Of the newest report. */
+  unlisted = 0
   readonly reports: (readonly ConsumerReport[])[] = []
   isOpen = true
   readonly #queue: (AuthorityUpdate | IdentityError | "end")[] = []
@@ -52,9 +54,10 @@ export class FakeStream implements Subscription {
     this.acknowledged.push({ epoch, nackReason })
   }
 
-  report(consumers: readonly ConsumerReport[]): void {
+  report(consumers: readonly ConsumerReport[], unlisted: number): void {
     if (!this.isOpen) throw new Error("reported on a closed stream")
-    if (consumers.length > 256) throw new Error("a report of more than 256 consumers")
+    this.unlisted = unlisted
+    if (consumers.length > 1000) throw new Error("a report of more than 1000 consumers")
     this.reports.push(consumers)
   }
 

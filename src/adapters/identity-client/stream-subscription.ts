@@ -24,7 +24,7 @@ export class StreamSubscription implements Subscription {
   readonly #signal: AbortSignal
   #stream: ClientDuplexStream<SubscribeRequest, SubscribeResponse> | undefined
   /** What was reported before the stream was open. */
-  #early: readonly ConsumerReport[] | undefined
+  #early: { readonly consumers: readonly ConsumerReport[]; readonly unlisted: number } | undefined
   #newest: (AuthorityUpdate & { readonly kind: "snapshot" }) | undefined
 
   constructor(terms: StreamTerms, signal: AbortSignal) {
@@ -43,9 +43,9 @@ export class StreamSubscription implements Subscription {
     if (nackReason === undefined && newest?.epoch === epoch) this.#terms.adopted(newest.own.x509Authorities)
   }
 
-  report(consumers: readonly ConsumerReport[]): void {
-    if (this.#stream === undefined) this.#early = consumers
-    else this.#send({ message: { $case: "report", value: { consumers: consumers.map(encodeConsumer) } } })
+  report(consumers: readonly ConsumerReport[], unlisted: number): void {
+    if (this.#stream === undefined) this.#early = { consumers, unlisted }
+    else this.#send({ message: { $case: "report", value: { consumers: consumers.map(encodeConsumer), unlisted } } })
   }
 
   async *#read(): AsyncGenerator<AuthorityUpdate, void, void> {
@@ -58,7 +58,7 @@ export class StreamSubscription implements Subscription {
     try {
       this.#stream = stream
       this.#send({ message: { $case: "hello", value: this.#terms.hello } })
-      if (this.#early !== undefined) this.report(this.#early)
+      if (this.#early !== undefined) this.report(this.#early.consumers, this.#early.unlisted)
       for await (const response of stream) {
         this.#terms.reached()
         const update = this.#parse(response as SubscribeResponse) // the generated client decodes nothing else

@@ -8,6 +8,7 @@ import { sameList } from "./same-view.ts"
 export class ConsumerReports {
   readonly #consumers = new Map<string, ConsumerReport>()
   #told: readonly ConsumerReport[] = []
+  #toldUnlisted = 0
   #subscription: Subscription | undefined
 
   /** @returns false when there is no room for one more consumer */
@@ -30,14 +31,27 @@ export class ConsumerReports {
   attach(subscription: Subscription | undefined): void {
     this.#subscription = subscription
     this.#told = []
+    this.#toldUnlisted = 0
   }
 
   flush(): void {
-    const report = [...this.#consumers.values()].map(toldOf).sort(furthestBehindFirst).slice(0, MAX_REPORT)
-    if (this.#subscription === undefined || sameList(report, this.#told, sameReport)) return
-    this.#subscription.report(report)
+    const report = withinBounds([...this.#consumers.values()].map(toldOf).sort(furthestBehindFirst))
+    const unlisted = this.#consumers.size - report.length
+    const isKnown = unlisted === this.#toldUnlisted && sameList(report, this.#told, sameReport)
+    if (this.#subscription === undefined || isKnown) return
+    this.#subscription.report(report, unlisted)
     this.#told = report
+    this.#toldUnlisted = unlisted
   }
+}
+
+function withinBounds(reports: readonly ConsumerReport[]): readonly ConsumerReport[] {
+  let bytes = 0
+  const end = reports.findIndex(({ name, nackReason = "" }) => {
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(nackReason) + FRAMING
+    return bytes > MAX_BYTES
+  })
+  return reports.slice(0, end === -1 ? MAX_REPORT : Math.min(end, MAX_REPORT))
 }
 
 function furthestBehindFirst(a: ConsumerReport, b: ConsumerReport): number {
@@ -56,5 +70,10 @@ function sameReport(a: ConsumerReport, b: ConsumerReport): boolean {
   return a.name === b.name && a.kind === b.kind && a.epoch === b.epoch && a.nackReason === b.nackReason
 }
 
-const MAX_REPORT = 256
+/** As many as a server tells apart behind one holder. @see EVD-04 */
+const MAX_REPORT = 1000
+/** The smallest message that a server can be told to accept is 64 KiB. */
+const MAX_BYTES = 60_000
+/** What a report has beside its texts. */
+const FRAMING = 24
 const MAX_CONSUMERS = 4096

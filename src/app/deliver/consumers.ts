@@ -17,6 +17,8 @@ export interface SubscriberRow {
   readonly epoch: number
   readonly nackReason: string | undefined
   readonly consumers: readonly ConsumerReport[]
+  /** How many more are behind it that were not listed. */
+  readonly unlisted: number
   readonly lastContact: Instant
 }
 
@@ -24,8 +26,8 @@ export interface SubscriberEntry extends Disposable {
   /** To be called before a snapshot of this epoch is sent. */
   sent(epoch: number): void
   acknowledged(epoch: number, nackReason: string | undefined): void
-  /** The full list each time. Who is not in it any more has left. */
-  reported(consumers: readonly ConsumerReport[]): void
+  /** The full list each time. Who is not in it any more has left, or is one of the `unlisted`; both are waited for. */
+  reported(consumers: readonly ConsumerReport[], unlisted?: number): void
 }
 
 /** Who follows the bundles, and how far each one is. */
@@ -57,7 +59,7 @@ export class Subscribers {
   /** Dispose it when the stream ends. */
   enter(agent: string, holder: Holder, door: SubscriberRow["door"]): SubscriberEntry {
     const stream = Symbol(agent)
-    const base = { agent, holder, door, sent: 0, epoch: 0, nackReason: undefined, consumers: [] }
+    const base = { agent, holder, door, sent: 0, epoch: 0, nackReason: undefined, consumers: [], unlisted: 0 }
     this.#rows.set(stream, { ...base, lastContact: this.#now() })
     if (door === "agent") this.#book.arrived(holder, "agent", agent)
     const change = (part: (row: SubscriberRow) => Partial<SubscriberRow>) => {
@@ -71,9 +73,9 @@ export class Subscribers {
         if (door === "agent") this.#book.said(holder, "agent", agent, nackReason)
         change((row) => (nackReason === undefined && epoch <= row.sent ? { epoch, nackReason } : { nackReason }))
       },
-      reported: (consumers) => {
+      reported: (consumers, unlisted = 0) => {
         const before = this.#rows.get(stream)?.consumers ?? []
-        change(() => ({ consumers }))
+        change(() => ({ consumers, unlisted }))
         this.#follow(holder, before, consumers)
       },
       [Symbol.dispose]: () => {

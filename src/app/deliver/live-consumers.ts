@@ -30,6 +30,7 @@ export function liveConsumers(
     if (stream.door === "agent") add(agentOf(stream))
     const quoted = stream.door === "agent" ? (book.quoteOf(stream.holder)?.epoch ?? 0) : 0
     for (const consumer of stream.consumers) add(behind(stream, consumer, quoted))
+    if (stream.unlisted > 0) add(unlistedOf(stream))
   }
   return found
 }
@@ -37,6 +38,12 @@ export function liveConsumers(
 function agentOf({ holder, agent, epoch, nackReason, lastContact }: SubscriberRow): LiveConsumer {
   const id = consumerId(holder, "agent", agent)
   return { id, holder, kind: "agent", grade: "subscription-ack", epoch, nackReason, lastContact }
+}
+
+/** One for all that are behind a stream and were not listed: whoever says nothing has acknowledged nothing. @see EVD-12 */
+function unlistedOf({ holder, agent, lastContact }: SubscriberRow): LiveConsumer {
+  const id = consumerId(holder, "agent", `${agent}/unlisted`)
+  return { id, holder, kind: "sds", grade: "sds-ack", epoch: 0, nackReason: undefined, lastContact }
 }
 
 function behind(

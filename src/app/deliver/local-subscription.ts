@@ -15,7 +15,7 @@ export class LocalSubscription implements Subscription {
   readonly #token: string
   readonly #signal: AbortSignal
   #entry: SubscriberEntry | undefined
-  #early: readonly ConsumerReport[] | undefined
+  #early: { readonly consumers: readonly ConsumerReport[]; readonly unlisted: number } | undefined
 
   constructor(deps: LocalSubscriptionDeps, token: string, signal: AbortSignal) {
     this.#deps = deps
@@ -31,9 +31,9 @@ export class LocalSubscription implements Subscription {
     this.#entry?.acknowledged(epoch, nackReason)
   }
 
-  report(consumers: readonly ConsumerReport[]): void {
-    if (this.#entry === undefined) this.#early = consumers
-    else this.#entry.reported(consumers)
+  report(consumers: readonly ConsumerReport[], unlisted: number): void {
+    if (this.#entry === undefined) this.#early = { consumers, unlisted }
+    else this.#entry.reported(consumers, unlisted)
   }
 
   async *#read(): AsyncGenerator<AuthorityUpdate, void, void> {
@@ -41,7 +41,7 @@ export class LocalSubscription implements Subscription {
     const holder = await holderOf(this.#token, this.#signal)
     using entry = subscribers.enter(REMOTE_SDS, holder, "server")
     this.#entry = entry
-    if (this.#early !== undefined) entry.reported(this.#early)
+    if (this.#early !== undefined) entry.reported(this.#early.consumers, this.#early.unlisted)
     try {
       // Whoever reads here always reads on.
       for await (const update of watchEntitlements(this.#token, () => undefined, this.#signal)) {

@@ -13,7 +13,7 @@ export class Peer implements Disposable {
   #holder: Holder | undefined
   #entry: SubscriberEntry | undefined
   #sent = 0
-  #early: readonly ConsumerReport[] | undefined
+  #early: { readonly consumers: readonly ConsumerReport[]; readonly unlisted: number } | undefined
   #gone = false
 
   constructor(subscribers: Subscribers) {
@@ -45,10 +45,10 @@ export class Peer implements Disposable {
   }
 
   /** @throws IdentityError `malformed` */
-  reported(consumers: readonly ConsumerReport[]): void {
+  reported(consumers: readonly ConsumerReport[], unlisted: number): void {
     this.#demandHello()
-    if (this.#entry === undefined) this.#early = consumers
-    else this.#entry.reported(consumers)
+    if (this.#entry === undefined) this.#early = { consumers, unlisted }
+    else this.#entry.reported(consumers, unlisted)
   }
 
   [Symbol.dispose](): void {
@@ -64,7 +64,7 @@ export class Peer implements Disposable {
     if (this.#gone || this.#agent === undefined || this.#holder === undefined) return
     this.#entry = this.#subscribers.enter(this.#agent, this.#holder, "agent")
     this.#entry.sent(this.#sent)
-    if (this.#early !== undefined) this.#entry.reported(this.#early)
+    if (this.#early !== undefined) this.#entry.reported(this.#early.consumers, this.#early.unlisted)
     this.#early = undefined
   }
 }

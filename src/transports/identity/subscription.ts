@@ -86,7 +86,7 @@ function receive({ message }: SubscribeRequest, peer: Peer): void {
       break
     case "report":
       if (message.value.consumers.length > MAX_CONSUMERS) throw new IdentityError("malformed", "too many consumers")
-      peer.reported(message.value.consumers.map(consumerReport))
+      peer.reported(message.value.consumers.map(consumerReport), message.value.unlisted)
       break
     default:
       message satisfies never
@@ -117,4 +117,4 @@ const KINDS: Readonly<Record<number, ConsumerReport["kind"]>> = {
 }
 const MAX_NAME = 253
 const MAX_REASON = 1024
-const MAX_CONSUMERS = 256
+const MAX_CONSUMERS = 1024

@@ -201,9 +201,11 @@ export interface Ack {
   nackReason: string;
 }
 
-/** What the consumers behind an agent hold. The full list each time, at most 256. */
+/** What the consumers behind an agent hold. The full list each time, at most 1024. */
 export interface Report {
   consumers: Consumer[];
+  /** How many more there are, none of which is further behind than those that are listed. */
+  unlisted: number;
 }
 
 export interface Consumer {
@@ -1693,13 +1695,16 @@ export const Ack: MessageFns<Ack> = {
 };
 
 function createBaseReport(): Report {
-  return { consumers: [] };
+  return { consumers: [], unlisted: 0 };
 }
 
 export const Report: MessageFns<Report> = {
   encode(message: Report, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.consumers) {
       Consumer.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.unlisted !== 0) {
+      writer.uint32(16).uint32(message.unlisted);
     }
     return writer;
   },
@@ -1725,6 +1730,14 @@ export const Report: MessageFns<Report> = {
             message.consumers.push(Consumer.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.unlisted = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1743,6 +1756,7 @@ export const Report: MessageFns<Report> = {
   fromPartial(object: DeepPartial<Report>): Report {
     const message = createBaseReport();
     message.consumers = object.consumers?.map((e) => Consumer.fromPartial(e)) || [];
+    message.unlisted = object.unlisted ?? 0;
     return message;
   },
 };
