@@ -8,13 +8,13 @@ import { makeAgentMetrics } from "../../src/adapters/metrics/agent-registry.ts"
 import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
 import { ERROR_CODES, IdentityError } from "../../src/core/errors.ts"
 import { provenKeyMessage } from "../../src/core/x509/csr.ts"
-import type { BatchIssueX509Request } from "../../src/gen/assay/v1/identity.ts"
+import type { BatchIssueX509Request, IdentityServer } from "../../src/gen/assay/v1/identity.ts"
 import type { AuthorityUpdate } from "../../src/ports/identity-authority.ts"
 import { toStatus } from "../../src/transports/grpc/status.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { never, ORDER, SERVER, setUpClient } from "../support/identity-client-under-test.ts"
 import { startIdentityServer } from "../support/identity-server.ts"
-import { makeTestCa } from "../support/test-ca.ts"
+import { makeTestCa, type TestCa } from "../support/test-ca.ts"
 import { until } from "../support/until.ts"
 
 test("[AGT-15] a snapshot that cannot be read is refused with the reason, and the stream goes on", async () => {
@@ -157,22 +157,11 @@ test("[AGT-35] a call that is not answered ends at its deadline, and one that is
 test("[AGT-36] a bundle that was adopted verifies new connections, and a stream that is open stays", async () => {
   const [ca, next] = [makeTestCa(), makeTestCa()]
   await using setup = await setUpClient(ca)
-  const authority = (root: Uint8Array) => ({
-    trustDomain: ca.trustDomain,
-    x509Authorities: [Buffer.from(root)],
-    jwtAuthorities: Buffer.from('{"keys":[]}'),
-    sequence: 2,
-    refreshHintSeconds: 0,
-  })
   let streamsEnded = 0
   const first = await startIdentityServer(ca, SERVER, {
     subscribe: (stream) => {
-      stream.on("error", () => undefined)
       stream.on("cancelled", () => streamsEnded++)
-      stream.on("data", () => undefined)
-      const bundle = authority(next.root.certificate.der)
-      const value = { epoch: 2, incarnation: "i", bundle, federated: [], identities: [] }
-      stream.write({ message: { $case: "snapshot", value } })
+      sendBundle(stream, next)
     },
   })
   await using client = setup.open(first.port)
@@ -187,9 +176,14 @@ test("[AGT-36] a bundle that was adopted verifies new connections, and a stream 
   const ended = assert.rejects(updates.next())
   await first[Symbol.asyncDispose]()
   await ended
-  await setup.trust(next)
   await using _second = await startIdentityServer(next, SERVER, {}, first.port)
-  assert.equal((await client.issueJwt([ORDER], never)).length, 1)
+  const isIssued = () =>
+    client.issueJwt([ORDER], never).then(
+      () => true,
+      () => false,
+    )
+  await until("a connection below the new root", isIssued)
+  assert.deepEqual(setup.warnings, [])
 })
 
 test("[AGT-36] a snapshot that was refused changes nothing", async () => {
@@ -233,6 +227,30 @@ test("[AGT-37] bootstraps again when the root was replaced while it was away, ba
   )
 })
 
+test("[AGT-43] a bootstrap that is out of date is no dead end: it goes back to the bundle that it adopted", async () => {
+  const [ca, next] = [makeTestCa(), makeTestCa()]
+  await using setup = await setUpClient(ca)
+  const clock = new FakeClock(1_800_000_000)
+  const first = await startIdentityServer(ca, SERVER, { subscribe: (stream) => sendBundle(stream, next) })
+  await using client = setup.open(first.port, { clock })
+  const subscription = client.subscribe(never)
+  const updates = subscription.updates[Symbol.asyncIterator]()
+  await updates.next()
+  subscription.acknowledge(2, undefined)
+  const refused = () => assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /not trusted/ })
+  await refused()
+  assert.equal(setup.warnings.length, 0, "it may show the new root in a moment")
+  await clock.advance(1.1)
+  await refused() // so the bootstrap is read, which never will
+  const ended = assert.rejects(updates.next())
+  await first[Symbol.asyncDispose]()
+  await ended
+  await using _second = await startIdentityServer(next, SERVER, {}, first.port)
+  await refused()
+  assert.equal((await client.issueJwt([ORDER], never))[0]?.kind, "issued")
+  assert.match(setup.warnings.at(-1)?.message ?? "", /back to the newest bundle/)
+})
+
 test("[AGT-37] a server that is away is not one that is not trusted", async () => {
   const ca = makeTestCa()
   await using setup = await setUpClient(ca)
@@ -272,3 +290,17 @@ test("[AGT-38] the insecure bootstrap refuses a server of another trust domain",
     [undefined],
   )
 })
+
+/** A snapshot of epoch 2 in which the trust domain has the root of `ca` alone. */
+function sendBundle(stream: Parameters<IdentityServer["subscribe"]>[0], ca: TestCa): void {
+  stream.on("error", () => undefined).on("data", () => undefined)
+  const bundle = {
+    trustDomain: ca.trustDomain,
+    x509Authorities: [Buffer.from(ca.root.certificate.der)],
+    jwtAuthorities: Buffer.from('{"keys":[]}'),
+    sequence: 2,
+    refreshHintSeconds: 0,
+  }
+  const value = { epoch: 2, incarnation: "i", bundle, federated: [], identities: [] }
+  stream.write({ message: { $case: "snapshot", value } })
+}

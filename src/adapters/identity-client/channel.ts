@@ -27,12 +27,14 @@ export interface Lease extends Disposable {
 interface Line {
   readonly client: IdentityClient
   readonly terms: TlsTerms
+  readonly from: "bootstrap" | "bundle"
   leases: number
 }
 
 /**
  * One channel to the server, verified by the newest roots: those of the bootstrap, then those of each bundle that was
- * adopted. When the server is not trusted any more, the bootstrap is read anew at the next use, backed off. @see AGT-36 AGT-37
+ * adopted. When the server is not trusted any more, the bootstrap is read anew at the next use, backed off; when that is no better,
+ * the newest bundle is gone back to. @see AGT-36 AGT-37 AGT-43
  */
 export class Channel implements Disposable {
   readonly #endpoint: ServerEndpoint
@@ -40,6 +42,7 @@ export class Channel implements Disposable {
   readonly #deps: ChannelDeps
   readonly #stop = new AbortController()
   #line: Line | undefined
+  #adopted: readonly Uint8Array[] | undefined
   #loading: Promise<Line> | undefined
   #probing: Promise<IdentityError | undefined> | undefined
   /** Since the server was last trusted. */
@@ -61,7 +64,11 @@ export class Channel implements Disposable {
 
   /** Verify new connections by `roots` from now on. Roots from files of their own are not changed by a bundle. */
   trust(roots: readonly Uint8Array[]): void {
-    if (this.#endpoint.knownBy === "spiffe-id" && this.#line !== undefined) this.#replace(this.#open(roots))
+    if (this.#endpoint.knownBy !== "spiffe-id") return
+    this.#adopted = roots
+    // A server whose root was just replaced may show the certificate of before for a moment.
+    this.#noReloadBefore = Math.max(this.#noReloadBefore, this.#deps.clock.monotonic() + FIRST_RELOAD)
+    if (this.#line !== undefined) this.#replace(this.#open(roots, "bundle"))
   }
 
   /** The server was reached and is who it should be. */
@@ -90,11 +97,18 @@ export class Channel implements Disposable {
   }
 
   #distrust(line: Line, reason: string): void {
+    if (this.#line !== line) return
+    const fields = { reason, bootstrap: this.#bootstrap.kind }
+    if (line.from === "bootstrap" && this.#adopted !== undefined) {
+      this.#deps.log.warn(fields, "the server is not trusted: back to the newest bundle")
+      this.#replace(this.#open(this.#adopted, "bundle"))
+      return
+    }
     const now = this.#deps.clock.monotonic()
-    if (this.#line !== line || now < this.#noReloadBefore) return
+    if (now < this.#noReloadBefore) return
     this.#noReloadBefore = now + Math.min(FIRST_RELOAD * 2 ** this.#distrusts, LAST_RELOAD)
     this.#distrusts++
-    this.#deps.log.warn({ reason, bootstrap: this.#bootstrap.kind }, "the server is not trusted: bootstrapping again")
+    this.#deps.log.warn(fields, "the server is not trusted: bootstrapping again")
     this.#replace(undefined)
   }
 
@@ -110,12 +124,12 @@ export class Channel implements Disposable {
         "INSECURE bootstrap: whatever server answers is trusted. For development only",
       )
     }
-    const line = this.#open(await loadRoots(this.#bootstrap, this.#endpoint, this.#stop.signal))
+    const line = this.#open(await loadRoots(this.#bootstrap, this.#endpoint, this.#stop.signal), "bootstrap")
     this.#replace(line)
     return line
   }
 
-  #open(roots: readonly Uint8Array[]): Line {
+  #open(roots: readonly Uint8Array[], from: Line["from"]): Line {
     try {
       const terms = tlsTerms(this.#endpoint, roots)
       const client = new IdentityClient(
@@ -123,7 +137,7 @@ export class Channel implements Disposable {
         channelCredentials(terms),
         channelOptions(this.#endpoint),
       )
-      return { client, terms, leases: 0 }
+      return { client, terms, from, leases: 0 }
     } catch (cause) {
       throw new IdentityError("not-ready", `no channel to the server: ${toIdentityError(cause).message}`, { cause })
     }

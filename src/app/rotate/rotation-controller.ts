@@ -76,7 +76,7 @@ async function runController(
   let wait = POLL
   while (!signal.aborted) {
     const settled = new AbortController()
-    // Armed before anything is read, so that no wish of an operator is overlooked meanwhile.
+    // Armed before anything is read, so that nothing is overlooked meanwhile.
     const woken = news(deps, AbortSignal.any([signal, settled.signal]))
     try {
       const phase = deps.guard.steady() ? await drive() : phaseOf(deps)
@@ -88,7 +88,6 @@ async function runController(
     }
     await Promise.race([woken, deps.clock.sleep(wait * 1000, settled.signal)])
     settled.abort()
-    await deps.clock.sleep(REST, signal)
   }
 }
 
@@ -136,9 +135,10 @@ async function stop(deps: ControllerDeps, thrown: unknown): Promise<void> {
   )
 }
 
-/** Somebody wants something, or evidence has changed. @see ROT-42 */
-async function news({ trust, changed }: ControllerDeps, signal: AbortSignal): Promise<void> {
-  await Promise.race([changed(signal), trust.written(signal)])
+/** Somebody wants something, or evidence has changed and had time to change some more. Resolves when `signal` aborts. @see ROT-42 */
+async function news({ trust, changed, clock }: ControllerDeps, signal: AbortSignal): Promise<void> {
+  const evidence = changed(signal).then(() => clock.sleep(REST, signal))
+  await Promise.race([evidence, trust.written(signal)])
 }
 
 const SERVER = { actor: "server", requestId: "rotation" }
