@@ -81,6 +81,8 @@ function isMain(): boolean {
 const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly module: string }> = new Map([
   ["init", { summary: "make a new trust domain: its store, root authority and JWT key", module: "init" }],
   ["server", { summary: "run the server", module: "server" }],
+  ["backup", { summary: "copy the store into a file, also while the server runs", module: "backup" }],
+  ["restore", { summary: "go on from a backup, or from the keys alone", module: "restore" }],
   ["status", { summary: "show what a running server is and holds", module: "status" }],
   ["consumers", { summary: "show who holds certificates and bundles", module: "consumers" }],
   ["rotation", { summary: "rotate the root of the trust domain, on evidence", module: "rotation" }],

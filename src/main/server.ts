@@ -57,7 +57,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const events = makeServerEvents(log, metrics)
   for (const { file } of config.audit.sinks) metrics.auditFileFailing.set({ file }, 0)
   await using stack = new AsyncDisposableStack()
-  const state = await openServerState(config, options.sealingKey, (file, failure) => {
+  const state = await openServerState(config, options.sealingKey, log, (file, failure) => {
     events.auditFileChanged(file, failure)
   })
   stack.use(state.crypto)
@@ -121,7 +121,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     state,
     serving,
     live: () => live,
-    evidence: openEvidence(pipeline, state, systemClock, () => live.config.rotation.skew),
+    evidence: openEvidence(pipeline, state, systemClock, () => live.config),
     clock: systemClock,
     random,
     log,

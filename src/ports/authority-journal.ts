@@ -22,6 +22,8 @@ export interface AuthorityRecord {
   readonly rotations: Readonly<Record<RotationKind, RotationState>>
   /** Who drives the rotations. */
   readonly controller: ControllerLease | undefined
+  /** When this incarnation was made from a backup: what happened between that backup and then is not known. @see INV-24 */
+  readonly restoredAt?: Instant
 }
 
 export interface RootRecord {

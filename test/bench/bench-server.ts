@@ -68,7 +68,7 @@ export async function openBenchPipeline(): Promise<AsyncDisposable & { pipeline:
   const sealingKey = parseSealingKey(randomBytes(32).toString("base64"))
   const random = makeSystemRandom()
   await initServerState(config, async () => sealingKey, systemClock, random)
-  const state = await openServerState(config, sealingKey)
+  const state = await openServerState(config, sealingKey, quietLog)
   const live = await openLiveConfig(config, {
     verifier: makeJwsVerifier(),
     clock: systemClock,

@@ -85,12 +85,12 @@ test("[RPL-05] pruning forgets only what ended before the instant, up to the bat
   await using scratch = await makeScratch()
   await using store = await openSqliteStore({ path: scratch.path("s.db"), mode: "create" })
   for (const [i, until] of [30, 10, 20, 40].entries()) {
-    await store.replayLog.claim({ use: "dpop-proof", id: `p${i}`, until })
+    await store.replayLog.claim({ use: "dpop-proof", id: `p${i}`, from: 0, until })
   }
   assert.equal(await store.pruneProofs(31, 2), 2)
   assert.equal(await store.pruneProofs(31, 2), 1)
   assert.equal(await store.pruneProofs(31, 2), 0)
-  assert.equal(await store.replayLog.claim({ use: "dpop-proof", id: "p3", until: 40 }), "replayed")
+  assert.equal(await store.replayLog.claim({ use: "dpop-proof", id: "p3", from: 0, until: 40 }), "replayed")
   await assert.rejects(store.pruneProofs(31, 10_001), RangeError)
 })
 
@@ -104,7 +104,7 @@ test("[RPL-06] of a proof nothing but a digest of its id is kept", async () => {
 })
 
 function claim(id: string, use: ReplayUse = "dpop-proof") {
-  return { use, id, until: UNTIL }
+  return { use, id, from: 0, until: UNTIL }
 }
 
 /** The store's engine on this thread. */

@@ -101,12 +101,12 @@ describe("what binds a token to its bearer", () => {
   test("[CLT-15] remembers 100,000 proofs and refuses more, but forgets none", async () => {
     const clock = new FakeClock(NOW)
     const window = makeReplayWindow(clock)
-    const claim = (id: number) => window.claim({ use: "dpop-proof", id: String(id), until: NOW + 60 })
+    const claim = (id: number) => window.claim({ use: "dpop-proof", id: String(id), from: NOW, until: NOW + 60 })
     for (let i = 0; i < 100_000; i++) await claim(i)
     await assert.rejects(claim(100_000), refusal("rate-limited"))
     assert.equal(await claim(0), "replayed")
     await clock.advance(61)
-    assert.equal(await window.claim({ use: "dpop-proof", id: "0", until: NOW + 200 }), "claimed")
+    assert.equal(await window.claim({ use: "dpop-proof", id: "0", from: NOW, until: NOW + 200 }), "claimed")
   })
 
   test("[CLT-16] refuses a token that is bound to no key together with a proof", async () => {

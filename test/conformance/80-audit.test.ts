@@ -165,6 +165,7 @@ const FIELDS = {
   "token.introspected": ["tokenId", "active"],
   "audit.started": ["trustDomain", "incarnation", "before", "digest"],
   "audit.sealed": ["sequence", "hash", "mac"],
+  "store.restored": ["incarnation", "before", "source", "epoch"],
   "admin.permitted": ["operation", "target", "role", "dryRun"],
   "admin.refused": ["operation", "target", "code", "reason"],
   "admin.failed": ["operation", "target", "code", "reason"],

@@ -9,6 +9,7 @@ import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import { loadServerConfig } from "../../src/main/config/server-config.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
 import { initServerState, openServerState } from "../../src/main/server/state.ts"
+import { quietLog } from "../support/quiet-log.ts"
 import { refusal } from "../support/refusal.ts"
 import { runAssay } from "../support/run-assay.ts"
 import { makeScratch, type Scratch } from "../support/scratch.ts"
@@ -100,7 +101,7 @@ test("[CFG-19] a server whose key directory is mistyped names it and makes none"
   assert.equal((await runAssay(["init", "-c", place.file, "--make-sealing-key"])).code, 0)
   await writeFile(place.file, configText(place).replace("state/keys", "state/kyes"))
   const config = await loadServerConfig(place.file, makeCelConditions().compile)
-  const opening = openServerState(config, await readSealingKey(config, {}))
+  const opening = openServerState(config, await readSealingKey(config, {}), quietLog)
   await assert.rejects(opening, refusal("not-found", "key-directory-missing"))
   assert.deepEqual((await readdir(place.path("state"))).sort(), ["db", "keys"])
 })
@@ -130,7 +131,7 @@ function configText({ path }: Scratch, sealingKey = "secret/one/sealing.key"): s
 async function openAndClose({ file }: Place): Promise<void> {
   const config = await loadServerConfig(file, makeCelConditions().compile)
   await using stack = new AsyncDisposableStack()
-  const { store, keys, crypto } = await openServerState(config, await readSealingKey(config, {}))
+  const { store, keys, crypto } = await openServerState(config, await readSealingKey(config, {}), quietLog)
   stack.use(crypto)
   stack.use(store)
   const record = await store.authorityJournal.read()

@@ -44,5 +44,5 @@ for (const { name, open } of STORES) {
 }
 
 function claim(id: string, change: Partial<ReplayClaim> = {}): ReplayClaim {
-  return { use: "dpop-proof", id, until: FIXTURE_NOW + 90, ...change }
+  return { use: "dpop-proof", id, from: FIXTURE_NOW, until: FIXTURE_NOW + 90, ...change }
 }

@@ -26,7 +26,7 @@ import { reach } from "./issuance-fault.ts"
 const [configFile = "", tokenFile = "", kind = "", way = ""] = process.argv.slice(2)
 
 const config = await loadServerConfig(configFile, makeCelConditions().compile)
-const opened = await openServerState(config, await readSealingKey(config, {}))
+const opened = await openServerState(config, await readSealingKey(config, {}), quietLog)
 const state = { ...opened, signIntent: way === "apart" ? signApart(opened) : signInThread(opened) }
 const verifier = makeJwsVerifier()
 const live = await openLiveConfig(config, { verifier, clock: systemClock, log: quietLog })

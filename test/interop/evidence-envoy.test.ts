@@ -34,7 +34,7 @@ describe("real Envoys and what the server knows of them", { skip: await skipWith
       startMesh("refusing", await remotePeer(server, folder, "other"), "default", "admin"),
     ])
     try {
-      const evidence = openEvidence(server.pipeline, server.state, systemClock, () => 30)
+      const evidence = openEvidence(server.pipeline, server.state, systemClock, () => server.live().config)
       const row = async (name: string): Promise<ConsumerRow | undefined> =>
         (await evidence()).consumers.find(({ id }) => id.includes(`/sds/${name} `))
       for (let change = 0; change < 2; change++) {
@@ -68,7 +68,7 @@ describe("real Envoys and what the server knows of them", { skip: await skipWith
       await server[Symbol.asyncDispose]()
     }
     await using again = await openServerUnderTest({ setup, init: false })
-    const rows = (await openEvidence(again.pipeline, again.state, systemClock, () => 30)()).consumers
+    const rows = (await openEvidence(again.pipeline, again.state, systemClock, () => server.live().config)()).consumers
     const expected = ["lease", false, 0]
     for (const name of ["behind", "remote", "refusing"]) {
       const row = rows.find(({ id }) => id.includes(`/sds/${name} `))

@@ -25,7 +25,7 @@ export async function openAdminUnderTest(options: PipelineOptions = {}): Promise
   const { subscribers } = server.pipeline
   const random = makeSystemRandom()
   const { pipeline, state, live, clock, log } = server
-  const evidence = openEvidence(pipeline, state, clock, () => live().config.rotation.skew)
+  const evidence = openEvidence(pipeline, state, clock, () => live().config)
   const { trust, issuing, ephemeral, serialPrefix } = pipeline
   const plan = { ttl: 3600, backdate: 10, serialPrefix }
   const servingDeps = { trust, issuing, ephemeral, signIntent: pipeline.signIntent, clock, random, plan }

@@ -82,7 +82,7 @@ export async function openLiveMesh(folder: string, options: LiveMeshOptions): Pr
 }
 
 async function rootsOf(config: ServerConfig, sealingKey: Parameters<typeof openServerState>[1]): Promise<string> {
-  const { store } = await openServerState(config, sealingKey)
+  const { store } = await openServerState(config, sealingKey, quietLog)
   await using _open = store
   const { own } = (await openTrustState(store.authorityJournal)).snapshot()
   return own.x509Authorities.map((der) => encodePem("CERTIFICATE", der)).join("")

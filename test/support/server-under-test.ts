@@ -57,7 +57,7 @@ export async function openPipelineUnderTest(options: PipelineOptions = {}): Prom
   const sealingKey = await readSealingKey(config, {})
   const random = makeSystemRandom()
   if (options.init !== false) await initServerState(config, async () => sealingKey, clock, random)
-  const opened = await openServerState(config, sealingKey)
+  const opened = await openServerState(config, sealingKey, quietLog)
   stack.use(opened.crypto)
   stack.use(opened.store)
   const state = wrap(opened)

@@ -11,6 +11,8 @@ export interface SeenSvid {
   readonly serial: string
   /** Milliseconds that it had left when it came. */
   readonly left: number
+  /** Leaf first, DER. */
+  readonly chain: readonly Uint8Array[]
   /** The roots beside it, DER as hex. */
   readonly bundle: readonly string[]
 }
@@ -66,9 +68,10 @@ export class WatchedWorkload implements AsyncDisposable {
   }
 
   #note({ svids: [first] }: X509Material): void {
-    const leaf = new X509Certificate(first?.chain[0] ?? new Uint8Array())
+    const chain = first?.chain ?? []
+    const leaf = new X509Certificate(chain[0] ?? new Uint8Array())
     const bundle = first?.bundle.map((der) => Buffer.from(der).toString("hex")) ?? []
-    this.seen.push({ serial: leaf.serialNumber, left: leaf.validToDate.getTime() - Date.now(), bundle })
+    this.seen.push({ serial: leaf.serialNumber, left: leaf.validToDate.getTime() - Date.now(), chain, bundle })
     this.served = true
   }
 }

@@ -2,7 +2,7 @@ import { hkdfSync } from "node:crypto"
 import { Secret } from "../../core/secret.ts"
 
 /** What a key is derived for. A name is never used again for something else. */
-export type DerivedKeyUse = "dpop nonce v1" | "audit seal v1"
+export type DerivedKeyUse = "dpop nonce v1" | "audit seal v1" | "authority witness v1"
 
 /**
  * 32 bytes that everybody with the same sealing key derives alike, of which nothing can be learnt about it or about any other

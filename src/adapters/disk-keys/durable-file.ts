@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto"
-import { link, open, unlink } from "node:fs/promises"
+import { link, open, rename, unlink } from "node:fs/promises"
 import { dirname } from "node:path"
 
 /**
@@ -13,6 +13,19 @@ export async function writeNewFile(path: string, bytes: Uint8Array): Promise<voi
     await link(draft, path)
   } finally {
     await unlink(draft).catch(() => {})
+  }
+  await syncDirectory(dirname(path))
+}
+
+/** Make a file hold `bytes`: after a crash it is the one before or the new one, whole; durable when it resolves. */
+export async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+  const draft = `${path}.${randomUUID()}.tmp`
+  try {
+    await writeSynced(draft, bytes)
+    await rename(draft, path)
+  } catch (thrown) {
+    await unlink(draft).catch(() => {})
+    throw thrown
   }
   await syncDirectory(dirname(path))
 }

@@ -24,6 +24,7 @@ export function parseAuthority(text: string): AuthorityRecord {
     jwtKeys: objectsIn(record, "jwtKeys").map(parseJwtKey),
     rotations: parseRotations(record["rotations"]),
     controller: parseController(record["controller"]),
+    ...(record["restoredAt"] === undefined ? {} : { restoredAt: integerIn(record, "restoredAt") }),
   }
 }
 

@@ -11,7 +11,7 @@ import type { Clock } from "../../ports/clock.ts"
 import type { ClusterKeys } from "../../ports/kube.ts"
 import type { ReplayLog } from "../../ports/replay-log.ts"
 import { refuseAs, refuseLaterAs } from "./token-refused.ts"
-import { requireInDate } from "./token-window.ts"
+import { requireInDate, usableFrom } from "./token-window.ts"
 
 /** A client that was registered with its public keys. */
 export interface RegisteredClient {
@@ -47,8 +47,8 @@ export function makeProveClientAssertion({ replayLog, clock }: ProveClientAssert
     const { clientId } = client
     if (claims["iss"] !== clientId || claims["sub"] !== clientId) throw requestRefusal("client-assertion-invalid")
     await refuseLaterAs("client-assertion-invalid", () => client.keys.verify(jws, signal))
-    const { jti, expiresAt } = readTerms(claims, issuer, clock.now())
-    const outcome = await replayLog.claim({ use: "client-assertion", id: `${clientId} ${jti}`, until: expiresAt })
+    const { jti, from, expiresAt } = readTerms(claims, issuer, clock.now())
+    const outcome = await replayLog.claim({ use: "client-assertion", id: `${clientId} ${jti}`, from, until: expiresAt })
     if (outcome === "replayed") throw requestRefusal("client-assertion-replayed")
     return Principal.witness({
       id: client.spiffeId,
@@ -66,7 +66,7 @@ function readTerms(
   claims: JsonObject,
   issuer: string,
   now: Instant,
-): { readonly jti: string; readonly expiresAt: Instant } {
+): { readonly jti: string; readonly from: Instant; readonly expiresAt: Instant } {
   const window = refuseAs("client-assertion-invalid", () => ({
     expiresAt: parseNumericDate(claims["exp"], "exp"),
     notBefore: parseOptionalNumericDate(claims["nbf"], "nbf"),
@@ -80,7 +80,9 @@ function readTerms(
   if (tooLong || typeof jti !== "string" || jti === "" || jti.length > MAX_JTI) {
     throw requestRefusal("client-assertion-invalid")
   }
-  return { jti, expiresAt: window.expiresAt }
+  // Earlier it would have been too long.
+  const from = Math.max(usableFrom(window), window.expiresAt - MAX_LIFE - SKEW)
+  return { jti, from, expiresAt: window.expiresAt }
 }
 
 const PROFILE: JwsProfile = { algorithms: JWS_ALGORITHMS, types: ["JWT", "client-authentication+jwt"] }

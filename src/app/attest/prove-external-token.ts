@@ -12,7 +12,7 @@ import type { ClusterKeys } from "../../ports/kube.ts"
 import { readMayAct } from "./prove-jwt-svid.ts"
 import type { ProvenToken } from "./proven-token.ts"
 import { refuseAs, refuseLaterAs } from "./token-refused.ts"
-import { requireInDate } from "./token-window.ts"
+import { requireInDate, usableFrom } from "./token-window.ts"
 
 /** An issuer outside, such as a CI system, whose tokens are accepted. */
 export interface ExternalIssuer {
@@ -71,7 +71,7 @@ export function makeProveExternalToken({
       actors: [],
       mayAct: readMayAct(claims["may_act"]),
       confirmation: claims["cnf"] === undefined ? undefined : refuseBound(),
-      singleUse: typeof jti === "string" ? { id: `${issuer.issuer} ${jti}` } : undefined,
+      singleUse: typeof jti === "string" ? { id: `${issuer.issuer} ${jti}`, from: usableFrom(window) } : undefined,
       forUsAlone: true,
     }
   }

@@ -1,6 +1,7 @@
 import type { Confirmation } from "../../core/jose/access-token.ts"
 import type { Principal } from "../../core/policy/principal.ts"
 import type { SpiffeId } from "../../core/spiffe/id.ts"
+import type { Instant } from "../../core/time.ts"
 
 /** A token that was verified, for us, and is in date: whom it is about, and what it says of its use. */
 export interface ProvenToken {
@@ -13,8 +14,8 @@ export interface ProvenToken {
   readonly mayAct: MayAct | undefined
   /** The key that it is bound to. @see TX-15 */
   readonly confirmation: Confirmation | undefined
-  /** Names it when it may be used once only. */
-  readonly singleUse: { readonly id: string } | undefined
+  /** Names it when it may be used once only, and says before when it was not good. */
+  readonly singleUse: { readonly id: string; readonly from: Instant } | undefined
   /** By itself it proves who sends it: it was made for us alone. @see TX-10 */
   readonly forUsAlone: boolean
 }

@@ -14,5 +14,10 @@ export function requireInDate({ expiresAt, notBefore, issuedAt }: TokenWindow, n
   if (Math.max(notBefore ?? 0, issuedAt ?? 0) > now + CLOCK_SKEW) throw requestRefusal("token-not-yet-valid")
 }
 
+/** Before when nobody can have used a token that {@link requireInDate} accepts; 0 when it does not say. */
+export function usableFrom({ notBefore, issuedAt }: TokenWindow): Instant {
+  return Math.max(notBefore ?? 0, issuedAt ?? 0, CLOCK_SKEW) - CLOCK_SKEW
+}
+
 /** How far the clock of an issuer may run ahead of ours. Nothing is added to `exp`. */
 const CLOCK_SKEW: Seconds = 30

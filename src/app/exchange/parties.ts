@@ -79,7 +79,7 @@ async function partiesOfAssertion(
   const parties = await asGrantError(code, together(deps, client, subject, undefined))
   if (subject.singleUse !== undefined) {
     const until = subject.principal.facts.expiresAt
-    const outcome = await deps.replayLog.claim({ use: "assertion-grant", id: subject.singleUse.id, until })
+    const outcome = await deps.replayLog.claim({ use: "assertion-grant", ...subject.singleUse, until })
     if (outcome === "replayed") await asGrantError(code, Promise.reject(requestRefusal("token-replayed")))
   }
   return parties

@@ -83,7 +83,7 @@ function checkNonce({ nonce }: ParsedDpopProof, deps: ProveDpopDeps, now: Instan
 
 /** The key is part of what is spent: else anybody could use up the `jti` of another. */
 async function spend({ jkt, jti, issuedAt }: ParsedDpopProof, replayLog: ReplayLog): Promise<void> {
-  const until = issuedAt + DPOP_AGE + DPOP_SKEW
-  const outcome = await replayLog.claim({ use: "dpop-proof", id: `${jkt} ${jti}`, until })
+  const [from, until] = [issuedAt - DPOP_SKEW, issuedAt + DPOP_AGE + DPOP_SKEW]
+  const outcome = await replayLog.claim({ use: "dpop-proof", id: `${jkt} ${jti}`, from, until })
   if (outcome === "replayed") throw dpopRefusal("dpop-replayed")
 }

@@ -28,6 +28,11 @@ export interface RevocationView {
 export interface RevocationViewDeps {
   readonly log: RevocationLog
   readonly clock: Clock
+  /**
+   * Tokens that were issued then or before count as revoked: what was revoked between a backup and its restore is not known.
+   * `undefined`: nothing was ever restored. @see STO-36
+   */
+  readonly restoredAt: Instant | undefined
   /** While the wall clock is in doubt nothing is forgotten. @see INV-21 */
   readonly steady: () => boolean
   /** Told of each time that the log could not be read; it is tried again. */
@@ -39,7 +44,7 @@ export async function openRevocationView(deps: RevocationViewDeps): Promise<Revo
   const view = new MemoryView(makeChangeSignal())
   await catchUp(deps.log, view)
   return {
-    isRevoked: (token) => view.isRevoked(token),
+    isRevoked: (token) => (token.issuedAt ?? 0) <= (deps.restoredAt ?? -1) || view.isRevoked(token),
     revoke: async (revocation, audit) => {
       view.add(revocation)
       await deps.log.record(revocation, audit)

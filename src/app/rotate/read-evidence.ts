@@ -6,6 +6,7 @@ import { parseCertificate } from "../../core/x509/certificate.ts"
 import type { RootRecord } from "../../ports/authority-journal.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { HoldingsReader } from "../../ports/consumers.ts"
+import { rootId } from "../authority/root-id.ts"
 import type { ConsumerBook } from "../deliver/consumer-book.ts"
 import type { Subscribers } from "../deliver/consumers.ts"
 import { liveConsumers } from "../deliver/live-consumers.ts"
@@ -17,9 +18,13 @@ export interface ReadEvidenceDeps {
   readonly book: Pick<ConsumerBook, "gone" | "quoteOf" | "unfollowedUntil" | "overlookedUntil">
   readonly clock: Pick<Clock, "now">
   readonly roots: () => readonly RootRecord[]
+  /** `kid` of each JWT key. */
+  readonly tokenKeys: () => readonly string[]
   readonly replicas: () => readonly ReplicaRow[]
   /** The server's own identity: it verifies by its own record, and shows the certificate that it made last. */
   readonly ownId: SpiffeId
+  /** Until when something may be alive that is in no log, since the store was restored; 0: never. @see STO-37 */
+  readonly unloggedUntil: Instant
   /** By how much the clocks of verifiers may differ: what expired for less is in it still. */
   readonly skew: Seconds
 }
@@ -34,19 +39,30 @@ export function makeReadEvidence(deps: ReadEvidenceDeps): ReadEvidence {
     // Streams are looked at after the log: who was given something meanwhile is either in the log or answers by a stream.
     const held = all.filter(({ spiffeId }) => spiffeId !== deps.ownId)
     const { book } = deps
-    const rootId = makeRootIds(deps.roots())
+    const idOf = makeRootIds(deps.roots())
     const consumers = joinConsumers({
       held,
       live: liveConsumers(deps.subscribers.rows, book),
       gone: book.gone,
       quoteOf: (holder) => book.quoteOf(holder),
       unfollowedUntil: (holder) => book.unfollowedUntil(holder),
-      overlookedUntil: book.overlookedUntil,
-      rootId,
+      overlookedUntil: Math.max(book.overlookedUntil, deps.unloggedUntil),
+      rootId: idOf,
       now: since,
     })
-    return { consumers, replicas: deps.replicas(), lastExpiry: lastExpiries(held, lastTokens, rootId) }
+    const logged = lastExpiries(held, lastTokens, idOf)
+    const lastExpiry = deps.unloggedUntil > since ? withUnlogged(logged, deps) : logged
+    return { consumers, replicas: deps.replicas(), lastExpiry }
   }
+}
+
+/** Whichever authority it was, it may have signed something that lives as long. */
+function withUnlogged(logged: ReadonlyMap<string, Instant>, deps: ReadEvidenceDeps): ReadonlyMap<string, Instant> {
+  const names = [...deps.roots().map(rootId), ...deps.tokenKeys()]
+  return new Map([
+    ...logged,
+    ...names.map((name) => [name, Math.max(deps.unloggedUntil, logged.get(name) ?? 0)] as const),
+  ])
 }
 
 function lastExpiries(

@@ -117,6 +117,16 @@ export type AuditEvent =
       readonly digest: string
     })
   | (Common & {
+      /** A store that came from a backup, or is new, goes on as another incarnation of the trust domain. @see INV-24 */
+      readonly type: "store.restored"
+      readonly incarnation: string
+      /** The incarnation before, as far as it is known. */
+      readonly before: string
+      /** Where the authorities were taken from: `store`, or `key-folder` when that knew more. */
+      readonly source: string
+      readonly epoch: number
+    })
+  | (Common & {
       /** Somebody with the sealing key saw the chain as it was. @see AUD-13 */
       readonly type: "audit.sealed"
       readonly sequence: number

@@ -64,7 +64,8 @@ async function initOnce(config: ServerConfig, sealingKey: Secret): Promise<void>
   try {
     await initServerState(config, async () => sealingKey, systemClock, makeSystemRandom())
   } catch (thrown) {
-    if (!(thrown instanceof IdentityError && thrown.code === "already-exists")) throw thrown
+    const isThere = thrown instanceof IdentityError && thrown.code === "already-exists"
+    if (!isThere || thrown.reason === "store-lost") throw thrown
   }
 }
 

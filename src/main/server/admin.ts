@@ -147,7 +147,7 @@ function operationsOf({ pipeline, state, subscribers, rotation, ready, live, clo
     ...statusOperations(describe),
     ...issuanceOperations(state.store.issuanceLog),
     ...auditOperations(state.store.auditSearch, trust.record().trustDomain),
-    ...consumerOperations(makeListConsumers(openEvidence(pipeline, state, clock, () => live().config.rotation.skew))),
+    ...consumerOperations(makeListConsumers(openEvidence(pipeline, state, clock, () => live().config))),
     ...rotationOperations(rotation.operate, rotation.describe),
   ]
   const bound = new Set(operations.map(({ contract }) => contract))

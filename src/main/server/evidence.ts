@@ -2,7 +2,9 @@ import { makeReadEvidence, type ReadEvidence } from "../../app/rotate/read-evide
 import { serverId } from "../../core/spiffe/id.ts"
 import type { Seconds } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
+import type { ServerConfig } from "../config/server-config.ts"
 import type { Pipeline } from "./pipeline.ts"
+import { rotationTerms } from "./rotation-terms.ts"
 import type { ServerState } from "./state.ts"
 
 /** What this process knows of consumers, with itself as the one replica. */
@@ -10,7 +12,7 @@ export function openEvidence(
   pipeline: Pipeline,
   { store }: Pick<ServerState, "store">,
   clock: Clock,
-  skew: () => Seconds,
+  config: () => ServerConfig,
 ): ReadEvidence {
   const { trust, issuing, subscribers, consumers } = pipeline
   const common = {
@@ -19,13 +21,19 @@ export function openEvidence(
     book: consumers,
     clock,
     roots: () => trust.record().roots,
+    tokenKeys: () => trust.record().jwtKeys.map(({ kid }) => kid),
     replicas: () => {
       const { epoch } = trust.snapshot()
       return [{ id: "server", epoch, signsWith: issuing.signsWith(), leaseUntil: clock.now() + OWN_LEASE }]
     },
     ownId: serverId(trust.record().trustDomain),
   }
-  return () => makeReadEvidence({ ...common, skew: skew() })()
+  return () => {
+    const { restoredAt } = trust.record()
+    const { skew, maxSvidTtl } = rotationTerms(config())
+    const unloggedUntil = restoredAt === undefined ? 0 : restoredAt + maxSvidTtl
+    return makeReadEvidence({ ...common, skew, unloggedUntil })()
+  }
 }
 
 /** Whoever asks lives. */

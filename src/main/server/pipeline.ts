@@ -77,7 +77,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
   const { state, live, clock, random, events } = deps
   const { config } = live()
   const { store } = state
-  const trust = await openTrustState(store.authorityJournal)
+  const trust = await openTrustState(state.journal)
   const serialPrefix = SERIAL_PREFIX
   const guard = makeClockGuard(clock)
   const jwtKeys = await openJwtKeySet({
@@ -103,7 +103,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     trust,
     keys: state.keys,
     ephemeral,
-    journal: store.authorityJournal,
+    journal: state.journal,
     audit: store.auditLog,
     clock,
     guard,
@@ -146,7 +146,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     ...common,
     issuing,
     verify: state.crypto.verify,
-    journal: store.authorityJournal,
+    journal: state.journal,
     profile: {
       jitter: config.x509.ttlJitter,
       backdate: config.x509.backdate,

@@ -8,6 +8,7 @@ import type { Random } from "../../ports/random.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import type { LiveConfig } from "./live-config.ts"
 import type { Pipeline } from "./pipeline.ts"
+import { rotationTerms } from "./rotation-terms.ts"
 import type { KeptTls } from "./serving-certificate.ts"
 import { ROOT_BACKDATE, type ServerState } from "./state.ts"
 
@@ -42,12 +43,7 @@ export function openRotation(deps: RotationDeps): ServerRotation {
     clock,
     random,
     evidence: deps.evidence,
-    terms: () => ({
-      skew: rotation().skew,
-      readerWait: rotation().readerWait,
-      canarySoak: rotation().canary.soak,
-      maxSvidTtl: live().config.rules.rules.reduce((most, { spec }) => Math.max(most, spec.x509Ttl), config.x509.ttl),
-    }),
+    terms: () => rotationTerms(live().config),
     root: {
       algorithm: config.keys.algorithm,
       subject: { commonName: config.root.commonName, organization: config.root.organization },

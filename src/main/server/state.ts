@@ -1,17 +1,23 @@
 import { dirname } from "node:path"
 import { deriveSharedKey } from "../../adapters/disk-keys/derived-key.ts"
+import { openDiskWitness } from "../../adapters/disk-keys/disk-witness.ts"
 import { openDiskKeys } from "../../adapters/disk-keys/open-disk-keys.ts"
 import { CryptoThread } from "../../adapters/process-keys/crypto-thread.ts"
 import { makeSoftwareKeys } from "../../adapters/process-keys/software-keys.ts"
+import { encodeAuthority, parseAuthority } from "../../adapters/sqlite/authority-json.ts"
 import { openSqliteStore, type SqliteStore } from "../../adapters/sqlite/open-store.ts"
 import { chooseCryptoProvider } from "../../adapters/webcrypto/provider.ts"
 import { createTrustDomain } from "../../app/authority/create-trust-domain.ts"
-import type { IdentityError } from "../../core/errors.ts"
+import { demandNewest, makeWitnessedJournal } from "../../app/authority/witnessed-journal.ts"
+import { IdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
+import type { AuthorityJournal } from "../../ports/authority-journal.ts"
+import type { AuthorityWitness } from "../../ports/authority-witness.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { SignGuarded } from "../../ports/intent-signer.ts"
 import type { KeyStore } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
+import type { Log } from "../../ports/telemetry.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 import { makePrivateFolder } from "./private-folder.ts"
 import { makeSigners, type Signers } from "./signers.ts"
@@ -21,6 +27,8 @@ type AuditFileChanged = (file: string, failure: IdentityError | undefined) => vo
 /** Everything of a server that outlives its process. */
 export interface ServerState {
   readonly store: SqliteStore
+  /** That of the store, shown to the witness beside the keys. */
+  readonly journal: AuthorityJournal
   readonly keys: KeyStore
   /** Where proofs are verified. It holds no process alive; dispose it after the store. */
   readonly crypto: CryptoThread
@@ -33,12 +41,14 @@ export interface ServerState {
 }
 
 /**
+/**
  * Open what `assay init` made. @param auditFileChanged is told when a copy of the audit log cannot be written, and when it can again
- * @throws IdentityError `not-found` when it was not
+ * @throws IdentityError `not-found` when it was not; `not-ready`, reason `store-set-back`, when the store is older than the key folder
  */
 export async function openServerState(
   config: ServerConfig,
   sealingKey: Secret,
+  log: Log,
   auditFileChanged: AuditFileChanged = () => undefined,
 ): Promise<ServerState> {
   await using stack = new AsyncDisposableStack()
@@ -47,9 +57,14 @@ export async function openServerState(
   const crypto = stack.use(new CryptoThread())
   const { make: makeSigner, load, signIntent } = makeSigners(store, crypto)
   const keys = await openKeys(config, sealingKey, load)
+  const witness = openWitness(config, sealingKey)
+  await demandNewest(store.authorityJournal, witness)
+  const journal = makeWitnessedJournal(store.authorityJournal, witness, (err) =>
+    log.error({ err }, "the witness beside the keys cannot be written; a store that is set back might not be noticed"),
+  )
   stack.move() // they are the caller's now; on a failure before this they are closed
   const dpopNonceKey = deriveSharedKey(sealingKey, "dpop nonce v1")
-  return { store, keys, crypto, signIntent, makeSigner, dpopNonceKey }
+  return { store, journal, keys, crypto, signIntent, makeSigner, dpopNonceKey }
 }
 
 /**
@@ -69,6 +84,8 @@ export async function initServerState(
   const key = await sealingKey()
   await makePrivateFolder(config.keys.directory, "keys.directory")
   const keys = await openKeys(config, key)
+  const witness = openWitness(config, key)
+  await demandUnwitnessed(witness)
   const { commonName, organization } = config.root
   await createTrustDomain(
     {
@@ -78,11 +95,36 @@ export async function initServerState(
       subject: { commonName, organization },
       backdate: ROOT_BACKDATE,
     },
-    { journal: store.authorityJournal, audit: store.auditLog, chain: store.auditChain, keys, clock, random },
+    {
+      journal: makeWitnessedJournal(store.authorityJournal, witness, raise),
+      audit: store.auditLog,
+      chain: store.auditChain,
+      keys,
+      clock,
+      random,
+    },
   )
 }
 
-async function openKeys(config: ServerConfig, sealingKey: Secret, load?: Signers["load"]): Promise<KeyStore> {
+/** @throws IdentityError `already-exists` @see STO-32 */
+async function demandUnwitnessed(witness: AuthorityWitness): Promise<void> {
+  const record = await witness.read()
+  if (record === undefined) return
+  throw new IdentityError("already-exists", `the key folder is that of trust domain ${record.trustDomain}`, {
+    reason: "store-lost",
+    next: "if its store is lost, run assay restore; for a new trust domain, name another folder",
+  })
+}
+
+export function openWitness({ keys: { directory } }: ServerConfig, sealingKey: Secret): AuthorityWitness {
+  return openDiskWitness({ directory, sealingKey, encode: encodeAuthority, parse: parseAuthority })
+}
+
+function raise(thrown: unknown): never {
+  throw thrown
+}
+
+export async function openKeys(config: ServerConfig, sealingKey: Secret, load?: Signers["load"]): Promise<KeyStore> {
   const crypto = await chooseCryptoProvider(config.keys.cryptoProvider)
   const software = makeSoftwareKeys(load === undefined ? { crypto } : { crypto, load })
   return openDiskKeys({ directory: config.keys.directory, sealingKey, software })

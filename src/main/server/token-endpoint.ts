@@ -12,6 +12,7 @@ import { type Introspect, makeIntrospect } from "../../app/exchange/introspect.t
 import { makeFindParties } from "../../app/exchange/parties.ts"
 import { currentDpopNonce, makeProveDpop } from "../../app/exchange/prove-dpop.ts"
 import { makeProveSubject } from "../../app/exchange/prove-subject.ts"
+import { makeReplayLogSince } from "../../app/exchange/replay-log-since.ts"
 import { openRevocationView, type RevocationView } from "../../app/exchange/revocation-view.ts"
 import { makeRevoke, type Revoke } from "../../app/exchange/revoke.ts"
 import { makeIssueToken } from "../../app/issue/issue-token.ts"
@@ -53,12 +54,14 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
   const { addresses, pipeline, state, live, clock, random, events, log } = deps
   const { issuer } = addresses
   const { trust, rateLimit, guard, bans, denyToken: deny } = pipeline
-  const { trustDomain } = trust.record()
+  const { trustDomain, restoredAt } = trust.record()
   const { store } = state
+  const replayLog = makeReplayLogSince(store.replayLog, restoredAt)
   const audit = store.auditLog
   const revocations = await openRevocationView({
     log: store.revocationLog,
     clock,
+    restoredAt,
     steady: () => guard.steady(),
     onReadFailed: (err) => log.error({ err }, "what other replicas revoked cannot be read; trying again"),
   })
@@ -73,7 +76,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     proveJwtSvid,
     proveKubeToken,
     proveX509Svid: makeProveX509Svid({ bundles, clock, deny }),
-    proveClientAssertion: makeProveClientAssertion({ replayLog: store.replayLog, clock }),
+    proveClientAssertion: makeProveClientAssertion({ replayLog, clock }),
     clusters,
     clients: () => live().tokenIssuers.clients,
     issuer,
@@ -91,7 +94,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
   })
   const dpop = {
     verifier: makeJwsVerifier(),
-    replayLog: store.replayLog,
+    replayLog,
     clock,
     nonceKey: state.dpopNonceKey,
     nonce: () => live().config.oauth?.dpopNonce ?? "off",
@@ -108,7 +111,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
   return {
     answerToken: makeAnswerTokenRequest({
       authenticate,
-      findParties: makeFindParties({ proveSubject, replayLog: store.replayLog, issuer, trustDomain }),
+      findParties: makeFindParties({ proveSubject, replayLog, issuer, trustDomain }),
       proveDpop: makeProveDpop(dpop),
       decide: (question) => decideToken(question, live().config.rules),
       issue,

@@ -110,6 +110,7 @@ async function open(store = openMemoryStore(), change: Partial<RevocationViewDep
   const deps: RevocationViewDeps = {
     log: store.revocationLog,
     clock,
+    restoredAt: undefined,
     steady: () => true,
     onReadFailed: (error) => {
       throw error

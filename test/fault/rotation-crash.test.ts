@@ -1,0 +1,142 @@
+import assert from "node:assert/strict"
+import { describe, test } from "node:test"
+import { showLogsOnFailure } from "../support/peers/child.ts"
+import { watchPeerTrust } from "../support/rotation/peer-trust.ts"
+import { until } from "../support/until.ts"
+import { demandSound, openRotationBench, type RotationBench, type Way } from "./rotation-bench.ts"
+
+const FORWARD = [
+  "planned",
+  "keyed",
+  "publishing",
+  "published",
+  "active",
+  "draining",
+  "drained",
+  "retiring",
+  "retired",
+  "stable",
+]
+const WAYS: readonly Way[] = ["lost", "kept"]
+
+describe("a real server, killed in the middle of a rotation", { concurrency: true, timeout: 400_000 }, () => {
+  test("[ROT-35][RINV-01] killed before and after the write of every phase, with live workloads: it goes on where it stood, and all trust all", async (t) => {
+    await using bench = await openRotationBench("20s")
+    const first = bench.record().roots[0]?.keyId
+    const before = await bench.startServer()
+    const web = await bench.addAgent("web")
+    const cart = await bench.addAgent("cart")
+    showLogsOnFailure(t, web.agent, cart.agent)
+    await until("their rows", () => bench.consumerPods().length === 2)
+    await before[Symbol.asyncDispose]()
+    const workloads = new Map([
+      ["web", web.workload],
+      ["cart", cart.workload],
+    ])
+    await using peers = watchPeerTrust(workloads)
+
+    for (const [i, phase] of FORWARD.entries()) {
+      for (const way of WAYS) {
+        const last = bench.record()
+        const act = phase === "planned" ? () => bench.rotation("start", "--auto") : undefined
+        const acted = await bench.runVictim(phase, way, act)
+        assert.notEqual(acted?.code, 0, "the command did not hear that it was done")
+        assert.equal(bench.phase(), way === "lost" ? (FORWARD[i - 1] ?? "stable") : phase, `${way} ${phase}`)
+        await demandSound(bench, last)
+      }
+    }
+
+    await using _server = await bench.startServer()
+    const { roots } = bench.record()
+    assert.deepEqual([roots.length, await bench.rootKeys()], [1, [roots[0]?.keyId]])
+    assert.notEqual(roots[0]?.keyId, first)
+    const root = Buffer.from(roots[0]?.certificate ?? []).toString("hex")
+    const alone = ({ seen }: { readonly seen: readonly { readonly bundle: readonly string[] }[] }) =>
+      String(seen.at(-1)?.bundle) === root
+    await until("the new root alone, everywhere", () => alone(web.workload) && alone(cart.workload), RECOVERY)
+    assert.deepEqual(peers.failures, [])
+    t.diagnostic(`${FORWARD.length * 2} kills, ${peers.looks} looks at who trusts whom`)
+  })
+
+  test("[ROT-35][ROT-37] killed before and after each write of an abort: the new root is gone in the end, with its key", async () => {
+    await using bench = await openRotationBench("10s")
+    const first = bench.record()
+    await startAndAdvanceTo(bench, "publishing")
+    for (const way of WAYS) {
+      await bench.runVictim("unpublishing", way, () => bench.rotation("abort", "--yes"))
+      assert.equal(bench.phase(), way === "lost" ? "published" : "unpublishing")
+      await demandSound(bench, first)
+    }
+    for (const way of WAYS) {
+      await bench.runVictim("stable", way)
+      assert.equal(bench.phase(), way === "lost" ? "unpublishing" : "stable")
+      await demandSound(bench, first)
+    }
+    assert.deepEqual([bench.record().roots, await bench.rootKeys()], [first.roots, [first.roots[0]?.keyId]])
+  })
+
+  test("[ROT-35][ROT-38] killed before and after each write of an emergency: said again it is done, and nothing is signed below the stolen root", async () => {
+    await using bench = await openRotationBench("10s")
+    const first = bench.record()
+    const emergency = () => bench.rotation("emergency", "--reason", "stolen", "--all", "--yes")
+    const after: Record<string, readonly string[]> = {
+      planned: ["stable", "planned"],
+      keyed: ["planned", "keyed"],
+      retiring: ["keyed", "retiring"],
+    }
+    for (const [phase, left] of Object.entries(after)) {
+      for (const [i, way] of WAYS.entries()) {
+        // What was planned is keyed by the next server, without being asked.
+        await bench.runVictim(phase, way, phase === "keyed" ? undefined : emergency)
+        assert.equal(bench.phase(), left[i])
+        await demandSound(bench, first)
+      }
+    }
+    await using _server = await bench.startServer()
+    await until("nobody to wait for", () => bench.phase() === "retired")
+    const { agent: _agent, workload } = await bench.addAgent("web")
+    const stolen = Buffer.from(first.roots[0]?.certificate ?? []).toString("hex")
+    assert.equal(workload.seen.at(-1)?.bundle.length, 1)
+    assert.notEqual(workload.seen.at(-1)?.bundle[0], stolen)
+    assert.equal((await bench.rotation("advance")).code, 0)
+    assert.deepEqual(await bench.rootKeys(), [bench.record().roots[0]?.keyId])
+  })
+
+  test("[ROT-35][EVD-05] killed with a workload that never came back: it stays where it was, and names who it waits for, and until when", async () => {
+    await using bench = await openRotationBench("5m")
+    const before = await bench.startServer()
+    const { agent, workload } = await bench.addAgent("web")
+    await until("its row", () => bench.consumerPods().length === 1)
+    agent.signal("SIGKILL")
+    await before[Symbol.asyncDispose]()
+    await bench.runVictim("publishing", "kept", async () => {
+      await bench.rotation("start")
+      await until("its key", () => bench.phase() === "keyed")
+      return bench.rotation("advance")
+    })
+    assert.equal(bench.consumerPods().length, 1, "who was there is forgotten")
+    await using _server = await bench.startServer()
+    const { out, err } = await bench.rotation("status", "-o", "json")
+    const status = JSON.parse(out || err)
+    assert.equal(status.phase, "publishing")
+    const [late] = status.late
+    assert.ok(
+      late.spiffe_id.endsWith("/sa/web") && late.until !== undefined && late.reason !== "",
+      JSON.stringify(late),
+    )
+    assert.ok(workload.seen.length > 0)
+    assert.notEqual((await bench.rotation("advance")).code, 0)
+    assert.equal(bench.phase(), "publishing")
+  })
+})
+
+async function startAndAdvanceTo(bench: RotationBench, phase: string): Promise<void> {
+  await using _server = await bench.startServer()
+  assert.equal((await bench.rotation("start")).code, 0)
+  await until("its key", () => bench.phase() === "keyed")
+  assert.equal((await bench.rotation("advance")).code, 0)
+  await until(phase, () => bench.phase() === phase || bench.phase() === "published")
+}
+
+/** The longest pause of an agent between tries is 30 s. */
+const RECOVERY = 60_000

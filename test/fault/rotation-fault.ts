@@ -1,0 +1,41 @@
+import { DatabaseSync, StatementSync } from "node:sqlite"
+import { isMainThread } from "node:worker_threads"
+
+/**
+ * Loaded before anything else, in each thread of a real server. Kills the process at the write that brings the rotation of the root
+ * into a phase: `lost` before its COMMIT, `kept` right after, before anybody hears of it. Both are in the query of the file's URL.
+ */
+const wanted = new URL(import.meta.url).searchParams
+const phase = wanted.get("phase")
+const way = wanted.get("way")
+
+if (!isMainThread && phase !== null) {
+  let isNear = false
+  const run = methodOf(StatementSync.prototype, "run")
+  StatementSync.prototype.run = function (this: StatementSync, ...values: readonly unknown[]) {
+    if (this.sourceSQL.startsWith("UPDATE authority SET")) isNear = phaseOf(values) === phase
+    return Reflect.apply(run, this, values)
+  }
+  const exec = methodOf(DatabaseSync.prototype, "exec")
+  DatabaseSync.prototype.exec = function (sql: string): void {
+    const isFatal = isNear && sql === "COMMIT"
+    if (isFatal && way === "lost") die()
+    Reflect.apply(exec, this, [sql])
+    if (isFatal) die()
+  }
+}
+
+function phaseOf(values: readonly unknown[]): unknown {
+  const record = values.find((value) => typeof value === "string")
+  return record === undefined ? undefined : JSON.parse(record).rotations.x509.phase
+}
+
+function methodOf(prototype: object, name: string): (...values: readonly unknown[]) => never {
+  return Object.getOwnPropertyDescriptor(prototype, name)?.value
+}
+
+/** Returns to nobody. */
+function die(): void {
+  process.kill(process.pid, "SIGKILL")
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+}
