@@ -16,8 +16,11 @@ import { refusal } from "../support/refusal.ts"
 test("[AUT-01] a trust domain is made once; a second try leaves everything as it was", async () => {
   const { store, keys, clock, random, trust } = await openAuthorities()
   const before = trust.record()
+  const [events, stored] = [store.events.length, await keys.list()]
   await assert.rejects(createTrustDomain(PLAN, { ...portsOf(store), keys, clock, random }), refusal("already-exists"))
   assert.deepEqual(await store.authorityJournal.read(), before)
+  assert.deepEqual([store.events.length, await keys.list()], [events, stored])
+  assert.deepEqual((await store.auditChain.state()).started, 1)
   assert.equal(before.roots.length, 1)
   const root = new X509Certificate(before.roots[0]?.certificate ?? "")
   assert.ok(root.ca && root.verify(root.publicKey))

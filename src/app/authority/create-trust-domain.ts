@@ -1,4 +1,5 @@
 import { STABLE } from "../../core/authority/rotation-state.ts"
+import { IdentityError } from "../../core/errors.ts"
 import type { TrustDomain } from "../../core/spiffe/id.ts"
 import type { Seconds } from "../../core/time.ts"
 import type { AuthorityName } from "../../core/x509/names.ts"
@@ -33,6 +34,8 @@ export interface TrustDomainPlan {
  * that nothing refers to. @throws IdentityError `already-exists` when the store has a trust domain
  */
 export async function createTrustDomain(plan: TrustDomainPlan, deps: CreateTrustDomainDeps): Promise<void> {
+  // The journal refuses a second one as well, but only once all else has been written.
+  if ((await deps.journal.read()) !== undefined) throw initialised()
   const tag = hex(deps.random(8))
   const keyId = `root-${tag}`
   const signer = await deps.keys.create(keyId, plan.algorithm)
@@ -78,6 +81,10 @@ export async function createTrustDomain(plan: TrustDomainPlan, deps: CreateTrust
 export function authorityName(subject: TrustDomainPlan["subject"], tag: string): AuthorityName {
   const { commonName, organization } = subject
   return { commonName: `${commonName} ${tag}`, ...(organization === undefined ? {} : { organization }) }
+}
+
+function initialised(): IdentityError {
+  return new IdentityError("already-exists", "trust domain was initialised before")
 }
 
 function hex(bytes: Uint8Array): string {
