@@ -5,9 +5,11 @@ import { openBanView } from "../../src/app/ban/ban-view.ts"
 import { LiveStreams } from "../../src/app/ban/live-streams.ts"
 import { makeWatchEntitlements, type SubscriberUpdate } from "../../src/app/deliver/entitlements.ts"
 import { RenewOrders, wavePosition } from "../../src/app/deliver/renew-orders.ts"
+import type { Holder } from "../../src/core/authority/holder.ts"
 import { renewOrder } from "../../src/core/authority/renew-waves.ts"
 import { decideIdentities } from "../../src/core/policy/decide.ts"
 import { attestedCaller } from "../support/attested-caller.ts"
+import { pod } from "../support/evidence-under-test.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { fakeBundle } from "../support/fake-view.ts"
 import { NEVER, x509Request } from "../support/issue-fixture.ts"
@@ -28,7 +30,12 @@ test("[ROT-40] waves grow by their share with each interval, and stay the same o
 test("[ROT-41] holders are asked for a renewal while the bundle is published, and again once the new root signs", () => {
   const publishing = after(START, KEYED, "advance")
   assert.ok(publishing.phase === "publishing")
-  assert.deepEqual(renewOrder(publishing, NOW, TERMS), { rotation: "r-1/bundle", share: 0.25, within: 30 })
+  assert.deepEqual(renewOrder(publishing, NOW, TERMS), {
+    rotation: "r-1/bundle",
+    wants: "bundle",
+    share: 0.25,
+    within: 30,
+  })
   assert.equal(renewOrder({ ...publishing, paused: true }, NOW, TERMS), undefined)
   const active = after(...ACTIVE)
   assert.ok(active.phase === "active")
@@ -42,7 +49,7 @@ test("[ROT-40] a pause and a failure hold the waves up; an emergency asks everyb
   assert.equal(renewOrder({ ...state, paused: true }, NOW, TERMS), undefined)
   assert.equal(renewOrder({ ...state, stopped: "refused by web" }, NOW, TERMS), undefined)
   const emergency = { ...state, phase: "retiring", emergency: true } as const
-  assert.deepEqual(renewOrder(emergency, NOW, TERMS), { rotation: "r-1", share: 1, within: 1 })
+  assert.deepEqual(renewOrder(emergency, NOW, TERMS), { rotation: "r-1", wants: "certificate", share: 1, within: 1 })
 })
 
 test("[ROT-40] a stream is asked once, when its wave comes, and is told of snapshots meanwhile", async () => {
@@ -73,19 +80,39 @@ test("[ROT-40] a stream is asked once, when its wave comes, and is told of snaps
   const next = async (): Promise<SubscriberUpdate | undefined> => (await updates.next()).value ?? undefined
   assert.equal((await next())?.kind, "snapshot")
   let pending = next()
-  renewals.set({ rotation: "r-1", share: position, within: 30 }) // just not yet
-  renewals.set({ rotation: "r-1", share: 1, within: 30 })
+  renewals.set({ rotation: "r-1", wants: "certificate", share: position, within: 30 }) // just not yet
+  renewals.set({ rotation: "r-1", wants: "certificate", share: 1, within: 30 })
   assert.deepEqual(await pending, { kind: "renew", within: 30 })
   pending = next()
-  renewals.set({ rotation: "r-1", share: 0.99, within: 30 }) // asked already
+  renewals.set({ rotation: "r-1", wants: "certificate", share: 0.99, within: 30 }) // asked already
   const before = change
   change = Promise.withResolvers()
   before.resolve()
   assert.equal((await pending)?.kind, "snapshot")
   pending = next()
-  renewals.set({ rotation: "r-2", share: 1, within: 1 })
+  renewals.set({ rotation: "r-2", wants: "certificate", share: 1, within: 1 })
   assert.deepEqual(await pending, { kind: "renew", within: 1 })
   stop.abort()
+})
+
+test("[ROT-47] a holder that renewed is not asked again when it comes back; one that did not, is", () => {
+  const renewals = new RenewOrders()
+  const [web, other] = [pod("web-0"), pod("web-1")]
+  const isAsked = (holder: Holder) => renewals.orderFor(holder) !== undefined
+  renewals.set({ rotation: "r-1/bundle", wants: "bundle", share: 1, within: 30 })
+  renewals.renewed(web, true)
+  assert.ok(isAsked(web), "a renewal of before it was asked may be of another identity")
+  renewals.asked(web)
+  renewals.asked(other)
+  renewals.renewed(web, false)
+  assert.ok(isAsked(web), "it did not quote the newest bundle")
+  renewals.renewed(web, true)
+  assert.deepEqual([isAsked(web), isAsked(other)], [false, true])
+  renewals.set({ rotation: "r-1", wants: "certificate", share: 0.2, within: 30 })
+  assert.ok(isAsked(web), "what is wanted is another thing")
+  renewals.asked(web)
+  renewals.renewed(web, false)
+  assert.equal(isAsked(web), false)
 })
 
 test("[ROT-40] the machine gives the order when the new root signs, and takes it back", async () => {

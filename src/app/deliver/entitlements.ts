@@ -1,3 +1,4 @@
+import { holderOf } from "../../core/authority/holder.ts"
 import type { BanSubject } from "../../core/ban/ban-index.ts"
 import { type ChangeSignal, makeChangeSignal } from "../../core/change-signal.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
@@ -10,6 +11,7 @@ import type { AttestToken } from "../attest/attest-token.ts"
 import type { BanView } from "../ban/ban-view.ts"
 import { bannedError, isBannedError, refuseBanned, subjectOf } from "../ban/banned.ts"
 import type { LiveStreams } from "../ban/live-streams.ts"
+import { requesterOf } from "../issue/intent.ts"
 import { type RenewOrders, wavePosition } from "./renew-orders.ts"
 
 /** What a subscriber is told. */
@@ -31,7 +33,7 @@ export interface WatchEntitlementsDeps {
   readonly changed: (signal: AbortSignal) => Promise<void>
   readonly now: () => Instant
   /** Whom a rotation asks to renew. */
-  readonly renewals: Pick<RenewOrders, "order" | "changed">
+  readonly renewals: Pick<RenewOrders, "orderFor" | "asked" | "changed">
   readonly bans: Pick<BanView, "match">
   readonly streams: LiveStreams
 }
@@ -64,7 +66,7 @@ export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitle
       touches.fire()
     }
     using stream = deps.streams.enter(() => everythingOf(deps, attested), touched)
-    const renewals = followRenewals(deps.renewals, wavePosition(attested.claims), until)
+    const renewals = followRenewals(deps.renewals, attested, until)
     while (!until.aborted) {
       const changed = eitherOf(until, deps.changed, (settled) => touches.changed(settled)).then(() => true)
       const update = updateFor(deps, attested)
@@ -79,15 +81,18 @@ export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitle
 }
 
 /** The orders for one stream. At most one promise waits at a time, however often the snapshot changes. */
-function followRenewals(renewals: WatchEntitlementsDeps["renewals"], position: number, until: AbortSignal) {
+function followRenewals(renewals: WatchEntitlementsDeps["renewals"], attested: Attested, until: AbortSignal) {
+  const position = wavePosition(attested.claims)
+  const holder = holderOf(requesterOf(attested))
   let told = ""
   let waiting: Promise<boolean> | undefined
   return {
     /** What it is asked for now and was not told yet. */
     next: (): Seconds | undefined => {
-      const order = renewals.order
+      const order = renewals.orderFor(holder)
       if (order === undefined || order.rotation === told || position >= order.share) return undefined
       told = order.rotation
+      renewals.asked(holder)
       return order.within
     },
     /** Resolves to false at a change, to true when it is over. */

@@ -13,6 +13,8 @@ export interface WaveTerms {
 export interface RenewOrder {
   /** Names the rotation and what it is for: who renewed for that need not again. */
   readonly rotation: string
+  /** What a renewal is to bring: the proof that the newest bundle was handed on, or a certificate of who signs now. */
+  readonly wants: "bundle" | "certificate"
   /** Those below this position, from 0 to 1, are asked. */
   readonly share: number
   readonly within: Seconds
@@ -23,18 +25,20 @@ export interface RenewOrder {
  * once, and at once. `undefined`: nobody is asked; so it is while it is paused, and after something went wrong.
  */
 export function renewOrder(state: RotationState, now: Instant, terms: WaveTerms): RenewOrder | undefined {
-  if (state.phase === "retiring" && state.emergency) return { rotation: state.id, share: 1, within: 1 }
+  if (state.phase === "retiring" && state.emergency) {
+    return { rotation: state.id, wants: "certificate", share: 1, within: 1 }
+  }
   if (state.phase === "stable" || state.paused || state.stopped !== undefined) return undefined
-  const name = ORDERS[state.phase]?.(state.id)
-  if (name === undefined) return undefined
+  const order = ORDERS[state.phase]?.(state.id)
+  if (order === undefined) return undefined
   const waves = Math.floor(Math.max(0, now - state.since) / terms.interval) + 1
-  return { rotation: name, share: Math.min(1, waves * terms.share), within: terms.interval }
+  return { ...order, share: Math.min(1, waves * terms.share), within: terms.interval }
 }
 
 /** A renewal quotes the bundle that was handed on, which is all that clients who cannot acknowledge can prove. @see ROT-41 EV-3 */
-const ORDERS: Partial<Record<RotationPhase, (id: string) => string>> = {
-  publishing: (id) => `${id}/bundle`,
-  active: (id) => id,
-  draining: (id) => id,
-  retiring: (id) => `${id}/last-bundle`,
+const ORDERS: Partial<Record<RotationPhase, (id: string) => Pick<RenewOrder, "rotation" | "wants">>> = {
+  publishing: (id) => ({ rotation: `${id}/bundle`, wants: "bundle" }),
+  active: (id) => ({ rotation: id, wants: "certificate" }),
+  draining: (id) => ({ rotation: id, wants: "certificate" }),
+  retiring: (id) => ({ rotation: `${id}/last-bundle`, wants: "bundle" }),
 }

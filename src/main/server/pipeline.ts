@@ -177,9 +177,12 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       makeIssueX509({
         authorize,
         certify,
-        issued: (holder, notAfter, quoted) =>
+        issued: (holder, notAfter, quoted) => {
+          const { epoch } = trust.snapshot()
           // Nobody holds what was not published.
-          consumers.issued(holder, notAfter, (quoted ?? 0) > trust.snapshot().epoch ? 0 : quoted),
+          consumers.issued(holder, notAfter, (quoted ?? 0) > epoch ? 0 : quoted)
+          renewals.renewed(holder, quoted === undefined || quoted === epoch)
+        },
       }),
     ),
     issueJwt: timed(
