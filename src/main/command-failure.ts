@@ -70,5 +70,7 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ["key-directory-missing", "check keys.directory; restore it, or run assay init again when it never finished"],
   ["sealing-key-missing", "restore the key; for a new trust domain, run assay init --make-sealing-key"],
   ["not-ready", "try again; if it stays, look at the server's log"],
+  ["ban-not-found", "assay ban list shows what is in force, each by its one name"],
+  ["bans-full", "ban a prefix, namespace, node or cluster in place of many, or lift what is over"],
   ["internal", "run again with --verbose, and report what it prints"],
 ])

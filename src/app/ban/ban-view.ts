@@ -15,6 +15,8 @@ export interface BanView {
   matchToken(subject: BanSubject, issuedAt: Instant | undefined): RecordedBan | undefined
   /** Whether any ban of these kinds is known, in force or not. */
   hasAny(kinds: readonly BanKind[]): boolean
+  /** The ban of exactly this target, if it is in force. */
+  find(target: BanTarget): RecordedBan | undefined
   /** All that are in force. */
   inForce(): readonly RecordedBan[]
   /** Durable, and in force here, when it resolves. @throws IdentityError as {@link BanLog.add} */
@@ -72,6 +74,11 @@ class MemoryBanView implements BanView {
 
   hasAny(kinds: readonly BanKind[]): boolean {
     return this.#index.hasAny(kinds)
+  }
+
+  find(target: BanTarget): RecordedBan | undefined {
+    const recorded = this.#index.find(target)
+    return recorded !== undefined && isInForce(recorded, this.#deps.clock.now()) ? recorded : undefined
   }
 
   inForce(): readonly RecordedBan[] {

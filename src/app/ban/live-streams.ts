@@ -1,5 +1,5 @@
-import { isInForce, type RecordedBan } from "../../core/ban/ban.ts"
-import { BanIndex, type BanSubject } from "../../core/ban/ban-index.ts"
+import { type BanTarget, isInForce, type RecordedBan } from "../../core/ban/ban.ts"
+import { type BanSubject, namedBy } from "../../core/ban/ban-index.ts"
 import type { Millis } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { BanView } from "./ban-view.ts"
@@ -41,10 +41,18 @@ export class LiveStreams {
     }
   }
 
+  /** How many there are of whom `target` names. */
+  count(target: BanTarget): number {
+    return this.#namedBy(target).length
+  }
+
+  #namedBy(target: BanTarget): readonly Entry[] {
+    const isNamed = namedBy(target)
+    return [...this.#streams].filter(({ subject }) => isNamed(subject()))
+  }
+
   #spread(recorded: RecordedBan, since: Millis): void {
-    const index = new BanIndex()
-    index.put(recorded)
-    const waiting = new Set([...this.#streams].filter(({ subject }) => !index.matches(subject()).next().done))
+    const waiting = new Set(this.#namedBy(recorded.ban.target))
     if (isInForce(recorded, this.#deps.clock.now())) {
       const spreading = { recorded, since, waiting, streams: waiting.size }
       this.#spreading.add(spreading)

@@ -1,6 +1,6 @@
 import { type Ban, type BanTarget, banName, type RecordedBan } from "../../core/ban/ban.ts"
 import { IdentityError } from "../../core/errors.ts"
-import type { Instant } from "../../core/time.ts"
+import type { Seconds } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { BanView } from "./ban-view.ts"
 import type { BanEvents } from "./events.ts"
@@ -17,11 +17,11 @@ export interface BanOrder {
 
 /**
  * Nobody issues to `target` any more when it resolves, and live streams are being ended. Again for one that is banned, it ends at
- * the later of both times. @param until `undefined`: until it is lifted
+ * the later of both times. @param ttl how long, at least a second; `undefined`: until it is lifted
  * @throws IdentityError `malformed`; `not-ready` when the outcome is unknown: say it again; `rate-limited`, reason `bans-full`
  * @see BAN-04 BAN-05
  */
-export type AddBan = (order: BanOrder, until: Instant | undefined) => Promise<RecordedBan>
+export type AddBan = (order: BanOrder, ttl: Seconds | undefined) => Promise<RecordedBan>
 
 /** `target` may have identities again when it resolves. @throws IdentityError `not-found`; `not-ready` @see BAN-11 */
 export type LiftBan = (order: BanOrder) => Promise<void>
@@ -36,16 +36,16 @@ export interface ManageBansDeps {
 }
 
 export function makeAddBan({ bans, clock, events }: ManageBansDeps): AddBan {
-  return async (order, until) => {
+  return async (order, ttl) => {
     const { target, actor, requestId } = order
     const reason = checkReason(order.reason)
     const now = clock.now()
-    if (until !== undefined && until <= now) throw new IdentityError("malformed", "the ban would have ended already")
+    const until = ttl === undefined ? undefined : now + ttl
     const ban: Ban = { target, reason, actor, createdAt: now, until }
     const named = { ban: target.kind, name: banName(target), reason, until: until ?? 0 }
     await bans.add(ban, { type: "ban.added", at: now, actor, requestId, ...named })
     events.added(ban, requestId)
-    return bans.inForce().find((one) => isSame(one.ban.target, target)) ?? lifted()
+    return bans.find(target) ?? lifted()
   }
 }
 
@@ -67,10 +67,6 @@ export function makeListBans({ bans }: Pick<ManageBansDeps, "bans">): ListBans {
 function checkReason(reason: string): string {
   if (REASON.test(reason)) return reason
   throw new IdentityError("malformed", "reason is not 1 to 1024 printable characters on one line")
-}
-
-function isSame(a: BanTarget, b: BanTarget): boolean {
-  return a.kind === b.kind && banName(a) === banName(b)
 }
 
 function lifted(): never {

@@ -1,6 +1,15 @@
 import { isReserved, type SpiffeId } from "../spiffe/id.ts"
 import type { Instant } from "../time.ts"
-import { BAN_KINDS, type BanKind, banName, endOf, isInForce, MAX_PREFIX_SEGMENTS, type RecordedBan } from "./ban.ts"
+import {
+  BAN_KINDS,
+  type BanKind,
+  type BanTarget,
+  banName,
+  endOf,
+  isInForce,
+  MAX_PREFIX_SEGMENTS,
+  type RecordedBan,
+} from "./ban.ts"
 
 /** All that is known of those who take part in something, and by which any of them can be banned. */
 export interface BanSubject {
@@ -52,8 +61,8 @@ export class BanIndex {
     return Object.values(this.#byKind).every((bans) => bans.size === 0)
   }
 
-  find(kind: BanKind, name: string): RecordedBan | undefined {
-    return this.#byKind[kind].get(name)
+  find(target: BanTarget): RecordedBan | undefined {
+    return this.#byKind[target.kind].get(banName(target))
   }
 
   /** Whether it knows a ban of any of these kinds, in force or not. */
@@ -95,6 +104,17 @@ export class BanIndex {
     const recorded = this.#byKind[kind].get(name)
     if (recorded !== undefined) yield recorded
   }
+}
+
+/** Whether `target` names one of a subject. */
+export function namedBy(target: BanTarget): (subject: BanSubject) => boolean {
+  const index = new BanIndex()
+  index.put({
+    sequence: 0,
+    ban: { target, reason: "", actor: "", createdAt: 0, until: undefined },
+    liftedAt: undefined,
+  })
+  return (subject) => index.matches(subject).next().done !== true
 }
 
 /** The ban by which nothing may be issued to `subject` now; `undefined`: there is none. @see BAN-01 BAN-07 */

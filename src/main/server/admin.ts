@@ -13,6 +13,7 @@ import type { Random } from "../../ports/random.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import { type AdminRoutesDeps, addAdminRoutes } from "../../transports/admin/admin-routes.ts"
 import { auditOperations } from "../../transports/admin/audit-operations.ts"
+import { banOperations } from "../../transports/admin/ban-operations.ts"
 import { consumerOperations } from "../../transports/admin/consumer-operations.ts"
 import { CONTRACTS } from "../../transports/admin/contracts.ts"
 import { issuanceOperations } from "../../transports/admin/issuance-operations.ts"
@@ -29,6 +30,7 @@ import { openSocketTo, prepareSocketPath } from "../agent-socket.ts"
 import { openAdminCallers } from "./admin-callers.ts"
 import { makeAdminEvents } from "./admin-events.ts"
 import { makeAdminRoles } from "./admin-roles.ts"
+import { makeBanUses } from "./bans.ts"
 import { openEvidence } from "./evidence.ts"
 import type { LiveConfig } from "./live-config.ts"
 import { makeRequestIds, type Pipeline } from "./pipeline.ts"
@@ -132,7 +134,8 @@ function listenOptions({ live, random, log }: AdminDeps) {
 }
 
 /** Every operation with its use case. Add yours here, and its contract to {@link CONTRACTS}. */
-function operationsOf({ pipeline, state, subscribers, rotation, ready, live, clock }: AdminDeps): readonly Operation[] {
+function operationsOf(deps: AdminDeps): readonly Operation[] {
+  const { pipeline, state, subscribers, rotation, ready, live, clock } = deps
   const { trust, issuing } = pipeline
   const describe = makeDescribeServer({
     version: packageJson.version,
@@ -149,6 +152,7 @@ function operationsOf({ pipeline, state, subscribers, rotation, ready, live, clo
     ...auditOperations(state.store.auditSearch, trust.record().trustDomain),
     ...consumerOperations(makeListConsumers(openEvidence(pipeline, state, clock, () => live().config))),
     ...rotationOperations(rotation.operate, rotation.describe),
+    ...banOperations(makeBanUses(deps)),
   ]
   const bound = new Set(operations.map(({ contract }) => contract))
   const missing = CONTRACTS.filter((contract) => !bound.has(contract))

@@ -54,6 +54,7 @@ export interface Pipeline {
   /** For nobody who is banned. */
   readonly signIntent: SignIntent
   readonly bans: BanView
+  readonly liveStreams: LiveStreams
   readonly denyToken: DenyToken
   readonly rateLimit: TakeRate
   readonly watchEntitlements: WatchEntitlements
@@ -139,6 +140,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     steady: () => guard.steady(),
     onReadFailed: (error) => events.bans.readFailed(error),
   })
+  const liveStreams = new LiveStreams(bans, { clock, events: events.bans })
   const signIntent = guardBans({ sign: state.signIntent, bans, audit, clock, events: events.issue })
   const authorize = makeAuthorize({ attest, decide, rateLimit, bans, audit, clock, guard, events: events.issue })
   const common = { authorize, signIntent, clock, random, events: events.issue }
@@ -168,6 +170,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     certify,
     signIntent,
     bans,
+    liveStreams,
     denyToken: makeDenyToken({ bans, issuanceLog: store.issuanceLog }),
     rateLimit,
     issueX509: timed(
@@ -213,7 +216,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       now: () => clock.now(),
       renewals,
       bans,
-      streams: new LiveStreams(bans, { clock, events: events.bans }),
+      streams: liveStreams,
     }),
     holderOf: async (token, signal) => holderOf(requesterOf(await attest(token, signal))),
     subscribers: new Subscribers(() => clock.now(), consumers),

@@ -1,4 +1,5 @@
 import { auditSearch } from "./audit-operations.ts"
+import { BAN_CONTRACTS } from "./ban-operations.ts"
 import { consumersList } from "./consumer-operations.ts"
 import type { Contract } from "./contract.ts"
 import { issuanceSearch } from "./issuance-operations.ts"
@@ -13,4 +14,5 @@ export const CONTRACTS: readonly Contract[] = [
   issuanceSearch,
   auditSearch,
   ...ROTATION_CONTRACTS,
+  ...BAN_CONTRACTS,
 ]

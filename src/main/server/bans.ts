@@ -1,0 +1,26 @@
+import { makeCountHolders } from "../../app/ban/count-holders.ts"
+import { makeAddBan, makeLiftBan, makeListBans } from "../../app/ban/manage-bans.ts"
+import type { BanUses } from "../../transports/admin/ban-operations.ts"
+import { makeServerEvents } from "../server-events.ts"
+import type { AdminDeps } from "./admin.ts"
+
+/** What operators can do about bans. */
+export function makeBanUses({
+  pipeline,
+  state,
+  clock,
+  log,
+  metrics,
+}: Pick<AdminDeps, "pipeline" | "state" | "clock" | "log" | "metrics">): BanUses {
+  const { bans, liveStreams } = pipeline
+  const deps = { bans, clock, events: makeServerEvents(log, metrics).bans }
+  return {
+    list: makeListBans(deps),
+    find: (target) => bans.find(target),
+    countStreams: (target) => liveStreams.count(target),
+    countHolders: makeCountHolders(state.store.holdings, clock),
+    add: makeAddBan(deps),
+    lift: makeLiftBan(deps),
+    now: () => clock.now(),
+  }
+}
