@@ -6,7 +6,7 @@ import { IdentityError } from "../../core/errors.ts"
  * @param maxBytes longest token that is looked at
  * @throws IdentityError `unauthenticated`
  */
-export function bearerToken(metadata: Metadata, maxBytes: number): string {
+export function bearerToken(metadata: Pick<Metadata, "get">, maxBytes: number): string {
   const values = metadata.get("authorization")
   const value = values[0]
   if (values.length !== 1 || typeof value !== "string") {

@@ -7,11 +7,16 @@ import {
 } from "@grpc/grpc-js"
 import { IdentityError } from "../../core/errors.ts"
 import type { Millis, Seconds } from "../../core/time.ts"
+import type { DirectMethod } from "./direct-call.ts"
+import { takeDirectCalls } from "./direct-calls.ts"
+import type { HandleUnary } from "./unary-call.ts"
 
 /** A service and what answers it. */
 export interface GrpcService {
   readonly definition: ServiceDefinition
   readonly implementation: UntypedServiceImplementation
+  /** Names of unary methods that are called often, whose handlers use nothing but a `UnaryCall`: they are served at less cost. */
+  readonly direct?: readonly string[]
 }
 
 /** Written bounds of a gRPC listener. Headers are bounded by its credentials, on a unix socket to Node's 64 KiB. */
@@ -42,8 +47,21 @@ export async function listenGrpc(
   const server = new Server(options(limits))
   for (const { definition, implementation } of services) server.addService(definition, implementation)
   const port = await bind(server, address, credentials ?? ServerCredentials.createInsecure())
+  takeDirectCalls(server, directMethods(services), limits.messageBytes)
   const bound = address.replace(/:0$/, `:${port}`)
   return { port, [Symbol.asyncDispose]: () => shutDown(server, bound, drain) }
+}
+
+function directMethods(services: readonly GrpcService[]): ReadonlyMap<string, DirectMethod> {
+  const methods = new Map<string, DirectMethod>()
+  for (const { definition, implementation, direct = [] } of services) {
+    for (const name of direct) {
+      const method = definition[name]
+      const handle = implementation[name] as HandleUnary<unknown, unknown> | undefined // as `direct` says
+      if (method !== undefined && handle !== undefined) methods.set(method.path, { definition: method, handle })
+    }
+  }
+  return methods
 }
 
 function bind(server: Server, address: string, credentials: ServerCredentials): Promise<number> {

@@ -1,4 +1,4 @@
-import type { ServerDuplexStream, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js"
+import type { ServerDuplexStream } from "@grpc/grpc-js"
 import type { Subscribers } from "../../app/deliver/consumers.ts"
 import type { WatchEntitlements } from "../../app/deliver/entitlements.ts"
 import type { IssueJwt, IssueX509 } from "../../app/issue/requests.ts"
@@ -24,6 +24,7 @@ import { bearerToken, boundedToken } from "../grpc/bearer.ts"
 import type { GrpcService } from "../grpc/listen.ts"
 import { callSignal } from "../grpc/signal.ts"
 import { toStatus } from "../grpc/status.ts"
+import type { HandleUnary, UnaryCall } from "../grpc/unary-call.ts"
 import * as wire from "./messages.ts"
 import { serveSubscription } from "./subscription.ts"
 
@@ -78,6 +79,7 @@ export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
 
   return {
     definition: IdentityService,
+    direct: ["fetchBundle", "issueX509", "batchIssueX509", "issueJwt", "batchIssueJwt"],
     implementation: {
       fetchBundle: unary<unknown, FetchBundleResponse>(deps, async () => ({ bundle: bundle() })),
       issueX509: unary<IssueX509Request, IssueX509Response>(deps, async (call, requestId, signal) => {
@@ -107,14 +109,14 @@ export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
   }
 }
 
-type Call = Pick<ServerUnaryCall<unknown, unknown>, "metadata">
+type Call = Pick<UnaryCall<unknown>, "metadata">
 
 /** One unary handler: request id, cancellation, and errors as statuses. */
 function unary<Request, Response>(
   deps: IdentityServiceDeps,
-  handle: (call: ServerUnaryCall<Request, Response>, requestId: string, signal: AbortSignal) => Promise<Response>,
-) {
-  return (call: ServerUnaryCall<Request, Response>, reply: sendUnaryData<Response>): void => {
+  handle: (call: UnaryCall<Request>, requestId: string, signal: AbortSignal) => Promise<Response>,
+): HandleUnary<Request, Response> {
+  return (call, reply) => {
     const requestId = deps.newRequestId()
     handle(call, requestId, callSignal(call)).then(
       (response) => reply(null, response),

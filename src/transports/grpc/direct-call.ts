@@ -1,0 +1,138 @@
+import { EventEmitter } from "node:events"
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2"
+import { Metadata, type MethodDefinition } from "@grpc/grpc-js"
+import type { Millis } from "../../core/time.ts"
+import { frameMessage, UnaryBody } from "./unary-body.ts"
+import type { HandleUnary, UnaryCall, UnaryReply } from "./unary-call.ts"
+
+/** A method that is served on the HTTP/2 stream itself. */
+export interface DirectMethod {
+  readonly definition: MethodDefinition<unknown, unknown>
+  readonly handle: HandleUnary<unknown, unknown>
+}
+
+/** Whether a call is of the common form. What is not, such as a compressed one, is the library's. */
+export function isPlain(headers: IncomingHttpHeaders): boolean {
+  const type = headers["content-type"]
+  if (type !== "application/grpc" && type !== "application/grpc+proto") return false
+  if ((headers["grpc-encoding"] ?? "identity") !== "identity") return false
+  const timeout = headers["grpc-timeout"]
+  return timeout === undefined || (typeof timeout === "string" && TIMEOUT.test(timeout))
+}
+
+/**
+ * One unary call: its request is read up to `maxBytes`, handled once it has ended, and answered once. `cancelled` is emitted when
+ * the caller goes away or its deadline passes before the answer.
+ */
+export class DirectCall extends EventEmitter implements UnaryCall<unknown> {
+  request: unknown
+  readonly metadata: Pick<Metadata, "get">
+  readonly #stream: ServerHttp2Stream
+  readonly #method: DirectMethod
+  readonly #body: UnaryBody
+  #deadline: NodeJS.Timeout | undefined
+  #answered = false
+
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: DirectMethod, maxBytes: number) {
+    super()
+    this.#stream = stream
+    this.#method = method
+    this.#body = new UnaryBody(maxBytes)
+    this.metadata = { get: (name) => Metadata.fromHttp2Headers({ [name]: headers[name] }).get(name) }
+    const timeout = headers["grpc-timeout"]
+    if (typeof timeout === "string") this.#deadline = setTimeout(() => this.#expire(), millisOf(timeout))
+    stream.on("error", ignore) // "close" follows
+    stream.on("data", (chunk: Buffer) => this.#take(chunk))
+    stream.on("end", () => this.#run())
+    stream.on("close", () => this.#close())
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#answered) return // the rest of what was refused
+    const refusal = this.#body.take(chunk)
+    if (refusal !== undefined) this.#refuse(refusal.code, refusal.details)
+  }
+
+  #run(): void {
+    if (this.#answered) return
+    const message = this.#body.end()
+    if (!Buffer.isBuffer(message)) this.#refuse(message.code, message.details)
+    else if (this.#parse(message)) this.#method.handle(this, this.#reply)
+  }
+
+  #parse(message: Buffer): boolean {
+    try {
+      this.request = this.#method.definition.requestDeserialize(message)
+      return true
+    } catch {
+      this.#refuse(INTERNAL, "Error deserializing request")
+      return false
+    }
+  }
+
+  readonly #reply: UnaryReply<unknown> = (error, value) => {
+    if (this.#answered) return
+    if (error === null) this.#accept(frameMessage(this.#method.definition.responseSerialize(value)))
+    else this.#refuse(error.code ?? UNKNOWN, error.details ?? "", error.metadata)
+  }
+
+  #accept(message: Buffer): void {
+    this.#answered = true
+    this.#stream.respond(RESPONSE, WITH_TRAILERS)
+    this.#stream.on("wantTrailers", sendOk)
+    this.#stream.end(message)
+  }
+
+  #refuse(code: number, details: string, metadata?: Metadata): void {
+    this.#answered = true
+    const status = { "grpc-status": `${code}`, "grpc-message": encodeURI(details), ...metadata?.toHttp2Headers() }
+    this.#stream.respond({ ...RESPONSE, ...status }, { endStream: true })
+  }
+
+  #expire(): void {
+    if (this.#answered) return
+    this.#refuse(DEADLINE_EXCEEDED, "Deadline exceeded")
+    this.emit("cancelled")
+  }
+
+  #close(): void {
+    clearTimeout(this.#deadline)
+    if (this.#answered) return
+    this.#answered = true
+    this.emit("cancelled")
+  }
+}
+
+function sendOk(this: ServerHttp2Stream): void {
+  this.sendTrailers(OK)
+}
+
+function ignore(): void {}
+
+function millisOf(timeout: string): Millis {
+  const unit = UNITS.get(timeout.slice(-1)) ?? 0
+  return Math.min(Number(timeout.slice(0, -1)) * unit, LONGEST)
+}
+
+const TIMEOUT = /^\d{1,8}[HMSmun]$/
+const UNITS: ReadonlyMap<string, Millis> = new Map([
+  ["H", 3_600_000],
+  ["M", 60_000],
+  ["S", 1000],
+  ["m", 1],
+  ["u", 0.001],
+  ["n", 0.000_001],
+])
+/** Of a timer. */
+const LONGEST: Millis = 0x7fffffff
+const RESPONSE = {
+  ":status": 200,
+  "content-type": "application/grpc+proto",
+  "grpc-accept-encoding": "identity,deflate,gzip",
+  "grpc-encoding": "identity",
+} as const
+const WITH_TRAILERS = { waitForTrailers: true } as const
+const OK = { "grpc-status": "0" } as const
+const UNKNOWN = 2
+const DEADLINE_EXCEEDED = 4
+const INTERNAL = 13
