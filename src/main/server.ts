@@ -116,12 +116,13 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   if (tokens !== undefined) stack.use(tokens)
   const { subscribers } = listeners
   const ready = () => readiness.ready()
+  const evidence = openEvidence(pipeline, state, systemClock, () => live.config)
   const rotation = openRotation({
     pipeline,
     state,
     serving,
     live: () => live,
-    evidence: openEvidence(pipeline, state, systemClock, () => live.config),
+    evidence,
     clock: systemClock,
     random,
     log,
@@ -132,6 +133,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
       state,
       subscribers,
       rotation,
+      evidence,
       ready,
       live: () => live,
       clock: systemClock,

@@ -40,6 +40,7 @@ export async function openAdminUnderTest(options: PipelineOptions = {}): Promise
       ...server,
       subscribers,
       rotation,
+      evidence,
       ready: () => true,
       random,
       serving,

@@ -7,6 +7,7 @@ import { makeDescribeServer } from "../../app/admin/describe-server.ts"
 import type { ProveAccessToken } from "../../app/attest/prove-access-token.ts"
 import type { Subscribers } from "../../app/deliver/consumers.ts"
 import { makeListConsumers } from "../../app/rotate/list-consumers.ts"
+import type { ReadEvidence } from "../../app/rotate/read-evidence.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Random } from "../../ports/random.ts"
@@ -31,7 +32,6 @@ import { openAdminCallers } from "./admin-callers.ts"
 import { makeAdminEvents } from "./admin-events.ts"
 import { makeAdminRoles } from "./admin-roles.ts"
 import { makeBanUses } from "./bans.ts"
-import { openEvidence } from "./evidence.ts"
 import type { LiveConfig } from "./live-config.ts"
 import { makeRequestIds, type Pipeline } from "./pipeline.ts"
 import { makePrivateFolder } from "./private-folder.ts"
@@ -44,6 +44,8 @@ export interface AdminDeps {
   readonly state: ServerState
   readonly subscribers: Subscribers
   readonly rotation: Pick<ServerRotation, "operate" | "describe">
+  /** The same that rotations rely on. */
+  readonly evidence: ReadEvidence
   readonly ready: () => boolean
   readonly live: () => LiveConfig
   readonly clock: Clock
@@ -135,7 +137,7 @@ function listenOptions({ live, random, log }: AdminDeps) {
 
 /** Every operation with its use case. Add yours here, and its contract to {@link CONTRACTS}. */
 function operationsOf(deps: AdminDeps): readonly Operation[] {
-  const { pipeline, state, subscribers, rotation, ready, live, clock } = deps
+  const { pipeline, state, subscribers, rotation, evidence, ready, live, clock } = deps
   const { trust, issuing } = pipeline
   const describe = makeDescribeServer({
     version: packageJson.version,
@@ -150,7 +152,7 @@ function operationsOf(deps: AdminDeps): readonly Operation[] {
     ...statusOperations(describe),
     ...issuanceOperations(state.store.issuanceLog),
     ...auditOperations(state.store.auditSearch, trust.record().trustDomain),
-    ...consumerOperations(makeListConsumers(openEvidence(pipeline, state, clock, () => live().config))),
+    ...consumerOperations(makeListConsumers(evidence)),
     ...rotationOperations(rotation.operate, rotation.describe),
     ...banOperations(makeBanUses(deps)),
   ]

@@ -1,5 +1,6 @@
 import type { ClusterTrust } from "../../app/attest/cluster-trust.ts"
 import type { ExternalIssuer } from "../../app/attest/prove-external-token.ts"
+import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 import { type ClusterDeps, openClusters } from "./clusters.ts"
 import { openOutsideIssuers, openTokenIssuers, type TokenIssuers } from "./token-issuers.ts"
@@ -11,6 +12,8 @@ export interface LiveConfig {
   readonly tokenIssuers: TokenIssuers
   /** Whose tokens operators may show. */
   readonly adminIssuers: readonly ExternalIssuer[]
+  /** Who may ask about the tokens for an audience, by audience. */
+  readonly audienceHolders: ReadonlyMap<string, ReadonlySet<SpiffeId>>
 }
 
 /** A configuration with everything in it opened that verifies tokens. Remembered attestations go with the old ones. */
@@ -20,5 +23,7 @@ export async function openLiveConfig(config: ServerConfig, deps: ClusterDeps): P
     openTokenIssuers(config.oauth, deps),
     openOutsideIssuers(config.admin.issuers, deps),
   ])
-  return { config, clusters, tokenIssuers, adminIssuers }
+  const resources = config.oauth?.resources ?? []
+  const audienceHolders = new Map(resources.map(({ audience, holders }) => [audience, new Set(holders)]))
+  return { config, clusters, tokenIssuers, adminIssuers, audienceHolders }
 }

@@ -150,10 +150,8 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
   }
 }
 
-function isHolder({ config }: LiveConfig, holder: SpiffeId, audience: string): boolean {
-  if (audience === holder) return true
-  const resource = config.oauth?.resources.find((one) => one.audience === audience)
-  return resource?.holders.includes(holder) === true
+function isHolder({ audienceHolders }: LiveConfig, holder: SpiffeId, audience: string): boolean {
+  return audience === holder || audienceHolders.get(audience)?.has(holder) === true
 }
 
 /** Some 4 MiB. */
