@@ -6,6 +6,7 @@ import type { PublicationEvents } from "../app/deliver/keep-published.ts"
 import type { IssueEvents } from "../app/issue/events.ts"
 import { banName } from "../core/ban/ban.ts"
 import type { IdentityError } from "../core/errors.ts"
+import { LINEAGE_VIOLATED } from "../core/lineage/lineage-refusal.ts"
 import type { Millis } from "../core/time.ts"
 import type { Log } from "../ports/telemetry.ts"
 
@@ -36,6 +37,15 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
       accessTokenIssued: (requestId) => {
         metrics.issued.inc({ kind: "access-token" })
         log.debug({ requestId }, "issued an access token")
+      },
+      renewalRefused: (spiffeId, requestId, err) => {
+        metrics.refused.inc({ kind: "x509", code: err.code })
+        if (err.reason !== LINEAGE_VIOLATED) {
+          log.warn({ spiffeId, requestId, err }, "refused a certificate to a pod whose lineage is broken")
+          return
+        }
+        metrics.lineageViolations.inc()
+        log.error({ spiffeId, requestId, err }, "incident: a certificate was renewed by somebody who is not its holder")
       },
       refused: (kind, requestId, err) => {
         metrics.refused.inc({ kind, code: err.code })

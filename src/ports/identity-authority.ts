@@ -25,11 +25,15 @@ export interface X509Order {
   readonly key: WorkloadKey
   /** Epoch of the newest snapshot that was adopted and handed on to all who cannot acknowledge; absent: says nothing. @see EV-3 */
   readonly bundleEpoch?: number
+  /** Serial of the certificate that was received last for this identity; absent when none is held. @see LIN-10 */
+  readonly renews?: string | undefined
 }
 
 export interface X509Issued {
   readonly spiffeId: SpiffeId
   readonly hint: string
+  /** Of the leaf: lowercase hex without sign octet. */
+  readonly serial: string
   /** DER, leaf first, without the root. */
   readonly chain: readonly Uint8Array[]
   readonly notAfter: Instant

@@ -1,5 +1,6 @@
 import type { AuditEvent } from "../core/audit/event.ts"
 import type { BanSubject } from "../core/ban/ban-index.ts"
+import type { Renewal } from "../core/lineage/lineage.ts"
 import type { Instant } from "../core/time.ts"
 import type { Intent, IntentGuards } from "./issuance-log.ts"
 import type { Signer } from "./keys.ts"
@@ -13,6 +14,8 @@ export interface SigningOrder {
   readonly reuseSince: Instant
   /** Everybody for whom it is; none of them may be banned when it is recorded. @see BAN-05 */
   readonly subject: BanSubject
+  /** Of a certificate that is part of a lineage: what it renews. @see LIN-01 */
+  readonly renewal?: Renewal | undefined
   /** Signs {@link Intent.tbs}. */
   readonly signer: Signer
   readonly form: "der" | "p1363"

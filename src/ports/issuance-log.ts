@@ -1,4 +1,5 @@
 import type { AuditEvent } from "../core/audit/event.ts"
+import type { Renewal } from "../core/lineage/lineage.ts"
 import type { SpiffeId } from "../core/spiffe/id.ts"
 import type { Instant } from "../core/time.ts"
 
@@ -37,6 +38,8 @@ export interface Requester {
 export interface IntentGuards {
   /** The newest change of a ban that the caller looked at, {@link BanPage.head}. @see BAN-05 */
   readonly bansSeen: number
+  /** Of a certificate that is part of a lineage: what it renews, which {@link judgeRenewal} must allow. @see LIN-03 */
+  readonly renewal?: Renewal | undefined
 }
 
 export type IntentResult =
@@ -74,7 +77,8 @@ export interface IssuanceLog {
    * concurrent callers are grouped. An intent with the same idempotency key, created at or after `reuseSince` and with its
    * outcome recorded, is returned instead (among the newest 65,536 that have a key). @throws IdentityError `already-exists` when the serial was used before; `not-ready`
    * when the store cannot write (the outcome of the commit is then unknown); `conflict`, reason `bans-changed`, and nothing is
-   * recorded or handed out, when bans changed after `guards.bansSeen`
+   * recorded or handed out, when bans changed after `guards.bansSeen`; `policy-denied` when `guards.renewal` may not be, with the
+   * record of that in the same commit, in place of `decision`
    */
   recordIntent(intent: Intent, decision: AuditEvent, reuseSince: Instant, guards: IntentGuards): Promise<IntentResult>
   /** Write the signature behind, in groups. Losing it loses no issuance: the intent stands for it. */

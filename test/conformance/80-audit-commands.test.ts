@@ -41,10 +41,12 @@ test("[AUD-20] a line is CloudEvents 1.0 with what auditors ask for, and is read
     },
   })
   assert.deepEqual(parseEnvelope(line), record)
-  const decisions = ["svid.granted", "admin.permitted", "admin.refused", "audit.sealed"].map((type) => {
-    return JSON.parse(encodeEnvelope("prod.example", { ...record, type }, previous)).data.decision
-  })
-  assert.deepEqual(decisions, ["permit", "permit", "deny", "record"])
+  const decisions = ["svid.granted", "admin.permitted", "admin.refused", "lineage.violated", "audit.sealed"].map(
+    (type) => {
+      return JSON.parse(encodeEnvelope("prod.example", { ...record, type }, previous)).data.decision
+    },
+  )
+  assert.deepEqual(decisions, ["permit", "permit", "deny", "deny", "record"])
   for (const foreign of ["", "{}", "[]", line.slice(0, -2), line.replace("io.assay", "org.other")]) {
     assert.throws(() => parseEnvelope(foreign), { code: "malformed" })
   }

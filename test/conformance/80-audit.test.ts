@@ -24,6 +24,7 @@ test("[AUD-01] each grant is recorded once, with who, what, by which rule, signe
       serial,
       authority: fixture.issuing.current().authorityId,
       epoch: fixture.trust.snapshot().epoch,
+      renews: "",
       rule: "default",
       revision: fixture.rules.revision,
       degraded: true,
@@ -122,7 +123,7 @@ type Fields<Type> = Exclude<keyof Extract<AuditEvent, { readonly type: Type }>, 
 
 /** The compiler holds this to the union: no event and no field can be missing or foreign. */
 const FIELDS = {
-  "svid.granted": ["kind", "spiffeId", "serial", "authority", "epoch", "rule", "revision", "degraded"],
+  "svid.granted": ["kind", "spiffeId", "serial", "authority", "epoch", "renews", "rule", "revision", "degraded"],
   "svid.refused": ["kind", "code", "reason"],
   "token.granted": [
     "product",
@@ -163,6 +164,7 @@ const FIELDS = {
   "token.revoked": ["tokenId", "subject", "clientId"],
   "subject.revoked": ["subject", "issuedUntil"],
   "token.introspected": ["tokenId", "active"],
+  "lineage.violated": ["spiffeId", "serial", "current", "frozen"],
   "audit.started": ["trustDomain", "incarnation", "before", "digest"],
   "audit.sealed": ["sequence", "hash", "mac"],
   "store.restored": ["incarnation", "before", "source", "epoch"],

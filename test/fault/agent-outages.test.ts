@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { rename, rm, writeFile } from "node:fs/promises"
 import { after, describe, type TestContext, test } from "node:test"
 import { setTimeout as delay } from "node:timers/promises"
+import type { LocalPod } from "../../src/main/demo/local-cluster.ts"
 import { type AgentProcess, startAgentProcess } from "../support/agent-process.ts"
 import { showLogsOnFailure } from "../support/peers/child.ts"
 import { freePort } from "../support/peers/free-port.ts"
@@ -66,9 +67,9 @@ describe("an agent, with SVIDs of ten seconds and real processes", { concurrency
 
     test("[AGT-30] token expired, then the file replaced as the kubelet does: the next try uses the new one", async (t) => {
       const bench = await opening
-      const { workload, agent } = await bench.addAgent(t, "projected")
+      const { workload, agent, pod } = await bench.addAgent(t, "projected")
       const project = async (lifetime: number) => {
-        await writeFile(`${agent.tokenFile}.new`, bench.setup.token({ serviceAccount: "projected", lifetime }))
+        await writeFile(`${agent.tokenFile}.new`, bench.setup.token({ pod, lifetime }))
         await rename(`${agent.tokenFile}.new`, agent.tokenFile)
       }
       await project(0)
@@ -104,7 +105,7 @@ interface Bench extends AsyncDisposable {
     t: TestContext,
     name: string,
     port?: number,
-  ): Promise<{ readonly agent: AgentProcess; readonly workload: WatchedWorkload }>
+  ): Promise<{ readonly agent: AgentProcess; readonly workload: WatchedWorkload; readonly pod: LocalPod }>
   startServer(): Promise<void>
   killServer(): Promise<void>
   /** Throw away store and keys, make the trust domain again, and replace the bundle file of the agents. */
@@ -124,7 +125,8 @@ async function openBench(): Promise<Bench> {
   stack.defer(() => server?.[Symbol.asyncDispose]())
   const open = stack.move()
   const addAgent: Bench["addAgent"] = async (t, name, at = port) => {
-    const token = setup.token({ serviceAccount: name })
+    const pod = setup.cluster.createPod("shop", name, `${name}-0`)
+    const token = setup.token({ pod })
     const { trustDomain } = setup
     const terms = { name, folder: scratch.path(name), trustDomain, server: `127.0.0.1:${at}`, bundleFile, token }
     const agent = open.use(await startAgentProcess(terms))
@@ -132,7 +134,7 @@ async function openBench(): Promise<Bench> {
     const workload = open.use(new WatchedWorkload(agent.socket))
     await workload.renewed(0, RECOVERY)
     workload.failures.length = 0
-    return { agent, workload }
+    return { agent, workload, pod }
   }
   return {
     setup,

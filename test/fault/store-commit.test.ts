@@ -138,6 +138,7 @@ function intentOperation(serial: string): Operation {
     reuseSince: FIXTURE_NOW,
     audit: encodeAudit(fixtureGrant(serial)),
     ...NO_BANS,
+    renewal: null,
   }
 }
 

@@ -118,7 +118,7 @@ function orderJob(intent: Intent, key: number): OrderJob {
     tbs,
     form: isToken ? "p1363" : "der",
     outcome: isToken ? "digest" : "signature",
-    recording: { ...recording, ...NO_BANS, audit: encodeAudit(fixtureGrant(serial)) },
+    recording: { ...recording, ...NO_BANS, renewal: null, audit: encodeAudit(fixtureGrant(serial)) },
   }
 }
 

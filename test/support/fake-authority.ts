@@ -118,7 +118,8 @@ export class FakeAuthority implements IdentityAuthority {
     const leaf = Buffer.concat([Buffer.from(`${order.spiffeId} ${++this.#serial} `), order.key.publicKey])
     const notAfter = this.#clock.now() + this.ttl
     const chain = [leaf, Buffer.from("issuing authority")]
-    return { kind: "issued", value: { spiffeId: order.spiffeId, hint: "", chain, notAfter, epoch: this.epoch } }
+    const serial = this.#serial.toString(16).padStart(34, "1")
+    return { kind: "issued", value: { spiffeId: order.spiffeId, hint: "", serial, chain, notAfter, epoch: this.epoch } }
   }
 
   issuedJwt({ spiffeId, audience }: JwtOrder): Outcome<JwtIssued> {

@@ -147,6 +147,7 @@ export const X509: IssueX509Request = {
   ttlSeconds: 0,
   withBundle: false,
   bundleEpoch: 0,
+  renews: "",
 }
 export const JWT: IssueJwtRequest = { spiffeId: "", audience: ["db"], token: "", ttlSeconds: 0 }
 const CALL_MILLIS = 20_000

@@ -49,6 +49,7 @@ export function fixtureGrant(serial: string): AuditEvent {
     serial,
     authority: "5a".repeat(20),
     epoch: 7,
+    renews: "",
     rule: "default",
     revision: "1",
     degraded: false,

@@ -127,6 +127,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     x509Issued: () => void steps.push("issued"),
     jwtIssued: () => void steps.push("issued"),
     accessTokenIssued: () => void steps.push("issued"),
+    renewalRefused: (_: string, __: string, error: IdentityError) => void steps.push(`refused ${error.reason}`),
     refused: (_: string, __: string, error: IdentityError) => void steps.push(`refused ${error.code}`),
   }
   const bans = await openBanView({

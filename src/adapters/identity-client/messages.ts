@@ -52,7 +52,9 @@ export function parseUpdate({ message }: SubscribeResponse): AuthorityUpdate | u
 export function parseX509Result({ result }: BatchX509Result): Outcome<X509Issued> {
   return outcome(result, ({ spiffeId, hint, chain, notAfter, epoch }) => {
     if (chain.length === 0 || chain.length > MAX_CHAIN) throw malformed("chain is empty or too long")
-    return { spiffeId: parseWorkloadId(spiffeId), hint, chain, notAfter, epoch }
+    const [leaf = new Uint8Array()] = chain
+    const { serial } = parseCertificate(leaf)
+    return { spiffeId: parseWorkloadId(spiffeId), hint, serial, chain, notAfter, epoch }
   })
 }
 

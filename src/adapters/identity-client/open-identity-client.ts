@@ -122,12 +122,13 @@ class GrpcAuthority implements IdentityAuthority, AsyncDisposable {
 }
 
 async function encodeOrder(
-  { spiffeId, key, bundleEpoch = 0 }: X509Order,
+  { spiffeId, key, bundleEpoch = 0, renews = "" }: X509Order,
   tokenDigest: Uint8Array,
 ): Promise<IssueX509Request> {
   const proof = await key.sign(provenKeyMessage(tokenDigest, key.publicKey), "der")
   const value = { publicKey: Buffer.from(key.publicKey), proof: Buffer.from(proof) }
-  return { spiffeId, key: { $case: "provenKey", value }, token: "", ttlSeconds: 0, withBundle: false, bundleEpoch }
+  const common = { spiffeId, token: "", ttlSeconds: 0, withBundle: false, bundleEpoch, renews }
+  return { ...common, key: { $case: "provenKey", value } }
 }
 
 function checkCount<T>(results: readonly T[], expected: number): readonly T[] {

@@ -9,12 +9,14 @@ import type {
   IssuanceQuery,
   LoggedIssuance,
 } from "../../ports/issuance-log.ts"
+import { MemoryLineages } from "./memory-lineages.ts"
 import type { FaultyWrite } from "./memory-store.ts"
 
 /** @see MemoryStore */
 export class MemoryIssuanceLog implements IssuanceLog {
   readonly #intents = new Map<string, Intent>()
   readonly #signatures = new Map<string, Uint8Array>()
+  readonly #lineages = new MemoryLineages((serial) => this.#intents.get(serial))
   readonly #faulty: FaultyWrite
   readonly #audit: (event: AuditEvent) => void
   readonly #banHead: () => number
@@ -38,9 +40,19 @@ export class MemoryIssuanceLog implements IssuanceLog {
     if (earlier !== undefined) return earlier
     if (this.#intents.has(intent.serial)) throw new IdentityError("already-exists", "serial was used before")
     if (this.#intents.size >= MAX_INTENTS) throw new IdentityError("not-ready", "memory store is full")
+    const { renewal } = guards
+    const judged = renewal === undefined ? undefined : this.#lineages.judge(intent, renewal, decision)
+    if (judged?.kind === "refused") {
+      this.#faulty("intent", () => {
+        this.#audit(judged.event)
+        judged.write()
+      })
+      throw judged.error
+    }
     return this.#faulty("intent", () => {
       this.#audit(decision)
       this.#intents.set(intent.serial, intent)
+      judged?.write()
       return { kind: "recorded" }
     })
   }

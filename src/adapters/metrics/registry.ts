@@ -16,6 +16,11 @@ export function makeServerMetrics() {
       "kind",
       "code",
     ]),
+    lineageViolations: counter(
+      "assay_lineage_violation_total",
+      "Incidents: a certificate was renewed by somebody who is not its holder.",
+      [],
+    ),
     issueSeconds: new Histogram({
       name: "assay_issue_seconds",
       help: "Time from request to credential in the pipeline.",

@@ -5,7 +5,7 @@ import { parseFailure } from "./operation.ts"
 
 /** Has jobs done, together with others or not, and their order kept. One result for each. */
 export type RunJobs = (jobs: readonly Job[]) => Promise<readonly JobResult[]>
-export type Accepted = Exclude<JobResult, { readonly kind: "failed" }>
+export type Accepted = Exclude<JobResult, { readonly kind: "failed" | "refused" }>
 
 /** Stands between what was committed and those who wait for it. */
 export interface RecordGate {
@@ -141,7 +141,7 @@ export class CommitQueue {
 
 function settle(pending: Pending, result: JobResult | undefined): void {
   if (result === undefined) pending.reject(new IdentityError("internal", "internal error"))
-  else if (result.kind === "failed") pending.reject(parseFailure(result.failure))
+  else if (result.kind === "failed" || result.kind === "refused") pending.reject(parseFailure(result.failure))
   else pending.resolve(result)
 }
 

@@ -1,4 +1,5 @@
 import { parseSpiffeId } from "../../core/spiffe/id.ts"
+import type { Instant } from "../../core/time.ts"
 import type { Intent, LoggedIssuance } from "../../ports/issuance-log.ts"
 import { bytesOf, integerOf, optionalBytesOf, type SqlRow, textOf } from "./sql-row.ts"
 
@@ -8,6 +9,21 @@ export type IntentRow = readonly (string | number | null | Uint8Array)[]
 export const INTENT_COLUMNS =
   "serial, kind, authority_id, epoch, spiffe_id, hint, rule, not_before, not_after, created_at, cluster, namespace, " +
   "service_account, pod, pod_uid, node, evidence_digest, idempotency_key, tbs"
+
+/** What of a row others than the log look at. */
+export function keyColumns(row: IntentRow): KeyColumns {
+  const [serial, , , , spiffeId, , , , notAfter, createdAt, cluster, , , , podUid] = row
+  return { serial, spiffeId, notAfter, createdAt, cluster, podUid } as KeyColumns // as encodeIntent put them there
+}
+
+export interface KeyColumns {
+  readonly serial: string
+  readonly spiffeId: string
+  readonly notAfter: Instant
+  readonly createdAt: Instant
+  readonly cluster: string
+  readonly podUid: string
+}
 
 /** The last of them are bytes, or null; the others are not. */
 export const BYTE_COLUMNS = 3

@@ -56,6 +56,11 @@ export interface SqliteStore extends AsyncDisposable {
   pruneProofs(before: Instant, batch: number): Promise<number>
   /** Forget up to `batch` (1 to 10,000) bans that ended before `before`. How many went. */
   pruneBans(before: Instant, batch: number): Promise<number>
+  /**
+   * Look at the next `batch` (1 to 10,000) lineages, and forget those whose last certificate ended before `before`; those that are
+   * broken, 90 days later. How many went.
+   */
+  pruneLineages(before: Instant, batch: number): Promise<number>
 }
 
 /**
@@ -129,7 +134,11 @@ class Store implements SqliteStore {
     return this.#prune("prune-bans", before, batch)
   }
 
-  async #prune(kind: "prune" | "prune-proofs" | "prune-bans", before: Instant, batch: number): Promise<number> {
+  pruneLineages(before: Instant, batch: number): Promise<number> {
+    return this.#prune("prune-lineages", before, batch)
+  }
+
+  async #prune(kind: Pruning, before: Instant, batch: number): Promise<number> {
     if (!Number.isInteger(batch) || batch < 1 || batch > MAX_PRUNE) throw new RangeError("batch is not 1 to 10000")
     const result = await this.#queue.submit({ kind, before, batch })
     return result.kind === "pruned" ? result.rows : 0
@@ -155,5 +164,7 @@ class Store implements SqliteStore {
     }
   }
 }
+
+type Pruning = "prune" | "prune-proofs" | "prune-bans" | "prune-lineages"
 
 const MAX_PRUNE = 10_000

@@ -2,6 +2,7 @@ import type { SQLInputValue } from "node:sqlite"
 import type { ChainOrigin } from "../../core/audit/chain.ts"
 import type { AuditEntry } from "../../core/audit/record.ts"
 import { type ErrorCode, IdentityError } from "../../core/errors.ts"
+import type { Renewal } from "../../core/lineage/lineage.ts"
 import type { Instant } from "../../core/time.ts"
 import type { ChainState } from "../../ports/audit-log.ts"
 import type { IntentRow } from "./intent-row.ts"
@@ -17,6 +18,8 @@ export type Operation =
       readonly audit: AuditEntry
       /** How far the bans were read; the intent is refused when they have gone on since. @see BAN-05 */
       readonly bansSeen: number
+      /** `null`: it is in no lineage. */
+      readonly renewal: Renewal | null
     }
   | { readonly kind: "outcome"; readonly serial: string; readonly signature: Uint8Array }
   /** The same by the number of its row. */
@@ -38,6 +41,7 @@ export type Operation =
     }
   /** kind, name, issued_until, until. */
   | { readonly kind: "revoke"; readonly row: readonly SQLInputValue[]; readonly audit: AuditEntry }
+  | { readonly kind: "prune-lineages"; readonly before: Instant; readonly batch: number }
   | { readonly kind: "read-revocations"; readonly after: number; readonly limit: number }
   | { readonly kind: "prune-proofs"; readonly before: Instant; readonly batch: number }
   /** Rows of `CONSUMER_COLUMNS`. */
@@ -81,6 +85,8 @@ export type OperationResult =
   | { readonly kind: "claim"; readonly won: boolean }
   | { readonly kind: "audit-state"; readonly state: ChainState }
   | { readonly kind: "pruned"; readonly rows: number }
+  /** Decided in the commit, with a record of it. */
+  | { readonly kind: "refused"; readonly failure: Failure }
   | { readonly kind: "failed"; readonly failure: Failure }
 
 /** An IdentityError on its way between threads; `detail` is for the log. */
@@ -88,17 +94,19 @@ export interface Failure {
   readonly code: ErrorCode
   readonly message: string
   readonly reason: string | undefined
+  readonly next: string | undefined
   readonly detail: string | undefined
 }
 
 export function encodeFailure(error: IdentityError): Failure {
-  const { code, message, reason, cause } = error
-  return { code, message, reason, detail: cause instanceof Error ? cause.message : undefined }
+  const { code, message, reason, next, cause } = error
+  return { code, message, reason, next, detail: cause instanceof Error ? cause.message : undefined }
 }
 
-export function parseFailure({ code, message, reason, detail }: Failure): IdentityError {
+export function parseFailure({ code, message, reason, next, detail }: Failure): IdentityError {
   return new IdentityError(code, message, {
     ...(reason === undefined ? {} : { reason }),
+    ...(next === undefined ? {} : { next }),
     ...(detail === undefined ? {} : { cause: new Error(detail) }),
     ...(code === "not-ready" ? { retryAfter: 1 } : {}),
   })

@@ -83,5 +83,5 @@ function operationOf(job: Job): readonly Operation[] {
 
 const NO_RESULT: OperationResult = {
   kind: "failed",
-  failure: { code: "internal", message: "internal error", reason: undefined, detail: "no result" },
+  failure: { code: "internal", message: "internal error", reason: undefined, next: undefined, detail: "no result" },
 }

@@ -1,5 +1,6 @@
 import type { AuditEntry } from "../../core/audit/record.ts"
 import { joinBytes } from "../../core/bytes.ts"
+import type { Renewal } from "../../core/lineage/lineage.ts"
 import { BYTE_COLUMNS, SCALAR_COLUMNS } from "./intent-row.ts"
 import type { Job, JobResult, OrderJob } from "./job.ts"
 
@@ -65,7 +66,7 @@ function packOrder(order: OrderJob, cells: (string | number | null | Job)[], chu
     } else cells.push(value)
   }
   const { at, type, actor, requestId, data } = recording.audit
-  cells.push(at, type, actor, requestId, data)
+  cells.push(at, type, actor, requestId, data, recording.renewal?.key ?? null, recording.renewal?.quoted ?? null)
 }
 
 class CellReader {
@@ -97,13 +98,14 @@ class CellReader {
     for (let i = 0; i < BYTE_COLUMNS; i++) intent.push(this.#take())
     const [, idempotencyKey, tbs] = intent.slice(SCALAR_COLUMNS) as [Uint8Array, Uint8Array | null, Uint8Array]
     const audit = this.#entry()
+    const renewal = this.#renewal()
     return {
       kind: "order",
       key,
       form,
       outcome,
       tbs,
-      recording: { kind: "intent", intent, idempotencyKey, reuseSince, bansSeen, audit },
+      recording: { kind: "intent", intent, idempotencyKey, reuseSince, bansSeen, audit, renewal },
     }
   }
 
@@ -112,10 +114,15 @@ class CellReader {
     return { at, type, actor, requestId, data }
   }
 
-  #scalars(count: number): (string | number)[] {
+  #renewal(): Renewal | null {
+    const [key, quoted] = this.#scalars(2) as [string | null, string | null]
+    return key === null ? null : { key, quoted: quoted ?? undefined }
+  }
+
+  #scalars(count: number): (string | number | null)[] {
     const from = this.#cell
     this.#cell += count
-    return this.#cells.slice(from, this.#cell) as (string | number)[] // as packOrder put them there
+    return this.#cells.slice(from, this.#cell) as (string | number | null)[] // as packOrder put them there
   }
 
   #take(): Uint8Array | null {

@@ -141,4 +141,22 @@ CREATE TABLE ban (
 ) STRICT;
 `,
   },
+  {
+    version: 6,
+    sql: `
+CREATE TABLE lineage (
+  id INTEGER PRIMARY KEY,
+  pod_uid TEXT NOT NULL,
+  spiffe_id TEXT NOT NULL,
+  cluster TEXT NOT NULL,
+  current TEXT NOT NULL,
+  previous TEXT NOT NULL,
+  key TEXT NOT NULL,
+  not_after INTEGER NOT NULL,
+  broken INTEGER NOT NULL CHECK (broken IN (0, 1))
+) STRICT;
+CREATE INDEX lineage_owner ON lineage (pod_uid, spiffe_id, cluster);
+ALTER TABLE intent ADD COLUMN lineage INTEGER;
+`,
+  },
 ]

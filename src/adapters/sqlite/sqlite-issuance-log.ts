@@ -39,6 +39,7 @@ export class SqliteIssuanceLog implements IssuanceLog {
       reuseSince,
       audit: encodeAudit(decision),
       bansSeen: guards.bansSeen,
+      renewal: guards.renewal ?? null,
     })
     if (result.kind !== "row" || result.row === undefined) return { kind: "recorded" }
     return { kind: "already-issued", intent: parseIntent(result.row), signature: bytesOf(result.row, "signature") }

@@ -66,8 +66,8 @@ class HeldSigner implements Signer {
 
 function orderJob({ intent, decision, reuseSince, guards, form }: GuardedOrder, key: number) {
   const { tbs, idempotencyKey = null } = intent
-  const { bansSeen } = guards
-  const recording = { kind: "intent", intent: encodeIntent(intent), idempotencyKey, reuseSince, bansSeen } as const
+  const common = { idempotencyKey, reuseSince, bansSeen: guards.bansSeen, renewal: guards.renewal ?? null }
+  const recording = { kind: "intent", intent: encodeIntent(intent), ...common } as const
   const outcome = intent.kind === "x509" ? "signature" : "digest"
   return { kind: "order", key, form, outcome, tbs, recording: { ...recording, audit: encodeAudit(decision) } } as const
 }

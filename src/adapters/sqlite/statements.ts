@@ -1,10 +1,13 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { entryOf } from "../../core/audit/record.ts"
 import { IdentityError } from "../../core/errors.ts"
+import { refusedRenewalEvent, renewalError } from "../../core/lineage/lineage-refusal.ts"
 import type { Instant } from "../../core/time.ts"
 import { AuditStatements } from "./audit-statements.ts"
 import { BanStatements } from "./ban-statements.ts"
 import { ConsumerStatements } from "./consumer-statements.ts"
-import { INTENT_COLUMNS } from "./intent-row.ts"
+import { INTENT_COLUMNS, keyColumns } from "./intent-row.ts"
+import { type JudgedRenewal, LineageStatements } from "./lineage-statements.ts"
 import { encodeFailure, type Operation, type OperationResult } from "./operation.ts"
 import { ProofStatements } from "./proof-statements.ts"
 import { RecentKeys } from "./recent-keys.ts"
@@ -17,6 +20,7 @@ export class Statements {
   readonly #consumers: ConsumerStatements
   readonly #audit: AuditStatements
   readonly #bans: BanStatements
+  readonly #lineages: LineageStatements
   readonly #insertIntent: StatementSync
   readonly #findReusable: StatementSync
   readonly #insertOutcome: StatementSync
@@ -34,6 +38,7 @@ export class Statements {
     this.#proofs = new ProofStatements(db)
     this.#consumers = new ConsumerStatements(db)
     this.#bans = new BanStatements(db)
+    this.#lineages = new LineageStatements(db)
     this.#insertIntent = db.prepare(INSERT_INTENT)
     this.#findReusable = db.prepare(FIND_REUSABLE)
     this.#insertOutcome = db.prepare(INSERT_OUTCOME)
@@ -90,6 +95,8 @@ export class Statements {
       case "read-revocations":
       case "prune-proofs":
         return this.#proofs.run(operation)
+      case "prune-lineages":
+        return { kind: "pruned", rows: this.#lineages.prune(operation.before, operation.batch) }
       case "write-consumers":
       case "read-consumers":
         return this.#consumers.run(operation)
@@ -110,17 +117,33 @@ export class Statements {
     }
   }
 
-  #recordIntent(operation: Operation & { readonly kind: "intent" }): OperationResult {
+  #recordIntent(operation: IntentOperation): OperationResult {
     if (operation.bansSeen !== this.#bans.head) return BANS_CHANGED
     if (operation.idempotencyKey !== null) {
       const row = this.#reusable(operation.idempotencyKey, operation.reuseSince)
       if (row !== undefined) return { kind: "row", row }
     }
-    const inserted = this.#insertIntent.run(...operation.intent)
+    const { intent, renewal } = operation
+    const judged = renewal === null ? undefined : this.#lineages.judge(intent, renewal)
+    if (judged?.verdict.kind === "violated" || judged?.verdict.kind === "frozen") return this.#refuse(judged, operation)
+    const inserted = this.#insertIntent.run(...intent, judged?.lineage?.id ?? null)
     if (inserted.changes === 0) return SERIAL_USED
+    if (judged !== undefined && renewal !== null) {
+      this.#lineages.move(judged, intent, renewal, Number(inserted.lastInsertRowid))
+    }
     if (operation.idempotencyKey !== null) this.#recent.add(operation.idempotencyKey, inserted.lastInsertRowid)
     this.#audit.append(operation.audit)
     return { kind: "recorded", id: Number(inserted.lastInsertRowid) }
+  }
+
+  /** The caller hears of it once its record is durable. */
+  #refuse({ verdict, lineage }: JudgedRenewal, { intent, renewal, audit }: IntentOperation): OperationResult {
+    const kind = verdict.kind === "violated" ? "violated" : "frozen"
+    const { at, actor, requestId } = audit
+    const { spiffeId } = keyColumns(intent)
+    const facts = { spiffeId, quoted: renewal?.quoted ?? "", current: lineage?.current ?? "" }
+    this.#audit.append(entryOf(refusedRenewalEvent({ verdict: kind, at, actor, requestId, ...facts })))
+    return REFUSED_RENEWAL[kind]
   }
 
   #revoke(operation: Operation & { readonly kind: "revoke" }): OperationResult {
@@ -147,6 +170,8 @@ export class Statements {
   }
 }
 
+type IntentOperation = Operation & { readonly kind: "intent" }
+
 function oneRow(result: { readonly changes: number | bigint }, otherwise: OperationResult): OperationResult {
   return result.changes === 1 ? DONE : otherwise
 }
@@ -163,8 +188,13 @@ const CONFLICT = refusal("conflict", "authority record was changed by another wr
 const ADOPTED = refusal("already-exists", "issuing authority was adopted before")
 const BANS_CHANGED = refusal("conflict", "a ban was added or lifted meanwhile", "bans-changed")
 
-const INSERT_INTENT = `INSERT INTO intent (${INTENT_COLUMNS})
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`
+const REFUSED_RENEWAL = {
+  violated: { kind: "refused", failure: encodeFailure(renewalError("violated")) },
+  frozen: { kind: "refused", failure: encodeFailure(renewalError("frozen")) },
+} as const
+
+const INSERT_INTENT = `INSERT INTO intent (${INTENT_COLUMNS}, lineage)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`
 const FIND_REUSABLE = `SELECT ${INTENT_COLUMNS}, signature FROM intent JOIN outcome ON intent_id = intent.id
 WHERE intent.id = ? AND idempotency_key = ? AND created_at >= ?`
 const INSERT_OUTCOME = `INSERT INTO outcome (intent_id, signature) SELECT id, ? FROM intent WHERE serial = ?

@@ -8,6 +8,7 @@ import { describeState } from "./describe-state.ts"
 import { type Holding, Holdings } from "./holdings.ts"
 import { JumpWatch } from "./jump-watch.ts"
 import { nextOrders, untilNextOrder } from "./next-orders.ts"
+import { OpenRenewals } from "./open-renewals.ts"
 import { type OrderDeps, type Ordered, orderSvids } from "./order-svids.ts"
 import { refuseSnapshot } from "./refuse-snapshot.ts"
 import { hastenRenewal } from "./renewal-schedule.ts"
@@ -28,6 +29,7 @@ export class SvidKeeper {
   readonly #deps: KeeperDeps
   readonly #holdings = new Holdings()
   readonly #retries: RetryBook
+  #renewals = new OpenRenewals()
   readonly #cell: StateCell
   #subscriptionError: IdentityError | undefined
   #expiredAt: Instant | undefined
@@ -63,6 +65,7 @@ export class SvidKeeper {
     this.#subscriptionError = undefined
     this.#holdings.adopt(snapshot, entitlements)
     this.#retries.retain((id) => this.#holdings.isEntitled(id))
+    this.#renewals.retain((id) => this.#holdings.isEntitled(id))
     this.#retries.forgive()
     this.#renewWhatNobodyTrusts(snapshot)
     this.#settle()
@@ -79,6 +82,8 @@ export class SvidKeeper {
   /** @see AGT-14 */
   evict(reason: string): void {
     this.#life++
+    this.#renewals.close()
+    this.#renewals = new OpenRenewals()
     this.#holdings.evict()
     this.#subscriptionError = new IdentityError("no-identity", `evicted by the server: ${reason}`)
     this.#settle()
@@ -87,7 +92,10 @@ export class SvidKeeper {
   /** The subscription is down. When the server says that there is no identity, what is held goes too. @see AGT-04 */
   lost(error: IdentityError, takesAway: boolean): void {
     this.#subscriptionError = error
-    if (takesAway) this.#holdings.entitle([])
+    if (takesAway) {
+      this.#holdings.entitle([])
+      this.#renewals.retain(() => false)
+    }
     this.#settle()
   }
 
@@ -104,6 +112,7 @@ export class SvidKeeper {
     }
     signal.removeEventListener("abort", wake)
     await this.#ordering
+    this.#renewals.close()
   }
 
   #startOrders(signal: AbortSignal): void {
@@ -121,7 +130,7 @@ export class SvidKeeper {
     const renewals = this.#renewal.count
     let results: readonly Ordered[]
     try {
-      results = await orderSvids(ids, this.#deps, this.#quotable(), signal)
+      results = await orderSvids(ids, this.#deps, this.#renewals, this.#quotable(), signal)
     } catch (thrown) {
       if (!signal.aborted && life === this.#life) this.#failed(ids, toIdentityError(thrown))
       return

@@ -35,7 +35,7 @@ export function guardBans({ sign, bans, audit, clock, events }: GuardBansDeps): 
       const ban = bans.match(order.subject)
       if (ban !== undefined) await refuse(order, bannedError(ban))
       try {
-        return await sign({ ...order, guards: { bansSeen: bans.head } })
+        return await sign({ ...order, guards: { bansSeen: bans.head, renewal: order.renewal } })
       } catch (thrown) {
         if (!isOvertaken(thrown) || tries === MAX_TRIES) throw thrown
         await bans.catchUp()

@@ -24,14 +24,12 @@ export interface LocalAuthorityDeps extends LocalSubscriptionDeps {
  */
 export function makeLocalAuthority(deps: LocalAuthorityDeps, token: string): IdentityAuthority {
   const evidenceDigest = createHash("sha256").update(token).digest()
-  const x509 = async ({ spiffeId, key }: X509Order, signal: AbortSignal): Promise<X509Issued> => {
+  const x509 = async ({ spiffeId, key, renews }: X509Order, signal: AbortSignal): Promise<X509Issued> => {
     const { publicKey } = key
     const proof = await key.sign(provenKeyMessage(evidenceDigest, publicKey), "der")
     const evidence = { kind: "proven-key", publicKey, proof } as const
-    return deps.issueX509(
-      { token, spiffeId, ttl: undefined, requestId: deps.newRequestId(), key: evidence, keptHere: true },
-      signal,
-    )
+    const common = { token, spiffeId, ttl: undefined, requestId: deps.newRequestId() }
+    return deps.issueX509({ ...common, key: evidence, renews, keptHere: true }, signal)
   }
   const jwt = ({ spiffeId, audience }: JwtOrder, signal: AbortSignal): Promise<JwtIssued> =>
     deps.issueJwt({ token, spiffeId, ttl: undefined, requestId: deps.newRequestId(), audience }, signal)

@@ -1,6 +1,7 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
 import type { BanSubject } from "../../core/ban/ban-index.ts"
 import { IdentityError } from "../../core/errors.ts"
+import { isLineageRefusal } from "../../core/lineage/lineage-refusal.ts"
 import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
 import { assembleCertificate } from "../../core/x509/assemble.ts"
@@ -11,7 +12,7 @@ import { makeSerial } from "../../core/x509/serial.ts"
 import type { VerifySignature } from "../../core/x509/signature.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { Clock } from "../../ports/clock.ts"
-import type { SignIntent } from "../../ports/intent-signer.ts"
+import type { SignedIntent, SignIntent, SigningOrder } from "../../ports/intent-signer.ts"
 import type { Intent, Requester } from "../../ports/issuance-log.ts"
 import type { Random } from "../../ports/random.ts"
 import type { IssuingAuthorities, IssuingAuthority } from "../authority/issuing-authorities.ts"
@@ -27,7 +28,7 @@ export interface CertifyDeps {
   readonly journal: Pick<AuthorityJournal, "readIssuing">
   readonly clock: Clock
   readonly random: Random
-  readonly events: Pick<IssueEvents, "x509Issued">
+  readonly events: Pick<IssueEvents, "x509Issued" | "renewalRefused">
   /** Where proofs of possession are verified. */
   readonly verify: VerifySignature
   readonly profile: X509Profile
@@ -57,6 +58,8 @@ export interface CertificateOrder {
   readonly requester: Requester
   /** Everybody for whom it is; the key is added here. */
   readonly subject: BanSubject
+  /** What it renews; `undefined` for a certificate that is part of no lineage. @see LIN-01 */
+  readonly renews?: { readonly quoted: string | undefined } | undefined
   readonly requestId: string
   /** The audit record of the decision. */
   readonly decision: (intent: Intent) => AuditEvent
@@ -116,11 +119,25 @@ async function issue(deps: CertifyDeps, ready: Ready): Promise<X509Svid> {
   const decision = order.decision(intent)
   const reuseSince = now - reuseWindow(permit.notAfter - now)
   const subject = { ...order.subject, keys: [...order.subject.keys, keyNameOf(ready.key.spki)] }
-  const result = await deps.signIntent({ intent, decision, reuseSince, subject, signer: authority.signer, form: "der" })
+  const renewal = order.renews && { quoted: order.renews.quoted, key: ready.key.keyIdHex }
+  const guarded = { intent, decision, reuseSince, subject, renewal }
+  const result = await sign(deps, { ...guarded, signer: authority.signer, form: "der" })
   if (result.kind === "already-issued") return recall(deps, result.intent, result.signature)
   const svid = assemble(intent, result.signature, authority.certificate)
   deps.events.x509Issued(svid, order.requestId)
   return svid
+}
+
+/** Counts what the lineage of the certificate does not allow; the record of it is in the audit log already. @see INV-31 */
+async function sign({ signIntent, events }: CertifyDeps, order: SigningOrder): Promise<SignedIntent> {
+  try {
+    return await signIntent(order)
+  } catch (thrown) {
+    if (thrown instanceof IdentityError && isLineageRefusal(thrown)) {
+      events.renewalRefused(order.intent.spiffeId, order.decision.requestId, thrown)
+    }
+    throw thrown
+  }
 }
 
 function prepare(deps: CertifyDeps, { order, authority, key }: Ready, now: Instant): IssuancePermit {

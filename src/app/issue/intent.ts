@@ -29,6 +29,8 @@ export function grantedEvent(
   grant: Grant,
   { serial, authorityId, epoch, createdAt }: GrantedIntent,
   requestId: string,
+  /** Serial that was quoted. */
+  renews = "",
 ): AuditEvent {
   return {
     type: "svid.granted",
@@ -40,6 +42,7 @@ export function grantedEvent(
     serial,
     authority: authorityId,
     epoch,
+    renews,
     rule: grant.rule,
     revision: grant.revision,
     degraded: attested.claims.degraded,

@@ -82,6 +82,7 @@ export async function issueServing(deps: IssueServingDeps): Promise<ServingSvid>
       serial,
       authority: authority.authorityId,
       epoch: authority.epoch,
+      renews: "",
       rule: SERVING_RULE,
       revision: "",
       degraded: false,

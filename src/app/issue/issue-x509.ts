@@ -29,8 +29,10 @@ export function makeIssueX509({ authorize, certify, issued }: IssueX509Deps): Is
       evidenceExpiresAt: attested.claims.expiresAt,
       requester,
       subject: subjectOf(attested, grant.id),
+      // Without a pod there is nobody to tell two holders from.
+      renews: requester.podUid === "" ? undefined : { quoted: request.renews },
       requestId: request.requestId,
-      decision: (intent) => grantedEvent("x509", attested, grant, intent, request.requestId),
+      decision: (intent) => grantedEvent("x509", attested, grant, intent, request.requestId, request.renews),
     })
     issued(holderOf(requester), svid.notAfter, request.keptHere ? undefined : (request.bundleEpoch ?? 0))
     return svid

@@ -52,7 +52,7 @@ function objectIn(value: Json | undefined): JsonObject {
 
 function decisionOf(type: string): "permit" | "deny" | "record" {
   if (type.endsWith(".granted") || type === "admin.permitted") return "permit"
-  return type.endsWith(".refused") ? "deny" : "record"
+  return type.endsWith(".refused") || type === "lineage.violated" ? "deny" : "record"
 }
 
 function foreign(): IdentityError {

@@ -12,6 +12,8 @@ export type AuditEvent =
       readonly authority: string
       /** The epoch of its intent, as in the issuance log. */
       readonly epoch: number
+      /** Serial that the caller quoted; empty when it held nothing, and for tokens. @see LIN-01 */
+      readonly renews: string
       readonly rule: string
       readonly revision: string
       readonly degraded: boolean
@@ -21,6 +23,17 @@ export type AuditEvent =
       readonly kind: "x509" | "jwt"
       readonly code: string
       readonly reason: string
+    })
+  | (Common & {
+      /** Incident: the certificate that a caller wanted to replace was not its own, or had been replaced before. @see INV-31 */
+      readonly type: "lineage.violated"
+      readonly spiffeId: string
+      /** Of the certificate that was quoted. */
+      readonly serial: string
+      /** Newest of its lineage; empty when it was given to another pod or for another identity. */
+      readonly current: string
+      /** The pod of the caller gets no more certificates of this identity. */
+      readonly frozen: boolean
     })
   | (Common & {
       /** About to be signed for somebody who came to the token endpoint. */

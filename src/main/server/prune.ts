@@ -4,7 +4,7 @@ import type { ClockGuard } from "../../app/issue/clock-guard.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Log } from "../../ports/telemetry.ts"
 
-/** Forget issuances, spent proofs, revocations and bans that ended long ago, a little at a time, until `signal` aborts. */
+/** Forget issuances, lineages, spent proofs, revocations and bans that ended long ago, a little at a time, until `signal` aborts. */
 export async function pruneExpired(
   deps: { readonly store: SqliteStore; readonly clock: Clock; readonly guard: ClockGuard; readonly log: Log },
   signal: AbortSignal,
@@ -21,6 +21,7 @@ async function pruneBatches({ store, clock, log }: Parameters<typeof pruneExpire
     const issuances = await store.prune(clock.now() - KEPT_FOR, BATCH)
     const proofs = await store.pruneProofs(clock.now() - PROOFS_KEPT_FOR, PROOF_BATCH)
     await store.pruneBans(clock.now() - BANS_KEPT_FOR - PROOFS_KEPT_FOR, BATCH)
+    await store.pruneLineages(clock.now() - PROOFS_KEPT_FOR, PROOF_BATCH)
     return issuances === BATCH || proofs === PROOF_BATCH
   } catch (err) {
     log.warn({ err }, "what ended long ago cannot be pruned; trying again")

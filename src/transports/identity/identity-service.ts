@@ -61,6 +61,7 @@ export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
         ttl: item.ttlSeconds === 0 ? undefined : item.ttlSeconds,
         key: wire.keyEvidence(item, deps.limits().csrBytes),
         bundleEpoch: item.bundleEpoch,
+        renews: wire.quotedSerial(item.renews),
       },
       signal,
     )

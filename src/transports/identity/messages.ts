@@ -23,6 +23,12 @@ export function wantedId(text: string): SpiffeId | undefined {
   return text === "" ? undefined : parseWorkloadId(text)
 }
 
+/** The serial that was quoted; `undefined` for none. @throws IdentityError `malformed` @see LIN-01 */
+export function quotedSerial(text: string): string | undefined {
+  if (text !== "" && !SERIAL.test(text)) throw malformed("renews is not a serial in lowercase hex")
+  return text === "" ? undefined : text
+}
+
 /** @throws IdentityError `malformed` when there is no key, or more of it than is allowed */
 export function keyEvidence(request: IssueX509Request, csrBytes: number): KeyEvidence {
   const key = request.key
@@ -123,6 +129,8 @@ function malformed(message: string): IdentityError {
   return new IdentityError("malformed", message)
 }
 
+/** RFC 5280 allows 20 octets. */
+const SERIAL = /^[0-9a-f]{2,40}$/
 const MAX_PUBLIC_KEY = 2048
 const MAX_PROOF = 1024
 const MAX_AUDIENCES = 16

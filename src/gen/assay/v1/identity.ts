@@ -92,6 +92,12 @@ export interface IssueX509Request {
    * nothing. Counts until what is issued here expires, or the next request says otherwise.
    */
   bundleEpoch: number;
+  /**
+   * Serial of the certificate that the caller received last for this identity and that this one is to replace: lowercase hex
+   * without sign octet, at most 40 digits. Empty: the caller holds none. Whoever quotes must try again with the same key while it
+   * does not know what became of a request: another key that quotes the same serial is another holder, and an incident.
+   */
+  renews: string;
 }
 
 /** A public key with a proof of possession that is bound to the token it is used with. */
@@ -469,7 +475,7 @@ export const Bundle: MessageFns<Bundle> = {
 };
 
 function createBaseIssueX509Request(): IssueX509Request {
-  return { spiffeId: "", key: undefined, token: "", ttlSeconds: 0, withBundle: false, bundleEpoch: 0 };
+  return { spiffeId: "", key: undefined, token: "", ttlSeconds: 0, withBundle: false, bundleEpoch: 0, renews: "" };
 }
 
 export const IssueX509Request: MessageFns<IssueX509Request> = {
@@ -496,6 +502,9 @@ export const IssueX509Request: MessageFns<IssueX509Request> = {
     }
     if (message.bundleEpoch !== 0) {
       writer.uint32(56).uint64(message.bundleEpoch);
+    }
+    if (message.renews !== "") {
+      writer.uint32(66).string(message.renews);
     }
     return writer;
   },
@@ -569,6 +578,14 @@ export const IssueX509Request: MessageFns<IssueX509Request> = {
             message.bundleEpoch = longToNumber(reader.uint64());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.renews = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -605,6 +622,7 @@ export const IssueX509Request: MessageFns<IssueX509Request> = {
     message.ttlSeconds = object.ttlSeconds ?? 0;
     message.withBundle = object.withBundle ?? false;
     message.bundleEpoch = object.bundleEpoch ?? 0;
+    message.renews = object.renews ?? "";
     return message;
   },
 };

@@ -4,6 +4,7 @@ import { encodeAudit } from "../../../../src/adapters/sqlite/audit-row.ts"
 import { encodeIntent } from "../../../../src/adapters/sqlite/intent-row.ts"
 import type { Job, JobResult } from "../../../../src/adapters/sqlite/job.ts"
 import { packJobs, packResults, unpackJobs, unpackResults } from "../../../../src/adapters/sqlite/packed-jobs.ts"
+import type { Renewal } from "../../../../src/core/lineage/lineage.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent } from "../../../support/issuance-fixtures.ts"
 
 test("jobs arrive as they were sent, in any mix", () => {
@@ -13,6 +14,8 @@ test("jobs arrive as they were sent, in any mix", () => {
     order("b", new Uint8Array(32).fill(7)),
     { kind: "sign", key: 0, data: new Uint8Array(3).fill(1), form: "der" },
     order("c", undefined),
+    order("d", undefined, { key: "5a", quoted: undefined }),
+    order("e", new Uint8Array(32).fill(8), { key: "5a", quoted: "01ab" }),
   ]
   assert.deepEqual(unpackJobs(structuredClone(packJobs(jobs))), jobs)
   assert.deepEqual(unpackJobs(packJobs([])), [])
@@ -23,12 +26,15 @@ test("answers arrive as they were sent, in any mix", () => {
     { kind: "signed", signature: new Uint8Array(70).fill(1) },
     { kind: "done" },
     { kind: "signed", signature: new Uint8Array(64).fill(2) },
-    { kind: "failed", failure: { code: "not-ready", message: "m", reason: undefined, detail: undefined } },
+    {
+      kind: "failed",
+      failure: { code: "not-ready", message: "m", reason: undefined, next: undefined, detail: undefined },
+    },
   ]
   assert.deepEqual(unpackResults(structuredClone(packResults(results))), results)
 })
 
-function order(serial: string, idempotencyKey: Uint8Array | undefined): Job {
+function order(serial: string, idempotencyKey: Uint8Array | undefined, renewal: Renewal | null = null): Job {
   const intent = fixtureIntent(serial, { idempotencyKey })
   return {
     kind: "order",
@@ -43,6 +49,7 @@ function order(serial: string, idempotencyKey: Uint8Array | undefined): Job {
       reuseSince: FIXTURE_NOW,
       bansSeen: 9,
       audit: encodeAudit(fixtureGrant(serial)),
+      renewal,
     },
   }
 }

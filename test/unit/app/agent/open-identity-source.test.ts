@@ -98,12 +98,15 @@ test("an SVID for another identity than the one ordered is refused", async () =>
   assert.equal(agent.kind, "waiting")
 })
 
-test("keys of failed orders are wiped", async () => {
-  await using agent = new AgentUnderTest()
+test("the key of a failed order is kept for the next try, and wiped when there will be none", async () => {
+  const agent = new AgentUnderTest()
   agent.authority.stream.snapshot(1, [CART])
   agent.authority.answerX509 = () => ({ kind: "failed", error: new IdentityError("not-ready", "later") })
   await agent.settle()
+  await agent.clock.advance(60)
+  assert.ok(agent.authority.x509Calls.length > 1)
   assert.equal(agent.keys.length, 1)
+  await agent[Symbol.asyncDispose]()
   agent.keys[0]?.pkcs8.expose((bytes) => assert.ok(bytes.every((byte) => byte === 0)))
 })
 
