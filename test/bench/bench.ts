@@ -5,6 +5,7 @@
 import { writeFile } from "node:fs/promises"
 import { availableParallelism, cpus } from "node:os"
 import { parseArgs } from "node:util"
+import { type BanFigures, measureBans } from "./bans.ts"
 import { type FirstSvid, measureFirstSvid } from "./first-svid.ts"
 import { measurePipeline, type PipelineRates } from "./pipeline.ts"
 import { measurePolicy, type PolicyCosts } from "./policy.ts"
@@ -61,7 +62,12 @@ say(
 )
 say("SDS, 10,000 idle streams on 100 TLS connections, then one change of the bundle")
 const sds = await measureSds(10_000)
-const ratios = ratiosOf({ raw, pipeline, wire, first, spire, tokens, policy, sds })
+say("a ban of 1,000 live subscribers, each of which asks for a renewal when its stream ends")
+const bans = await measureBans(1000)
+say(
+  `  answered after ${ms(bans.confirmedSeconds * 1000)}, last refusal ${ms(bans.refusedSeconds * 1000)}, the server's processor time ${ms(bans.serverCpuSeconds * 1000)}`,
+)
+const ratios = ratiosOf({ raw, pipeline, wire, first, spire, tokens, policy, sds, bans })
 for (const one of ratios) say(describeRatio(one))
 if (flags.baseline === true) await keepBaseline(ratios)
 if (flags.json === true) process.stdout.write(`${JSON.stringify({ ratios })}\n`)
@@ -92,6 +98,7 @@ interface Figures {
   readonly tokens: TokenRates
   readonly policy: PolicyCosts
   readonly sds: SdsFigures
+  readonly bans: BanFigures
 }
 
 /** The aims of design.md: over gRPC beside SPIRE where it runs, else beside raw cryptography. */
@@ -112,7 +119,7 @@ function wireRatios({ raw, wire, spire }: Figures): readonly Ratio[] {
 }
 
 function ratiosOf(figures: Figures): readonly Ratio[] {
-  const { raw, pipeline, wire, first, tokens, policy, sds } = figures
+  const { raw, pipeline, wire, first, tokens, policy, sds, bans } = figures
   const peer = tokens.oidcProvider.perSecond
   return [
     ratio("pipeline", pipeline.x509 / raw.issueAllCores, "at least", 0.6, "of raw import+verify+sign on all cores"),
@@ -125,6 +132,7 @@ function ratiosOf(figures: Figures): readonly Ratio[] {
     ratio("policy-10000", policy.rules10000 / policy.rules10, "at most", 1.5, "of a decision's cost at 10 rules"),
     ratio("sds-stream-kib", sds.kibPerStream, "at most", 30, "KiB of memory an idle stream"),
     ratio("sds-fanout", sds.fanOutSeconds, "at most", 3, `s until ${sds.streams} streams acknowledged`),
+    ratio("ban-propagation", bans.refusedSeconds, "at most", 1, `s until ${bans.subscribers} subscribers were refused`),
     ratio("rss-server-mib", wire.serverIdleKib / 1024, "at most", 130, "MiB, server at rest"),
     ratio("rss-agent-mib", wire.agentIdleKib / 1024, "at most", 90, "MiB, agent at rest"),
   ]
