@@ -1,9 +1,17 @@
 import assert from "node:assert/strict"
 import { once } from "node:events"
-import { type ClientHttp2Session, connect } from "node:http2"
+import {
+  type ClientHttp2Session,
+  connect,
+  createServer,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2"
+import type { AddressInfo } from "node:net"
 import { after, test } from "node:test"
 import { gzipSync } from "node:zlib"
 import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js"
+import { DirectCall, type DirectMethod } from "../../src/transports/grpc/direct-call.ts"
 import { type GrpcService, listenGrpc } from "../../src/transports/grpc/listen.ts"
 import { frameMessage } from "../../src/transports/grpc/unary-body.ts"
 import type { UnaryCall, UnaryReply } from "../../src/transports/grpc/unary-call.ts"
@@ -66,6 +74,20 @@ after(async () => {
   session.close()
   await listener[Symbol.asyncDispose]()
 })
+
+/** An HTTP/2 server of nothing else, and a client of it. */
+async function listenHttp2(onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void) {
+  const server = createServer().on("stream", onStream).listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const { port } = server.address() as AddressInfo
+  const own = connect(`http://127.0.0.1:${port}`)
+  const close = async (): Promise<void> => {
+    own.close()
+    server.close()
+    await once(server, "close")
+  }
+  return { client: own, [Symbol.asyncDispose]: close }
+}
 
 interface Outcome {
   readonly code: number
@@ -163,6 +185,27 @@ for (const [name, pieces, headers] of [
 
 test("[IDA-28] a compressed message whose encoding is not named is refused", async () => {
   assert.deepEqual(await raw("direct", [zipped]), { status: "13", body: "", http: 200 })
+})
+
+test("[IDA-28] whoever resets a call just before its answer harms nobody", async () => {
+  let streams = 0
+  const definition = methodOf("direct")
+  await using server = await listenHttp2((stream, headers) => {
+    streams++
+    const handle = (_: unknown, reply: UnaryReply<unknown>): void => {
+      // Gone, but not yet known to be.
+      stream.destroy()
+      if (streams === 1) reply(null, Buffer.from("too late"))
+      else reply({ code: 7, details: "too late" })
+    }
+    new DirectCall(stream, headers, { definition, handle } as DirectMethod, 1024)
+  })
+  for (const expected of [1, 2]) {
+    const stream = server.client.request({ ":path": definition.path, ":method": "POST" })
+    stream.end(message)
+    await once(stream, "close")
+    assert.equal(streams, expected)
+  }
 })
 
 for (const way of WAYS) {

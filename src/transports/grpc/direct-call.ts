@@ -77,16 +77,23 @@ export class DirectCall extends EventEmitter implements UnaryCall<unknown> {
   }
 
   #accept(message: Buffer): void {
-    this.#answered = true
+    if (!this.#mayAnswer()) return
     this.#stream.respond(RESPONSE, WITH_TRAILERS)
     this.#stream.on("wantTrailers", sendOk)
     this.#stream.end(message)
   }
 
   #refuse(code: number, details: string, metadata?: Metadata): void {
-    this.#answered = true
+    if (!this.#mayAnswer()) return
     const status = { "grpc-status": `${code}`, "grpc-message": encodeURI(details), ...metadata?.toHttp2Headers() }
     this.#stream.respond({ ...RESPONSE, ...status }, { endStream: true })
+  }
+
+  /** Once. A stream that was reset can be gone before it says so, and to respond on it would throw. */
+  #mayAnswer(): boolean {
+    if (this.#stream.destroyed || this.#stream.closed) return false
+    this.#answered = true
+    return true
   }
 
   #expire(): void {
