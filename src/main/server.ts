@@ -12,6 +12,7 @@ import { listenHealth } from "../transports/health/health-http.ts"
 import type { ServerConfig } from "./config/server-config.ts"
 import { openAdmin } from "./server/admin.ts"
 import { openAuditSeals } from "./server/audit.ts"
+import { measureAuthorities } from "./server/authority-metrics.ts"
 import { measureConsumers } from "./server/consumer-metrics.ts"
 import { openEvidence } from "./server/evidence.ts"
 import { openFederated } from "./server/federation.ts"
@@ -100,7 +101,10 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const health = stack.use(
     await listenHealth(config.listen.health.host, config.listen.health.port, {
       ready: () => readiness.ready(),
-      metrics: () => scrape(metrics, pipeline, listeners),
+      metrics: () => {
+        metrics.ready.set(readiness.ready() ? 1 : 0)
+        return scrape(metrics, pipeline, listeners)
+      },
     }),
   )
   const tokens = await openTokens({
@@ -199,6 +203,7 @@ async function scrape(metrics: ServerMetrics, pipeline: Pipeline, listeners: Ser
   metrics.epoch.set(pipeline.trust.snapshot().epoch)
   metrics.subscribers.set(listeners.subscribers.size)
   measureConsumers(metrics, pipeline)
+  measureAuthorities(metrics, pipeline.trust)
   for (const kind of BAN_KINDS) metrics.bans.set({ kind }, 0)
   for (const { ban } of pipeline.bans.inForce()) metrics.bans.inc({ kind: ban.target.kind })
   return metrics.registry.metrics()

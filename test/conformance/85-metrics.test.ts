@@ -4,6 +4,7 @@ import type { Registry } from "prom-client"
 import { makeAgentMetrics } from "../../src/adapters/metrics/agent-registry.ts"
 import { makeServerMetrics } from "../../src/adapters/metrics/registry.ts"
 import { IdentityError } from "../../src/core/errors.ts"
+import { measureAuthorities } from "../../src/main/server/authority-metrics.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
 import type { Log } from "../../src/ports/telemetry.ts"
 import { proveFreshKey } from "../support/identity-peer.ts"
@@ -53,6 +54,43 @@ test("[MET-03] an issuance is counted and timed once", async () => {
   assert.match(text, /^assay_attestation_total\{cluster="main",outcome="checked"\} 1$/m)
   assert.match(text, /^assay_attestation_total\{cluster="main",outcome="remembered"\} 1$/m)
   assert.match(text, /^assay_authority_not_after_seconds\{authority="issuing"\} \d+$/m)
+})
+
+test("[MET-05] a scrape says how long the root lives, and where a rotation stands", async () => {
+  await using server = await openPipelineUnderTest()
+  const { trust } = server.pipeline
+  const scraped = async () => {
+    measureAuthorities(server.metrics, trust)
+    return server.metrics.registry.metrics()
+  }
+  const stable = await scraped()
+  const [root] = trust.record().roots
+  assert.match(stable, new RegExp(`^assay_authority_not_after_seconds\\{authority="root"\\} ${root?.notAfter}$`, "m"))
+  assert.match(stable, /^assay_rotation_phase\{kind="x509",phase="stable"\} 1$/m)
+  assert.match(stable, /^assay_rotation_phase_since_seconds\{kind="x509"\} 0$/m)
+  const begun = {
+    id: "r-1",
+    old: "old",
+    keyId: "k",
+    startedAt: 5,
+    since: 7,
+    auto: true,
+    stopped: "nack",
+    paused: false,
+  }
+  const planned = {
+    ...begun,
+    phase: "planned",
+    emergency: false,
+    canary: { namespaces: [], prefixes: [] },
+    waivers: [],
+  } as const
+  await trust.update((record) => ({ ...record, rotations: { ...record.rotations, x509: planned } }))
+  const stopped = await scraped()
+  assert.match(stopped, /^assay_rotation_phase\{kind="x509",phase="planned"\} 1$/m)
+  assert.equal(stopped.includes('kind="x509",phase="stable"'), false)
+  assert.match(stopped, /^assay_rotation_phase_since_seconds\{kind="x509"\} 7$/m)
+  assert.match(stopped, /^assay_rotation_stopped\{kind="x509"\} 1$/m)
 })
 
 test("[MET-03] a refusal is one count and one record: a bug as an error, all else as information", () => {

@@ -48,6 +48,15 @@ export function makeServerMetrics() {
     publicationBehind: gauge("assay_publication_behind", "1 while the last attempt to publish to the target failed.", [
       "target",
     ]),
+    ready: gauge("assay_ready", "1 while the server can do its work.", []),
+    rotationPhase: gauge("assay_rotation_phase", "1 for the phase that the rotation of this kind is in.", [
+      "kind",
+      "phase",
+    ]),
+    rotationSince: gauge("assay_rotation_phase_since_seconds", "When it entered that phase, Unix time; 0: stable.", [
+      "kind",
+    ]),
+    rotationStopped: gauge("assay_rotation_stopped", "1 while something went wrong or somebody paused it.", ["kind"]),
     epoch: gauge("assay_bundle_epoch", "Epoch of the current trust snapshot.", []),
     subscribers: gauge("assay_subscribers", "Live subscription streams.", []),
     consumersLive: gauge("assay_consumer_live", "Consumers that are connected, by kind and grade of evidence.", [
