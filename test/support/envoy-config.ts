@@ -18,6 +18,8 @@ export interface EnvoyMeshConfig {
   /** `node.metadata`. */
   readonly metadata?: Readonly<Record<string, unknown>>
   readonly listeners: readonly EnvoyListener[]
+  /** A file with more of them, made by {@link listenerFile}, that Envoy follows when another one is moved there. */
+  readonly listenerFile?: string
 }
 
 export type EnvoyListener =
@@ -25,6 +27,8 @@ export type EnvoyListener =
       /** Requires a client certificate and answers 200 with the peer's SPIFFE ID, serial number and issuer as it sees them. */
       readonly kind: "mtls"
       readonly name: string
+      /** Default: one of Envoy's choice. */
+      readonly port?: number
       readonly certificate: string
       readonly trust: string
       /** SPIFFE IDs that may call; empty: any that the trust accepts. */
@@ -40,11 +44,14 @@ export type EnvoyListener =
       readonly accept: readonly string[]
     }
 
+export type MtlsListener = EnvoyListener & { readonly kind: "mtls" }
+
 /** A bootstrap for a mesh proxy, as JSON, which is YAML too. Listeners are on loopback at ports of Envoy's choice. */
 export function envoyMeshConfig(config: EnvoyMeshConfig): string {
   const clients = config.listeners.filter((listener) => listener.kind === "client")
   return JSON.stringify({
     node: { id: config.id, cluster: "test", metadata: config.metadata ?? {} },
+    ...(config.listenerFile === undefined ? {} : followFile(config.listenerFile)),
     static_resources: {
       listeners: config.listeners.map((listener) =>
         listener.kind === "mtls" ? mtlsListener(listener, config) : clientListener(listener),
@@ -55,6 +62,20 @@ export function envoyMeshConfig(config: EnvoyMeshConfig): string {
       ],
     },
   })
+}
+
+/** What {@link EnvoyMeshConfig.listenerFile} says: these listeners, in place of those before. `version` must be another one each time. */
+export function listenerFile(version: string, listeners: readonly MtlsListener[], config: EnvoyMeshConfig): string {
+  const resources = listeners.map((listener) => ({
+    "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+    ...mtlsListener(listener, config),
+  }))
+  return JSON.stringify({ version_info: version, resources })
+}
+
+function followFile(path: string): object {
+  const source = { resource_api_version: "V3", path_config_source: { path } }
+  return { dynamic_resources: { lds_config: source } }
 }
 
 /** `pipe` must be short: a Unix socket path has at most 107 bytes. */
@@ -73,7 +94,7 @@ function sdsCluster(path: string): object {
   }
 }
 
-function mtlsListener(listener: EnvoyListener & { kind: "mtls" }, config: EnvoyMeshConfig): object {
+function mtlsListener(listener: MtlsListener, config: EnvoyMeshConfig): object {
   const context = {
     "@type": type("transport_sockets.tls.v3.DownstreamTlsContext"),
     require_client_certificate: true,
@@ -84,7 +105,7 @@ function mtlsListener(listener: EnvoyListener & { kind: "mtls" }, config: EnvoyM
   const format = { text_format_source: { inline_string: peer } }
   const hello = { status: 200, body_format: format }
   return {
-    ...listenAt(listener.name),
+    ...listenAt(listener.name, listener.port),
     filter_chains: [{ transport_socket: socket, filters: [httpManager(listener.name, { direct_response: hello })] }],
   }
 }
@@ -184,8 +205,8 @@ function httpManager(name: string, action: object): object {
   }
 }
 
-function listenAt(name: string): object {
-  return { name, address: { socket_address: { address: "127.0.0.1", port_value: 0 } } }
+function listenAt(name: string, port = 0): object {
+  return { name, address: { socket_address: { address: "127.0.0.1", port_value: port } } }
 }
 
 function endpoints(cluster: string, address: object): object {

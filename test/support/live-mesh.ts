@@ -17,7 +17,7 @@ import { runServer } from "../../src/main/server.ts"
 import { quietLog } from "./quiet-log.ts"
 
 export interface LiveMeshOptions {
-  /** Lives of SVIDs, at least 10, and of issuing authorities, which may be shorter than the configuration lets them. */
+  /** Lives of SVIDs, at least 5, and of issuing authorities, which may be shorter than the configuration lets them. */
   readonly svidTtl: Seconds
   readonly issuingTtl: Seconds
   /** By how much clocks count as different in rotations of the root; default that of the configuration. */
@@ -32,8 +32,8 @@ export interface LiveMesh extends AsyncDisposable {
   readonly rootsFile: string
   /** A file with a token of a new pod of this service account, in namespace `shop`. */
   writeToken(serviceAccount: string): Promise<string>
-  /** @returns the path of the agent's socket, once it listens */
-  startAgent(serviceAccount: string): Promise<string>
+  /** @param port where it finds the server; default: the server's own @returns the path of the agent's socket, once it listens */
+  startAgent(serviceAccount: string, port?: number): Promise<string>
 }
 
 export async function openLiveMesh(folder: string, options: LiveMeshOptions): Promise<LiveMesh> {
@@ -64,9 +64,9 @@ export async function openLiveMesh(folder: string, options: LiveMeshOptions): Pr
     adminSocket: join(folder, "admin.sock"),
     rootsFile,
     writeToken,
-    async startAgent(serviceAccount) {
+    async startAgent(serviceAccount, through = port) {
       const socket = join(folder, `${serviceAccount}.sock`)
-      const text = agentText({ port, rootsFile, token: await writeToken(serviceAccount), socket })
+      const text = agentText({ port: through, rootsFile, token: await writeToken(serviceAccount), socket })
       await new Promise<void>((resolve, reject) => {
         const agent = runAgent(parseAgentConfig(text, "agent.yaml"), quietLog, stop.signal, resolve)
         running.push(agent)

@@ -21,6 +21,7 @@ var commands = map[string]func(ctx context.Context, args []string) error{
 	"watch":       watchX509,
 	"mtls-server": mtlsServer,
 	"mtls-client": mtlsClient,
+	"mesh":        meshMember,
 	"verify":      verifyChains,
 }
 

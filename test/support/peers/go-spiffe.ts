@@ -2,7 +2,7 @@ import { type Finished, JsonPeer, type JsonPeerOptions, runToEnd } from "./json-
 import { peerFile } from "./peer.ts"
 
 /** The commands of test/peers/go-spiffe. */
-export type GoSpiffeCommand = "x509" | "bundles" | "jwt" | "validate" | "watch" | "mtls-server" | "mtls-client"
+export type GoSpiffeCommand = "x509" | "bundles" | "jwt" | "validate" | "watch" | "mtls-server" | "mtls-client" | "mesh"
 
 /** Run a command of the go-spiffe client to its end. `socket` is a path. */
 export async function runGoSpiffe(

@@ -1,0 +1,177 @@
+import assert from "node:assert/strict"
+import { describe, type TestContext, test } from "node:test"
+import type { Millis, Seconds } from "../../src/core/time.ts"
+import { skipWithout } from "../support/peers/peer.ts"
+import { openRotationMesh, type RotationMesh } from "../support/rotation-mesh/rotation-mesh.ts"
+import { isLate, RotationStory } from "../support/rotation-mesh/rotation-story.ts"
+import { isAccepted, stealSvid } from "../support/rotation-mesh/stolen-svid.ts"
+import type { FailedCall } from "../support/rotation-mesh/traffic.ts"
+import { until } from "../support/until.ts"
+
+describe("root rotations in a mesh of four Envoys and two go-spiffe clients", {
+  skip: await skipWithout("envoy", "go-spiffe"),
+}, () => {
+  test("[ROT-33][ROT-53] no handshake of live peers fails in ten rotations with a slow one, one cut off and one that refuses", async (t) => {
+    await using mesh = await openRotationMesh(SVID_TTL)
+    await until("the first calls", () => mesh.traffic.succeeded > 100, 30_000)
+    mesh.feed.delay(SLOW)
+    const absent = await tenRotations(t, mesh)
+    const before = mesh.traffic.between("cart", "stock")
+    await until("cart calls again", () => mesh.traffic.between("cart", "stock") > before + 3)
+    assert.deepEqual(failuresBut(mesh, absent), [])
+    t.diagnostic(`${await mesh.succeeded()} handshakes, none failed between live peers`)
+  })
+
+  test("the old way: when the new root signs before everybody trusts it, handshakes of live peers fail", async (t) => {
+    await using mesh = await openRotationMesh(LONG_TTL)
+    mesh.uplink.cut()
+    await mesh.operator.start(false)
+    const story = new RotationStory(mesh.operator)
+    await story.until("the new root is made", ({ phase }) => phase === "keyed")
+    await mesh.operator.advance()
+    await mesh.operator.waiveAll("nobody ever waited for acknowledgements")
+    await story.until("the bundle counts as published", ({ phase }) => phase === "published")
+    await mesh.operator.advance()
+    await until("failed handshakes", () => mesh.failures().length >= 20, 30_000)
+    const failed = mesh.failures()
+    assert.ok(Date.now() < (await mesh.cart.notAfter()) * 1000, "cart is alive")
+    assert.ok(failed.every(({ from, to }) => from === "cart" || to === "cart"))
+    t.diagnostic(
+      `${failed.length} failed handshakes with cart, which lives and was not waited for: ${failed[0]?.problem}`,
+    )
+  })
+
+  test("[ROT-38] once the root is declared stolen, every Envoy soon refuses what it signed, and they find each other again", async (t) => {
+    await using mesh = await openRotationMesh(LONG_TTL)
+    const stolen = stealSvid(await mesh.materialOfLedger())
+    const accepting = async () => {
+      const answers = await Promise.all(mesh.envoys.map(({ port }) => isAccepted(stolen, port)))
+      return answers.filter(Boolean).length
+    }
+    assert.equal(await accepting(), 4)
+    const begun = performance.now()
+    await mesh.operator.emergency("found on a laptop")
+    await until("everybody refuses it", async () => (await accepting()) === 0, 30_000)
+    t.diagnostic(`no Envoy accepts it after ${since(begun)} s`)
+    await new RotationStory(mesh.operator).until("nobody is late", ({ phase }) => phase !== "retiring")
+    const failed = await untilCalm(mesh)
+    t.diagnostic(`${failed} handshakes failed until all had new SVIDs, ${since(begun)} s after the declaration`)
+  })
+})
+
+/** When `cart` was not alive. */
+interface Absence {
+  readonly from: Millis
+  readonly to: Millis
+}
+
+async function tenRotations(t: TestContext, mesh: RotationMesh): Promise<Absence> {
+  await round(t, mesh, "1", rotate)
+  await round(t, mesh, "2, cart cut off for a moment", rotateAcrossCut)
+  await round(t, mesh, "3", rotate)
+  await round(t, mesh, "4, stock refuses", rotateAcrossRefusal)
+  const from = await round(t, mesh, "5, cart cut off until it expires", rotateAcrossExpiry)
+  const back = until("cart is back", async () => (await mesh.cart.notAfter()) * 1000 > Date.now(), RETURN)
+  const [to] = await Promise.all([back.then(() => Date.now()), lastRotations(t, mesh)])
+  return { from, to }
+}
+
+async function lastRotations(t: TestContext, mesh: RotationMesh): Promise<void> {
+  for (let index = 6; index <= 10; index++) await round(t, mesh, String(index), rotate)
+}
+
+async function round<Result>(
+  t: TestContext,
+  mesh: RotationMesh,
+  title: string,
+  play: (mesh: RotationMesh, story: RotationStory) => Promise<Result>,
+): Promise<Result> {
+  const story = new RotationStory(mesh.operator)
+  const result = await play(mesh, story)
+  await mesh.handOutRoots()
+  t.diagnostic(`rotation ${title}: ${story.describe()}`)
+  return result
+}
+
+/** Whoever is slow is waited for, and it goes on by itself. */
+async function rotate({ operator }: RotationMesh, story: RotationStory): Promise<void> {
+  await operator.start(true)
+  await story.until("the end", ({ phase }) => phase === "stable")
+  assert.ok(story.reasonsFor("pay").has("not-acknowledged"), story.describe())
+}
+
+async function rotateAcrossCut(mesh: RotationMesh, story: RotationStory): Promise<void> {
+  await mesh.cart.renewed()
+  mesh.uplink.cut()
+  await mesh.operator.start(true)
+  await story.until("cart is missed", (status) => isLate(status, "cart", "disconnected"))
+  mesh.uplink.mend()
+  await story.until("the end", ({ phase }) => phase === "stable")
+}
+
+/** The operator repairs what refuses, and makes it automatic again. */
+async function rotateAcrossRefusal({ pay, stock, feed, operator }: RotationMesh, story: RotationStory): Promise<void> {
+  await pay.renewed()
+  feed.hold() // so that it cannot be over before the refusal
+  await operator.start(true)
+  await story.until(
+    "stock has it",
+    (status) => status.phase === "publishing" && !isLate(status, "stock", "not-acknowledged"),
+  )
+  await stock.misconfigure()
+  const status = await story.until(
+    "the refusal",
+    (status) => status.stopped !== undefined && isLate(status, "stock", "nack"),
+  )
+  assert.match(status.stopped ?? "", /refused by .*stock/)
+  assert.deepEqual([status.phase, status.auto], ["publishing", false])
+  assert.ok(isLate(status, "pay", "not-acknowledged"))
+  await stock.repair()
+  feed.release()
+  await story.until("nobody refuses", (status) => !isLate(status, "stock", "nack"))
+  await operator.resume()
+  await story.until("the end", ({ phase }) => phase === "stable")
+}
+
+/** @returns when it expired, until when it was waited for; it stays away until the rotation is over */
+async function rotateAcrossExpiry(mesh: RotationMesh, story: RotationStory): Promise<Millis> {
+  await mesh.cart.renewed()
+  mesh.uplink.cut()
+  await mesh.operator.start(true)
+  await story.until("cart is missed", (status) => isLate(status, "cart", "disconnected"))
+  const expiry = (await mesh.cart.notAfter()) * 1000
+  await story.until("the next phase", ({ phase }) => phase !== "publishing")
+  assert.ok(Date.now() > expiry)
+  await story.until("the end", ({ phase }) => phase === "stable")
+  await mesh.handOutRoots() // for the agent, whose only root is not trusted any more
+  mesh.uplink.mend()
+  return expiry
+}
+
+/** @returns how many calls had failed when hundreds of others succeeded and no more failed */
+async function untilCalm(mesh: RotationMesh): Promise<number> {
+  for (;;) {
+    const failed = mesh.failures().length
+    const before = await mesh.succeeded()
+    await until("calls that succeed", async () => (await mesh.succeeded()) > before + 300, 30_000)
+    if (mesh.failures().length === failed) return failed
+  }
+}
+
+function since(begun: Millis): string {
+  return ((performance.now() - begun) / 1000).toFixed(2)
+}
+
+function failuresBut(mesh: RotationMesh, { from, to }: Absence): readonly FailedCall[] {
+  return mesh.failures().filter((call) => {
+    const isHis = call.from === "cart" || call.to === "cart"
+    return !(isHis && call.ended >= from && call.began <= to)
+  })
+}
+
+const SVID_TTL: Seconds = 6
+/** So that nothing expires on its way. */
+const LONG_TTL: Seconds = 60
+const SLOW: Millis = 800
+/** An agent that was away comes back at longer and longer intervals. */
+const RETURN: Millis = 60_000

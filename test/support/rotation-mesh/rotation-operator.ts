@@ -1,0 +1,49 @@
+import { type AdminClient, openAdminClient } from "../../../src/adapters/admin-client/open-admin-client.ts"
+import type { JsonObject } from "../../../src/core/json.ts"
+import type { ResponseOf } from "../../../src/transports/admin/contract.ts"
+import { rotationStatus } from "../../../src/transports/admin/rotation-contracts.ts"
+
+export type RotationStatus = ResponseOf<typeof rotationStatus>
+
+/** The security team at the admin socket of a server. */
+export class RotationOperator {
+  readonly #client: AdminClient
+
+  constructor(adminSocket: string) {
+    this.#client = openAdminClient({ kind: "socket", path: adminSocket })
+  }
+
+  async status(): Promise<RotationStatus> {
+    const reply = await this.#client.call({ method: "GET", path: "/rotation", input: {} }, signal())
+    return rotationStatus.response.parse(reply)
+  }
+
+  start(auto: boolean): Promise<void> {
+    return this.#post("start", { auto })
+  }
+
+  advance(): Promise<void> {
+    return this.#post("advance", {})
+  }
+
+  resume(): Promise<void> {
+    return this.#post("resume", { auto: true })
+  }
+
+  /** Wait for nobody who is late now. */
+  waiveAll(reason: string): Promise<void> {
+    return this.#post("waive", { reason, consumers: "all", dry_run: false })
+  }
+
+  emergency(reason: string): Promise<void> {
+    return this.#post("emergency", { reason, consumers: "all", dry_run: false })
+  }
+
+  async #post(verb: string, input: JsonObject): Promise<void> {
+    await this.#client.call({ method: "POST", path: `/rotation/${verb}`, input }, signal())
+  }
+}
+
+function signal(): AbortSignal {
+  return AbortSignal.timeout(10_000)
+}
