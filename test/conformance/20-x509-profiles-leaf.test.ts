@@ -136,17 +136,17 @@ test("[PRF-05] a permit is redeemed once, by the authority it was made for", () 
   assert.throws(() => permit.redeem(ca.template.authorityId), TypeError)
 })
 
-test("[PRF-06] makes serials of a prefix octet and 128 random bits, at most 20 octets in DER", () => {
+test("[PRF-06] makes serials of a prefix octet, two octets of the time, and 128 random bits, at most 20 octets in DER", () => {
   for (const [prefix, length] of [
-    [1, 19],
-    [127, 19],
-    [128, 20],
-    [255, 20],
+    [1, 21],
+    [127, 21],
+    [128, 22],
+    [255, 22],
   ] as const) {
-    const serial = makeSerial(() => new Uint8Array(16), prefix)
-    assert.match(serial, /^[0-9a-f]{34}$/)
+    const serial = makeSerial(() => new Uint8Array(16), prefix, 64 * 0xabcd)
+    assert.match(serial, /^[0-9a-f]{2}abcd0{32}$/)
     assert.equal(encodeSerial(serial).length, length)
-    assert.equal(ca.issueLeaf(ID).certificate.serial.length, 34)
+    assert.equal(ca.issueLeaf(ID).certificate.serial.length, 38)
   }
   for (const prefix of [0, 256, 1.5, -1]) assert.throws(() => makeSerial(randomBytes, prefix), RangeError)
   assert.throws(() => makeSerial(() => new Uint8Array(8), 1), RangeError)

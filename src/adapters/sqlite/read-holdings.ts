@@ -52,27 +52,30 @@ function merged(before: Held | undefined, next: Held): Held {
   }
 }
 
-/** An SVID does not outlive its issuer, so issuers that expired have nothing to look at. Names of a pod are those of its UID. */
+/**
+ * An SVID does not outlive its issuer, so issuers that expired have nothing to look at. Names of a pod are those of its UID. The
+ * index has the ends in steps of 256 s: they are jittered, and one that had them exactly would cost each intent a page of log.
+ */
 const HELD = `
 SELECT spiffe_id, cluster, namespace, service_account, pod, pod_uid, max(node) AS node,
   CASE pod_uid WHEN '' THEN lower(hex(evidence_digest)) ELSE '' END AS proof,
   root_key_id, max(intent.not_after) AS not_after, max(created_at) AS last_issued
 FROM issuing_authority AS issuer
-CROSS JOIN intent ON intent.authority_id = issuer.authority_id AND intent.not_after > ?1
+CROSS JOIN intent ON intent.authority_id = issuer.authority_id AND intent.not_after / 256 >= ?1 / 256 AND intent.not_after > ?1
 WHERE issuer.not_after > ?1 AND kind = 'x509'
 GROUP BY spiffe_id, cluster, namespace, service_account, pod, pod_uid, proof, root_key_id
 LIMIT ?2`
 /** One look into the index for each key, however many tokens it signed. */
 const TOKENS = `
 WITH RECURSIVE signer (authority_id) AS (
-  SELECT min(authority_id) FROM intent
+  SELECT min(authority_id) FROM intent WHERE kind = 'jwt'
   UNION ALL
-  SELECT (SELECT min(authority_id) FROM intent WHERE authority_id > signer.authority_id) FROM signer
+  SELECT (SELECT min(authority_id) FROM intent WHERE kind = 'jwt' AND authority_id > signer.authority_id) FROM signer
   WHERE authority_id IS NOT NULL
 ), signed (authority_id, last) AS (
-  SELECT authority_id, (SELECT max(not_after) FROM intent WHERE authority_id = signer.authority_id) FROM signer
+  SELECT authority_id, (SELECT max(not_after) FROM intent WHERE kind = 'jwt' AND authority_id = signer.authority_id) FROM signer
   WHERE authority_id IS NOT NULL
 )
 SELECT authority_id, last FROM signed
-WHERE last > ? AND authority_id NOT IN (SELECT authority_id FROM issuing_authority)`
+WHERE last > ?`
 const MAX_ROWS = 200_000

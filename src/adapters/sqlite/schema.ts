@@ -159,4 +159,12 @@ CREATE INDEX lineage_owner ON lineage (pod_uid, spiffe_id, cluster);
 ALTER TABLE intent ADD COLUMN lineage INTEGER;
 `,
   },
+  {
+    version: 7,
+    sql: `
+DROP INDEX intent_authority;
+CREATE INDEX intent_of_issuer ON intent (authority_id, not_after / 256) WHERE kind = 'x509';
+CREATE INDEX intent_of_jwt_key ON intent (authority_id, not_after) WHERE kind = 'jwt';
+`,
+  },
 ]

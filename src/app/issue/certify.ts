@@ -154,7 +154,7 @@ function prepare(deps: CertifyDeps, { order, authority, key }: Ready, now: Insta
   })
   if (life === undefined)
     throw new IdentityError("not-ready", "the issuing authority is out of date", { retryAfter: 5 })
-  const serial = makeSerial(deps.random, deps.profile.serialPrefix)
+  const serial = makeSerial(deps.random, deps.profile.serialPrefix, deps.clock.monotonic())
   const leaf = { serial, spiffeId: order.id, dnsNames: order.dnsNames, publicKey: key, ...life }
   return IssuancePermit.prepare(authority.template, leaf)
 }

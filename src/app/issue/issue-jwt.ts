@@ -1,6 +1,7 @@
 import type { JwtKeyAlgorithm } from "../../core/authority/jwt-keys.ts"
 import { IdentityError } from "../../core/errors.ts"
 import { encodeJwtSvidInput, sealJwtSvid } from "../../core/jose/jwt-svid.ts"
+import { makeTokenId } from "../../core/jose/token-id.ts"
 import type { Grant } from "../../core/policy/grant.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { SignIntent } from "../../ports/intent-signer.ts"
@@ -47,7 +48,7 @@ export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
     if (life === undefined)
       throw new IdentityError("unauthenticated", "the token has expired", { reason: "token-expired" })
     const key = deps.keys.activeForSvids(deps.algorithmFor(request.audience))
-    const jti = Buffer.from(deps.random(16)).toString("hex")
+    const jti = makeTokenId(deps.random, deps.clock.monotonic())
     const input = encodeJwtSvidInput(key.jwtSvidHeader, {
       sub: grant.id,
       aud: request.audience,

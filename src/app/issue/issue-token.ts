@@ -2,6 +2,7 @@ import type { AuditEvent } from "../../core/audit/event.ts"
 import type { BanSubject } from "../../core/ban/ban-index.ts"
 import { type Confirmation, encodeAccessTokenInput } from "../../core/jose/access-token.ts"
 import { encodeJwtSvidInput, sealJwtSvid } from "../../core/jose/jwt-svid.ts"
+import { makeTokenId } from "../../core/jose/token-id.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import type { RequestedProduct } from "../../core/oauth/token-request.ts"
 import type { Principal } from "../../core/policy/principal.ts"
@@ -61,7 +62,7 @@ export function makeIssueToken(deps: IssueTokenDeps): IssueToken {
     const notAfter = Math.min(now + lifeOf(order), order.notAfter ?? Number.POSITIVE_INFINITY)
     if (notAfter <= now) throw requestRefusal("token-expired")
     if (order.product.kind === "x509-svid") return issueCertificate(deps, order, order.product.csr, now, notAfter)
-    const jti = Buffer.from(deps.random(16)).toString("hex")
+    const jti = makeTokenId(deps.random, deps.clock.monotonic())
     const key = deps.keyFor(order.grant.algorithm)
     const input = order.product.kind === "jwt-svid" ? svidInput : accessTokenInput
     const text = input(deps, order, key, { iat: now, exp: notAfter, jti })

@@ -1,6 +1,7 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
 import { NOBODY } from "../../core/ban/ban-index.ts"
 import { sealJwtSvid } from "../../core/jose/jwt-svid.ts"
+import { makeTokenId } from "../../core/jose/token-id.ts"
 import type { JsonObject } from "../../core/json.ts"
 import type { Principal } from "../../core/policy/principal.ts"
 import type { Clock } from "../../ports/clock.ts"
@@ -27,7 +28,7 @@ export function makeSignIntrospection(deps: SignIntrospectionDeps): SignIntrospe
     const claims = { iss: deps.issuer, aud: caller.facts.clientId, iat: now, token_introspection: answer }
     const input = `${encode({ alg: "ES256", kid, typ: "token-introspection+jwt" })}.${encode(claims)}`
     const intent = {
-      serial: Buffer.from(deps.random(16)).toString("hex"),
+      serial: makeTokenId(deps.random, deps.clock.monotonic()),
       kind: "jwt" as const,
       authorityId: kid,
       epoch: deps.epoch(),

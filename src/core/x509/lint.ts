@@ -137,7 +137,7 @@ function check(holds: boolean, rule: string, message: string): asserts holds {
   if (!holds) throw new ProfileViolation(rule, message)
 }
 
-const SERIAL_DIGITS = 34
+const SERIAL_DIGITS = 38
 const LEAF_KEY_USAGE: readonly KeyUsage[] = ["digitalSignature"]
 const AUTHORITY_KEY_USAGE: readonly KeyUsage[] = ["keyCertSign", "cRLSign"]
 const LEAF_PURPOSES = [OID.serverAuth, OID.clientAuth]

@@ -73,7 +73,8 @@ function parseIdentity(text: string): SpiffeId {
 
 /** Also as OpenSSL and browsers print it: capitals, and a colon between octets. */
 function parseSerialText(text: string): string {
-  if (!SERIAL.test(text)) throw new InvalidArgumentError("not the 34 hex digits of a serial, nor the 32 of a jti")
+  if (!SERIAL.test(text))
+    throw new InvalidArgumentError("not the 38 (or 34) hex digits of a serial, nor the 32 of a jti")
   return text.replaceAll(":", "").toLowerCase()
 }
 
@@ -89,7 +90,7 @@ export function parseTime(text: string): number {
   return Math.floor(time / 1000)
 }
 
-const SERIAL = /^[0-9a-f]{2}(?::?[0-9a-f]{2}){15,16}$/i
+const SERIAL = /^[0-9a-f]{2}(?::?[0-9a-f]{2}){15,18}$/i
 const MAX_LIMIT = 1000
 const HELP = `
 Examples:
