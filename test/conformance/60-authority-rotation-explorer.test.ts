@@ -24,7 +24,7 @@ const WAYS: readonly (readonly [string, number, Partial<Circumstances>])[] = [
     { apart: true, crashes: false, rollbacks: 0 },
   ],
   ["consumers that refuse an automatic rotation", 2, { automatic: true, lapses: false, rollbacks: 0 }],
-  ["waivers and emergencies", 1, { waivers: true, replicas: 1, crashes: false, lapses: false, rollbacks: 0 }],
+  ["waivers and emergencies", 1, { waivers: true, replicas: 1, crashes: false, lapses: false, rollbacks: 1 }],
   ["a second rotation after the first", 2, { starts: 2, crashes: false, lapses: false, rollbacks: 0 }],
 ]
 

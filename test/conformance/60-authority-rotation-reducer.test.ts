@@ -93,6 +93,26 @@ test("[ROT-07] an abort waits for what the new authority signed, and for replica
   assert.equal(phaseOf(stepRotation(after(START, KEYED), abort, context([consumer("web")]))), "unpublishing")
 })
 
+test("[ROT-48] an abort with a waiver of everybody who holds something of the new authority does not wait for them", () => {
+  const published = after(...ACTIVE, "rollback")
+  const holder = consumer("web", { issuers: ["next"], notAfter: NOW + 100 })
+  const abort = (waiver: object, replicas = [replica({ epoch: 9 })]) =>
+    stepRotation(
+      published,
+      { kind: "abort", waiver: { ...BY, consumers: "all", ...waiver } },
+      context([holder], replicas),
+    )
+  assert.equal(refusalOf(abort({ consumers: ["web"] })), "waiver-incomplete")
+  assert.equal(refusalOf(abort({ by: "" })), "waiver-unsigned")
+  assert.equal(refusalOf(abort({}, [replica({ epoch: 1 })])), "not-waivable")
+  for (const outcome of [abort({}), abort({ consumers: ["web", "unseen-holders"] })]) {
+    assert.equal(phaseOf(outcome), "unpublishing")
+    assert.ok(outcome.kind === "moved" && outcome.state.phase === "unpublishing")
+    const { point, consumers } = outcome.state.waivers.at(-1) ?? assert.fail()
+    assert.deepEqual([point, consumers], ["unused", ["web", "unseen-holders"]])
+  }
+})
+
 test("[ROT-08] a waiver names consumers that are late, with a name and a reason, for one safe point", () => {
   const state = after(...PUBLISHING)
   const late = context([consumer("web"), consumer("api", { epoch: 2 })], [replica({ epoch: 2 })])

@@ -23,8 +23,8 @@ export type RotationCommand =
   | { readonly kind: "resume"; readonly auto: boolean }
   /** The old authority signs again; both stay trusted. */
   | { readonly kind: "rollback" }
-  /** Take the new authority out again. */
-  | { readonly kind: "abort" }
+  /** Take the new authority out again. With a waiver, also while something that it signed is alive: its holders lose their trust. */
+  | { readonly kind: "abort"; readonly waiver?: WaiverRequest }
   /** Do not wait for these at the point that is waited for now. */
   | { readonly kind: "waive"; readonly waiver: WaiverRequest }
   /** The old authority is stolen: out with it now. */

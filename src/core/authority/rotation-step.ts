@@ -5,10 +5,11 @@ import type {
   RotationOutcome,
   RotationRefusal,
   StepContext,
+  WaiverRequest,
 } from "./rotation-command.ts"
 import { gateOf, lateForAbort } from "./rotation-gate.ts"
 import { type Planned, type Rotating, type RotationPhase, type RotationState, STABLE } from "./rotation-state.ts"
-import { emergencyStep, waiveStep } from "./rotation-waiver.ts"
+import { emergencyStep, waiveAll, waiveStep } from "./rotation-waiver.ts"
 import { refusing } from "./safe-points.ts"
 
 /**
@@ -32,7 +33,7 @@ export function stepRotation(state: RotationState, command: RotationCommand, con
     case "rollback":
       return state.phase === "planned" ? refuse("wrong-phase") : rollback(state, context)
     case "abort":
-      return state.phase === "planned" ? moved(STABLE, "abort") : abort(state, context)
+      return state.phase === "planned" ? moved(STABLE, "abort") : abort(state, command.waiver, context)
     case "waive":
       return state.phase === "planned" ? refuse("wrong-phase") : waiveStep(state, command.waiver, context)
     case "emergency":
@@ -89,12 +90,14 @@ function rollback(state: Rotating, context: StepContext): RotationOutcome {
   return enter({ ...state, auto: false }, "published", "rollback", context, true)
 }
 
-/** @see ROT-07 RINV-07 */
-function abort(state: Rotating, context: StepContext): RotationOutcome {
+/** @see ROT-07 ROT-48 RINV-07 */
+function abort(state: Rotating, waiver: WaiverRequest | undefined, context: StepContext): RotationOutcome {
   if (state.phase === "keyed") return enter(state, "unpublishing", "abort", context, false)
   if (state.phase !== "publishing" && state.phase !== "published") return refuse("wrong-phase")
   const late = lateForAbort(state, context)
-  return late.length > 0 ? refuse("late", late) : enter(state, "unpublishing", "abort", context)
+  if (late.length === 0) return enter(state, "unpublishing", "abort", context)
+  const waived = waiver === undefined ? "late" : waiveAll(state, late, "unused", waiver, context)
+  return typeof waived === "string" ? refuse(waived, late) : enter(waived, "unpublishing", "abort", context)
 }
 
 /** @param raise a new epoch comes with the phase; by default where the bundle changes */

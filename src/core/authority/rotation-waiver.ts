@@ -35,6 +35,25 @@ export function emergencyStep(state: Rotating, request: WaiverRequest, context: 
   }
 }
 
+/**
+ * The rotation with a waiver of everybody who is late for `point`, for a step that leaves them behind at once; or why not: the waiver
+ * must name each of them, and replicas are no one's to waive. @see ROT-48
+ */
+export function waiveAll(
+  state: Rotating,
+  late: readonly LateParty[],
+  point: SafePoint,
+  request: WaiverRequest,
+  context: StepContext,
+): Rotating | RotationRefusal {
+  const { consumers } = request
+  if (!late.every(isWaivable)) return "not-waivable"
+  if (consumers !== "all" && !late.every(({ id }) => consumers.includes(id))) return "waiver-incomplete"
+  const refusal =
+    signatureRefusal(request, late) ?? (state.waivers.length >= MAX_WAIVERS ? "waiver-too-long" : undefined)
+  return refusal ?? { ...state, waivers: [...state.waivers, waiverOf(late, point, request, context)] }
+}
+
 /** Everybody who cannot go on without a new SVID or a new bundle: the blast radius. */
 export function lateForEmergency(state: Rotating, context: StepContext): readonly LateParty[] {
   const late = [...lateForExpiry(state.old, context), ...lateForBundle(Number.MAX_SAFE_INTEGER, context.now, context)]

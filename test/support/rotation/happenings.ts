@@ -176,6 +176,7 @@ function* commandsFor(world: World, { state, root }: Stored, how: Circumstances)
   const waiver = { by: "operator", reason: "drill", consumers: "all" } as const
   yield { kind: "waive", waiver }
   yield { kind: "emergency", waiver }
+  yield { kind: "abort", waiver }
 }
 
 /** The record after a step, as the one who writes it makes it. */
