@@ -58,7 +58,6 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
         metrics.authorityNotAfter.set({ authority: "issuing" }, notAfter)
         log.info({ authority, notAfter }, "a new issuing authority signs from now on")
       },
-      jwtKeyChanged: (keyId, state) => log.info({ keyId, state }, "a JWT key changed its state"),
       stepFailed: (what, err) => {
         metrics.authorityStepFailed.inc({ what })
         log.error({ what, err }, "a scheduled step of an authority failed and will be tried again")

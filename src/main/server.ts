@@ -21,7 +21,7 @@ import { type LiveConfig, openLiveConfig } from "./server/live-config.ts"
 import { openPipeline, type Pipeline } from "./server/pipeline.ts"
 import { pruneExpired } from "./server/prune.ts"
 import { watchReadiness } from "./server/readiness.ts"
-import { openRotation } from "./server/rotation.ts"
+import { openRotations } from "./server/rotation.ts"
 import { openServingTls } from "./server/serving-certificate.ts"
 import { openServerState } from "./server/state.ts"
 import { openTokens } from "./server/token-listener.ts"
@@ -121,7 +121,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const { subscribers } = listeners
   const ready = () => readiness.ready()
   const evidence = openEvidence(pipeline, state, systemClock, () => live.config)
-  const rotation = openRotation({
+  const rotations = openRotations({
     pipeline,
     state,
     serving,
@@ -136,7 +136,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
       pipeline,
       state,
       subscribers,
-      rotation,
+      rotations,
       evidence,
       ready,
       live: () => live,
@@ -157,8 +157,8 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const tasks = [
     pipeline.issuing.run(until),
     pipeline.bans.run(until),
-    pipeline.jwtKeys.run(until),
-    rotation.run(until),
+    rotations.x509.run(until),
+    rotations.jwt.run(until),
     seals.run(until),
     serving.run(until),
     readiness.run(until),

@@ -3,7 +3,7 @@ import type { ControllerLease } from "../core/authority/controller-lease.ts"
 import type { RotationKind, RotationState } from "../core/authority/rotation-state.ts"
 import type { JwtAuthority } from "../core/spiffe/bundle.ts"
 import type { TrustDomain } from "../core/spiffe/id.ts"
-import type { Instant, Seconds } from "../core/time.ts"
+import type { Instant } from "../core/time.ts"
 
 /** The state that must not fork: which authorities a trust domain has. Only public material and names of keys. */
 export interface AuthorityRecord {
@@ -18,6 +18,7 @@ export interface AuthorityRecord {
   readonly requiredEpoch: number
   /** Those whose role publishes them are what the bundle has. */
   readonly roots: readonly RootRecord[]
+  /** The same of these. */
   readonly jwtKeys: readonly JwtKeyRecord[]
   readonly rotations: Readonly<Record<RotationKind, RotationState>>
   /** Who drives the rotations. */
@@ -37,11 +38,11 @@ export interface RootRecord {
 export interface JwtKeyRecord extends JwtAuthority {
   readonly keyId: string
   /** @see JWKS-03 */
-  readonly state: "next" | "active" | "retired"
+  readonly state: AuthorityRole
   /** When it entered this state. */
   readonly since: Instant
-  /** How long after its last use tokens of it may be alive, in seconds; absent in records of earlier versions. @see JWKS-05 */
-  readonly grace?: Seconds
+  /** When it stopped to sign; what was on its way then comes into the log a little later. Absent: it never did. @see JWKS-05 */
+  readonly signedUntil?: Instant
 }
 
 /** An issuing authority of one process, written down before it signs for the first time. */

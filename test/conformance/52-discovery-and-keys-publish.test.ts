@@ -12,8 +12,9 @@ import { ConfigError } from "../../src/main/config/problem.ts"
 import { parseServerConfig } from "../../src/main/config/server-config.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { makeHttpsFetch } from "../support/https-fetch.ts"
-import { openIssueFixture, SCHEDULE } from "../support/issue-fixture.ts"
+
 import { makeJwtKey } from "../support/jwt-key.ts"
+import { JWT_SCHEDULE, openControlled, SKEW } from "../support/rotation/controlled.ts"
 import { runAssay } from "../support/run-assay.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { initTrustDomain, startServerProcess } from "../support/server-process.ts"
@@ -103,7 +104,7 @@ test("[PUB-02][PUB-03] a target follows each change, is looked at again, and is 
 
 test("[PUB-02] a folder follows a rotation: the next key is there before it signs, the last one until its tokens are gone", async () => {
   await using scratch = await makeScratch()
-  const fixture = await openIssueFixture()
+  const { fixture, controller } = await openControlled({ rows: [] }, { kind: "jwt" })
   const authorities = () => fixture.trust.snapshot().own.jwtAuthorities
   const stop = new AbortController()
   const running = keepPublished(
@@ -121,15 +122,15 @@ test("[PUB-02] a folder follows a rotation: the next key is there before it sign
     const text = await readFile(scratch.path("keys"), "utf8").catch(() => '{"keys":[]}')
     return JSON.parse(text).keys.map(({ kid }: { readonly kid: string }) => kid)
   }
-  const { keyTtl, publishAhead, retiredGrace } = SCHEDULE
+  const { keyTtl, publishAhead } = JWT_SCHEDULE
   for (const [seconds, published] of [
     [0, 1],
     [keyTtl - publishAhead, 2],
-    [publishAhead, 2],
-    [retiredGrace, 1],
+    [publishAhead + SKEW, 2],
+    [SKEW, 1],
   ] as const) {
     await fixture.clock.advance(seconds)
-    await fixture.jwtKeys.advance()
+    await controller.drive()
     const kids = authorities().map(({ kid }) => kid)
     assert.equal(kids.length, published)
     await until("the folder to have these keys", async () => (await kidsInFolder()).join() === kids.join())
@@ -140,7 +141,7 @@ test("[PUB-02] a folder follows a rotation: the next key is there before it sign
 })
 
 test("[PUB-03] no key signs sooner or later because of a target that fails", async () => {
-  const fixture = await openIssueFixture()
+  const { fixture, controller } = await openControlled({ rows: [] }, { kind: "jwt" })
   const stop = new AbortController()
   const failing = keepPublished(
     {
@@ -155,14 +156,14 @@ test("[PUB-03] no key signs sooner or later because of a target that fails", asy
     stop.signal,
   )
   const first = fixture.jwtKeys.active("ES256").kid
-  const { keyTtl, publishAhead } = SCHEDULE
+  const { keyTtl, publishAhead } = JWT_SCHEDULE
   for (const [seconds, replaced] of [
     [keyTtl - publishAhead, false],
-    [publishAhead - 1, false],
+    [publishAhead + SKEW - 1, false],
     [1, true],
   ] as const) {
     await fixture.clock.advance(seconds)
-    await fixture.jwtKeys.advance()
+    await controller.drive()
     assert.equal(fixture.jwtKeys.active("ES256").kid !== first, replaced)
   }
   stop.abort()

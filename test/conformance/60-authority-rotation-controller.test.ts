@@ -5,6 +5,8 @@ import type { Fault } from "../../src/adapters/memory/memory-store.ts"
 import { parseAuthority } from "../../src/adapters/sqlite/authority-json.ts"
 import { rootId } from "../../src/app/authority/root-id.ts"
 import type { ConsumerRow } from "../../src/core/authority/evidence.ts"
+import { rotationDue } from "../../src/core/authority/rotation-schedule.ts"
+import { parseCertificate } from "../../src/core/x509/certificate.ts"
 import { NEVER, x509Request } from "../support/issue-fixture.ts"
 import { refusal } from "../support/refusal.ts"
 import { ALICE, type Controlled, openControlled, WISH } from "../support/rotation/controlled.ts"
@@ -194,7 +196,11 @@ test("[ROT-38] an emergency takes the stolen root out of the bundle and signs wi
 })
 
 test("[ROT-39] a schedule rotates a root after its share of life", async () => {
-  const it = await openControlled({ rows: [] }, { schedule: () => ({ ...WISH, share: 0.5 }) })
+  const due = () => {
+    const [root] = it.trust.record().roots
+    return rotationDue(parseCertificate(root?.certificate ?? new Uint8Array()), { share: 0.5 })
+  }
+  const it = await openControlled({ rows: [] }, { schedule: () => ({ ...WISH, due: due() }) })
   const [before] = it.trust.record().roots
   assert.equal(await it.controller.drive(), "stable")
   assert.deepEqual(it.trust.record().roots[0], before)

@@ -1,138 +1,153 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { thumbprint } from "../../src/core/jose/jwk.ts"
-import { jwtRequest, NEVER, openIssueFixture, SCHEDULE } from "../support/issue-fixture.ts"
+import { jwtRequest, NEVER } from "../support/issue-fixture.ts"
+import { type Controlled, JWT_SCHEDULE, openControlled, SKEW } from "../support/rotation/controlled.ts"
 
-type Fixture = Awaited<ReturnType<typeof openIssueFixture>>
+/** Role of each key, oldest first. */
+const states = ({ trust }: Controlled) => trust.record().jwtKeys.map(({ state }) => state)
+const published = ({ trust }: Controlled) => trust.snapshot().own.jwtAuthorities.map(({ kid }) => kid)
+const signs = ({ fixture }: Controlled, algorithm: "ES256" | "RS256" = "ES256") => fixture.jwtKeys.active(algorithm).kid
 
-/** `state` of each key, oldest first. */
-const states = ({ trust }: Fixture) => trust.record().jwtKeys.map(({ state }) => state)
-const published = ({ trust }: Fixture) => trust.snapshot().own.jwtAuthorities.map(({ kid }) => kid)
-
-async function moveOn(fixture: Fixture, seconds: number): Promise<void> {
+async function moveOn({ fixture, controller }: Controlled, seconds: number): Promise<void> {
   await fixture.clock.advance(seconds)
-  await fixture.jwtKeys.advance()
+  await controller.drive()
+}
+
+function openJwt(
+  options: Parameters<typeof openControlled>[1] = {},
+  after?: Parameters<typeof openControlled>[2],
+): Promise<Controlled> {
+  return openControlled({ rows: [] }, { kind: "jwt", ...options }, after)
 }
 
 test("[JWKS-03][AUT-20] a key is announced, then signs, then stays for its last tokens, then is gone with its private half", async () => {
-  const fixture = await openIssueFixture()
-  const { keyTtl, publishAhead, retiredGrace } = SCHEDULE
-  const first = fixture.jwtKeys.active("ES256").kid
-  const { epoch } = fixture.trust.snapshot()
-  assert.deepEqual(states(fixture), ["active"])
-  await moveOn(fixture, keyTtl - publishAhead - 1)
-  assert.deepEqual(states(fixture), ["active"])
-  await moveOn(fixture, 1)
-  assert.deepEqual(states(fixture), ["active", "next"])
-  assert.equal(fixture.jwtKeys.active("ES256").kid, first)
-  assert.equal(published(fixture).length, 2)
-  await moveOn(fixture, publishAhead)
-  assert.deepEqual(states(fixture), ["retired", "active"])
-  const second = fixture.jwtKeys.active("ES256").kid
-  assert.deepEqual(published(fixture), [first, second])
-  await moveOn(fixture, retiredGrace)
-  assert.deepEqual(published(fixture), [second])
-  assert.equal(fixture.trust.snapshot().epoch, epoch + 3)
-  assert.equal((await fixture.keys.list()).filter((id) => id.startsWith("jwt")).length, 1)
+  const it = await openJwt()
+  const { keyTtl, publishAhead } = JWT_SCHEDULE
+  const first = signs(it)
+  const { epoch } = it.trust.snapshot()
+  assert.deepEqual(states(it), ["active"])
+  await moveOn(it, keyTtl - publishAhead - 1)
+  assert.deepEqual(states(it), ["active"])
+  await moveOn(it, 1)
+  assert.deepEqual(states(it), ["active", "published"])
+  assert.equal(signs(it), first)
+  assert.equal(published(it).length, 2)
+  const { expiresAt } = await it.fixture.issueJwt(jwtRequest(), NEVER)
+  await moveOn(it, publishAhead + SKEW)
+  assert.ok(expiresAt < it.fixture.clock.now())
+  assert.deepEqual(states(it), ["retired", "active"])
+  const second = signs(it)
+  assert.deepEqual(published(it), [first, second])
+  await moveOn(it, SKEW)
+  assert.deepEqual(published(it), [second])
+  assert.equal(it.trust.snapshot().epoch, epoch + 2)
+  assert.equal((await it.fixture.keys.list()).filter((id) => id.startsWith("jwt")).length, 1)
 })
 
 test("[AUT-20] a key that was announced late still waits until it was published long enough", async () => {
-  const fixture = await openIssueFixture()
-  const first = fixture.jwtKeys.active("ES256").kid
-  await moveOn(fixture, SCHEDULE.keyTtl + 1000)
-  assert.deepEqual(states(fixture), ["active", "next"])
-  await moveOn(fixture, SCHEDULE.publishAhead - 1)
-  assert.equal(fixture.jwtKeys.active("ES256").kid, first)
-  await moveOn(fixture, 1)
-  assert.notEqual(fixture.jwtKeys.active("ES256").kid, first)
+  const it = await openJwt()
+  const first = signs(it)
+  await moveOn(it, JWT_SCHEDULE.keyTtl + 1000)
+  assert.deepEqual(states(it), ["active", "published"])
+  await moveOn(it, JWT_SCHEDULE.publishAhead + SKEW - 1)
+  assert.equal(signs(it), first)
+  await moveOn(it, 1)
+  assert.notEqual(signs(it), first)
 })
 
 test("[JWKS-05] at every moment each token that has not expired can be verified by the published keys", async () => {
-  const fixture = await openIssueFixture()
+  const it = await openJwt()
   const alive: { readonly kid: string; readonly exp: number }[] = []
-  const skew = SCHEDULE.retiredGrace - 300
   for (let moment = 0; moment < 400; moment++) {
-    await moveOn(fixture, moment % 50 === 0 ? 7000 : 97)
-    const { token, expiresAt } = await fixture.issueJwt(jwtRequest(), NEVER)
+    await moveOn(it, moment % 50 === 0 ? 7000 : 97)
+    const { token, expiresAt } = await it.fixture.issueJwt(jwtRequest(), NEVER)
     const { kid } = JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString())
     alive.push({ kid, exp: expiresAt })
-    const kids = new Set(published(fixture))
-    const now = fixture.clock.now()
+    const kids = new Set(published(it))
+    const now = it.fixture.clock.now()
     assert.deepEqual(
-      alive.filter((one) => one.exp + skew > now && !kids.has(one.kid)),
+      alive.filter((one) => one.exp + SKEW > now && !kids.has(one.kid)),
       [],
     )
-    assert.equal(states(fixture).filter((state) => state === "active").length, 1)
+    assert.equal(states(it).filter((state) => state === "active").length, 1)
   }
   assert.ok(new Set(alive.map(({ kid }) => kid)).size >= 2, "keys were rotated")
 })
 
-test("[JWKS-05] tokens that are out stay good when a restart makes lives shorter, and longer ones are waited for as well", async () => {
-  const day = { ...SCHEDULE, retiredGrace: 86_460 }
-  const generous = await openIssueFixture({ schedule: day })
-  const { kid } = generous.jwtKeys.active("ES256")
-  const shorter = await openIssueFixture({ after: generous, schedule: SCHEDULE })
-  await moveOn(shorter, SCHEDULE.keyTtl - SCHEDULE.publishAhead)
-  await moveOn(shorter, SCHEDULE.publishAhead)
+test("[JWKS-05] a key stays for as long as its longest token, whatever a restart makes of lives, and for one that was on its way", async () => {
+  const it = await openJwt()
+  const first = signs(it)
+  const [, rule] = [it.fixture, it.fixture.rules.rules[0]]
+  assert.ok(rule !== undefined)
+  it.fixture.rules = { ...it.fixture.rules, rules: [{ ...rule, spec: { ...rule.spec, jwtTtl: 86_000 } }] }
+  it.fixture.caller = { expiresAt: it.fixture.clock.now() + 10 * 86_400 }
+  await moveOn(it, JWT_SCHEDULE.keyTtl - JWT_SCHEDULE.publishAhead)
+  await it.fixture.clock.advance(JWT_SCHEDULE.publishAhead + SKEW)
+  const { expiresAt } = await it.fixture.issueJwt(jwtRequest(), NEVER)
+  const shorter = await openJwt({}, it.fixture)
+  await moveOn(shorter, 11) // the lease of the one before
   assert.deepEqual(states(shorter), ["retired", "active"])
-  const again = await openIssueFixture({ after: shorter, schedule: SCHEDULE })
-  await moveOn(again, day.retiredGrace - 1)
-  assert.ok(published(again).includes(kid))
-  await moveOn(again, 1)
-  assert.ok(!published(again).includes(kid))
-  const second = again.jwtKeys.active("ES256").kid
-  const longer = await openIssueFixture({ after: again, schedule: day })
-  const last = await openIssueFixture({ after: longer, schedule: SCHEDULE })
-  const grace = last.trust.record().jwtKeys.find((key) => key.kid === second)?.grace
-  assert.equal(grace, day.retiredGrace)
+  await moveOn(shorter, expiresAt - it.fixture.clock.now() + SKEW - 1)
+  assert.ok(published(shorter).includes(first))
+  await moveOn(shorter, 1)
+  assert.ok(!published(shorter).includes(first))
 })
 
-test("[JWKS-08][JWKS-06] two algorithms are published at once, and each rotates by itself without a gap", async () => {
-  const fixture = await openIssueFixture({ jwtAlgorithms: ["ES256", "RS256"] })
-  const activeOf = () => fixture.trust.record().jwtKeys.filter(({ state }) => state === "active")
-  assert.deepEqual(
-    activeOf().map(({ algorithm }) => algorithm),
-    ["ES256", "RS256"],
-  )
-  const first = { ES256: fixture.jwtKeys.active("ES256").kid, RS256: fixture.jwtKeys.active("RS256").kid }
+test("[JWKS-05] a token that was being signed when its key stopped is waited for, in the log or not", async () => {
+  const it = await openJwt({ publishAhead: 0 })
+  const first = signs(it)
+  await moveOn(it, JWT_SCHEDULE.keyTtl)
+  assert.equal(it.phase(), "draining", "no token is in the log")
+  await moveOn(it, SKEW - 1)
+  assert.ok(published(it).includes(first))
+  await moveOn(it, 1)
+  assert.ok(!published(it).includes(first))
+})
+
+test("[JWKS-08][JWKS-06] two algorithms are published at once, and rotate as one set without a gap", async () => {
+  const it = await openJwt({ jwtAlgorithms: ["ES256", "RS256"] })
+  const activeOf = () => it.trust.record().jwtKeys.filter(({ state }) => state === "active")
+  const first = { ES256: signs(it), RS256: signs(it, "RS256") }
   for (let step = 0; step < 12; step++) {
-    await moveOn(fixture, SCHEDULE.keyTtl / 8)
-    assert.ok(published(fixture).length <= 6)
-    assert.deepEqual(
-      activeOf()
-        .map(({ algorithm }) => algorithm)
-        .toSorted(),
-      ["ES256", "RS256"],
-    )
+    await moveOn(it, JWT_SCHEDULE.keyTtl / 8)
+    assert.ok(published(it).length <= 4)
+    const algorithms = activeOf().map(({ algorithm }) => algorithm)
+    assert.deepEqual(algorithms.toSorted(), ["ES256", "RS256"])
+    const { token } = await it.fixture.issueJwt(jwtRequest(), NEVER)
+    assert.ok(token.length > 0)
   }
   for (const algorithm of ["ES256", "RS256"] as const) {
-    const key = fixture.jwtKeys.active(algorithm)
-    assert.notEqual(key.kid, first[algorithm])
-    assert.equal(fixture.trust.record().jwtKeys.find(({ kid }) => kid === key.kid)?.algorithm, algorithm)
+    const kid = signs(it, algorithm)
+    assert.notEqual(kid, first[algorithm])
+    assert.equal(it.trust.record().jwtKeys.find((key) => key.kid === kid)?.algorithm, algorithm)
   }
+  await moveOn(it, SKEW)
+  assert.equal((await it.fixture.keys.list()).filter((id) => id.startsWith("jwt")).length, 2)
 })
 
 test("[AUT-20] an algorithm that is added later is announced before it signs, and one that is dropped goes once another signs", async () => {
-  const before = await openIssueFixture()
-  const added = await openIssueFixture({ after: before, jwtAlgorithms: ["ES256", "RS256"] })
-  await assert.rejects(async () => added.jwtKeys.active("RS256"))
-  assert.equal(added.jwtKeys.rotating(), true)
-  await moveOn(added, SCHEDULE.publishAhead)
-  assert.equal(added.jwtKeys.active("RS256").algorithm, "RS256")
-  const dropped = await openIssueFixture({ after: before, jwtAlgorithms: ["RS256"] })
-  await dropped.clock.advance(SCHEDULE.publishAhead)
-  assert.equal(dropped.jwtKeys.activeForSvids().algorithm, "RS256")
-  await moveOn(dropped, SCHEDULE.keyTtl)
-  const kept = dropped.trust.record().jwtKeys.filter(({ state }) => state === "active")
-  assert.deepEqual(
-    kept.map(({ algorithm }) => algorithm),
-    ["RS256"],
-  )
-  await assert.rejects(async () => dropped.jwtKeys.active("ES256"))
+  const before = await openJwt()
+  const added = await openJwt({ jwtAlgorithms: ["ES256", "RS256"] }, before.fixture)
+  await moveOn(added, 1)
+  assert.throws(() => signs(added, "RS256"), { code: "not-ready" })
+  assert.equal(added.fixture.jwtKeys.rotating(), true)
+  await moveOn(added, JWT_SCHEDULE.publishAhead + SKEW)
+  assert.equal(added.fixture.jwtKeys.active("RS256").algorithm, "RS256")
+  await moveOn(added, SKEW)
+  assert.equal(added.phase(), "stable")
+  const dropped = await openJwt({ jwtAlgorithms: ["RS256"], holder: "server-2" }, added.fixture)
+  await moveOn(dropped, 11)
+  assert.deepEqual(states(dropped), ["active", "active", "published"])
+  await moveOn(dropped, JWT_SCHEDULE.publishAhead + SKEW)
+  assert.equal(dropped.fixture.jwtKeys.activeForSvids().algorithm, "RS256")
+  assert.throws(() => signs(dropped), { code: "not-ready" })
+  await moveOn(dropped, SKEW)
+  assert.equal(dropped.trust.record().jwtKeys.length, 1)
 })
 
 test("[JWKS-07] kid is the thumbprint of the key, in bundle and tokens", async () => {
-  const fixture = await openIssueFixture()
+  const { fixture } = await openJwt()
   const [authority] = fixture.trust.snapshot().own.jwtAuthorities
   assert.ok(authority !== undefined)
   assert.equal(authority.kid, thumbprint(authority.jwk))
@@ -143,14 +158,15 @@ test("[JWKS-07] kid is the thumbprint of the key, in bundle and tokens", async (
 
 for (const fault of ["lost", "kept"] as const) {
   test(`[AUT-21] a step whose write was ${fault} is taken by the next try, and one key is active throughout`, async () => {
-    const fixture = await openIssueFixture()
+    const it = await openJwt()
+    const { fixture } = it
     let writes = 0
     for (let moment = 0; moment < 60; moment++) {
       fixture.store.onWrite = (kind) => (kind === "authority" && writes++ % 3 < 2 ? fault : "none")
-      await moveOn(fixture, 3600).catch(() => undefined)
+      await moveOn(it, 3600).catch(() => undefined)
       fixture.store.onWrite = () => "none"
-      assert.equal(states(fixture).filter((state) => state === "active").length, 1)
-      assert.deepEqual((await fixture.store.authorityJournal.read())?.jwtKeys, fixture.trust.record().jwtKeys)
+      assert.equal(states(it).filter((state) => state === "active").length, 1)
+      assert.deepEqual((await fixture.store.authorityJournal.read())?.jwtKeys, it.trust.record().jwtKeys)
       await fixture.issueJwt(jwtRequest(), NEVER)
     }
     assert.ok(writes >= 6)
@@ -158,19 +174,18 @@ for (const fault of ["lost", "kept"] as const) {
 }
 
 test("[AUT-21][INV-21] a clock that jumped moves no key", async () => {
-  const fixture = await openIssueFixture()
-  const before = fixture.trust.record().jwtKeys
+  const it = await openJwt()
+  const { clock } = it.fixture
+  const before = it.trust.record().jwtKeys
   const stop = new AbortController()
-  const running = fixture.jwtKeys.run(stop.signal)
-  await fixture.clock.untilSleeping(1)
-  fixture.clock.jumpWall(10 * 86_400)
-  await fixture.clock.advance(60)
-  await fixture.clock.untilSleeping(1)
-  assert.deepEqual(fixture.trust.record().jwtKeys, before)
-  fixture.clock.jumpWall(-10 * 86_400)
-  await fixture.clock.advance(60)
-  await fixture.clock.untilSleeping(1)
-  assert.deepEqual(fixture.trust.record().jwtKeys, before)
+  const running = it.controller.run(stop.signal)
+  await clock.untilSleeping(1)
+  for (const jump of [10 * 86_400, -10 * 86_400]) {
+    clock.jumpWall(jump)
+    await clock.advance(60)
+    await clock.untilSleeping(1)
+    assert.deepEqual(it.trust.record().jwtKeys, before)
+  }
   stop.abort()
   await running
 })

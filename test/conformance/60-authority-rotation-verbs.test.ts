@@ -53,6 +53,7 @@ test("[ROT-51] a plan says what would be waited for, and changes nothing", async
   const plan = await server.client.call({ method: "GET", path: "/rotation/plan", input: {} }, NEVER)
   assert.deepEqual(Object.keys(plan).sort(), [
     "drained_by",
+    "kind",
     "namespaces",
     "now",
     "old",

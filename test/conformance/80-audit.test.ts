@@ -5,6 +5,7 @@ import { type ErrorCode, IdentityError } from "../../src/core/errors.ts"
 import { parseSpiffeId } from "../../src/core/spiffe/id.ts"
 import { jwtRequest, NEVER, openIssueFixture, x509Request } from "../support/issue-fixture.ts"
 import { projectFiles } from "../support/project-files.ts"
+import { openControlled } from "../support/rotation/controlled.ts"
 
 test("[AUD-01] each grant is recorded once, with who, what, by which rule, signed by whom at which epoch, and whether degraded", async () => {
   const fixture = await openIssueFixture()
@@ -74,25 +75,22 @@ test("[AUD-02] the record of a refusal names the caller that was attested", asyn
 })
 
 test("[AUD-04] a new trust domain, its authorities and its keys are recorded; without the record there is no step", async () => {
-  const fixture = await openIssueFixture()
-  assert.deepEqual(fixture.store.events.map(describe), [
-    "authority.created",
-    "jwt-key.changed publish",
-    "authority.adopted",
-  ])
+  const { fixture, controller } = await openControlled({ rows: [] }, { kind: "jwt" })
+  assert.deepEqual(fixture.store.events.map(describe), ["authority.created", "jwt-key.created", "authority.adopted"])
   await fixture.clock.advance(86_400 - 3600)
   fixture.store.onWrite = (kind) => (kind === "audit" ? "lost" : "none")
-  await assert.rejects(fixture.jwtKeys.advance())
+  await assert.rejects(controller.drive())
   assert.equal(fixture.trust.record().jwtKeys.length, 1)
   fixture.store.onWrite = () => "none"
-  for (const pause of [0, 3600, 360]) {
+  for (const pause of [0, 3630, 30]) {
     await fixture.clock.advance(pause)
-    await fixture.jwtKeys.advance()
+    await controller.drive()
   }
   assert.deepEqual(fixture.store.events.slice(3).map(describe), [
-    "jwt-key.changed publish",
-    "jwt-key.changed activate",
-    "jwt-key.changed remove",
+    "rotation.changed planned",
+    "jwt-key.created",
+    ...["keyed", "publishing", "published", "active", "draining"].map((phase) => `rotation.changed ${phase}`),
+    ...["drained", "retiring", "retired", "stable"].map((phase) => `rotation.changed ${phase}`),
   ])
 })
 
@@ -116,7 +114,7 @@ test("[AUD-06] what was sent is not in any record", async () => {
 })
 
 function describe(event: AuditEvent): string {
-  return event.type === "jwt-key.changed" ? `${event.type} ${event.change}` : event.type
+  return event.type === "rotation.changed" ? `${event.type} ${event.to}` : event.type
 }
 
 type Fields<Type> = Exclude<keyof Extract<AuditEvent, { readonly type: Type }>, "type" | "at" | "actor" | "requestId">
@@ -147,7 +145,7 @@ const FIELDS = {
   "token.refused": ["grant", "subject", "clientId", "audience", "code", "reason"],
   "authority.created": ["authority", "notAfter"],
   "authority.adopted": ["authority", "notAfter"],
-  "jwt-key.changed": ["authority", "change"],
+  "jwt-key.created": ["authority", "algorithm"],
   "rotation.changed": [
     "kind",
     "rotation",

@@ -19,9 +19,9 @@ const FIRST: AuthorityRecord = {
       kid: "thumbprint",
       algorithm: "ES256",
       jwk: { kty: "EC", crv: "P-256", x: "x", y: "y" },
-      state: "next",
+      state: "retired",
       since: FIXTURE_NOW,
-      grace: 360,
+      signedUntil: FIXTURE_NOW,
     },
   ],
   rotations: {

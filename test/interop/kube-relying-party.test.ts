@@ -188,9 +188,14 @@ async function startTrusting(server: TokenServer, ...args: readonly string[]): P
 }
 
 /** As if all JWT keys were found out: others sign from now on, and those are published no more. */
-async function revokeKeys({ pipeline: { trust, jwtKeys } }: TokenServer): Promise<void> {
-  await trust.update((record) => ({ ...record, epoch: record.epoch + 1, jwtKeys: [] }))
-  await jwtKeys.advance()
+async function revokeKeys({ rotations: { jwt } }: TokenServer): Promise<void> {
+  const asking = { actor: "alice", requestId: "q1" }
+  const outcome = await jwt.operate.emergency({ by: "alice", reason: "found out", consumers: "all" }, asking)
+  assert.equal(outcome.kind, "moved")
+  for (const phase of ["retired", "stable"]) {
+    const next = await jwt.operate.advance(asking)
+    assert.equal(next.kind === "moved" && next.state.phase, phase)
+  }
 }
 
 function trustCluster(server: TokenServer, kube: Kube, tokenFile: string): Promise<void> {

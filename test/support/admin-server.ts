@@ -3,7 +3,7 @@ import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import type { Subscribers } from "../../src/app/deliver/consumers.ts"
 import { type AdminApi, openAdmin } from "../../src/main/server/admin.ts"
 import { openEvidence } from "../../src/main/server/evidence.ts"
-import { openRotation } from "../../src/main/server/rotation.ts"
+import { openRotations } from "../../src/main/server/rotation.ts"
 import { openServingTls } from "../../src/main/server/serving-certificate.ts"
 import { openTokens } from "../../src/main/server/token-listener.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
@@ -34,12 +34,12 @@ export async function openAdminUnderTest(options: PipelineOptions = {}): Promise
   const events = makeServerEvents(log, server.metrics)
   const tokens = await openTokens({ pipeline, state, live, clock, random, events, log, serving })
   if (tokens !== undefined) stack.use(tokens)
-  const rotation = openRotation({ pipeline, state, serving, live, evidence, clock, random, log })
+  const rotations = openRotations({ pipeline, state, serving, live, evidence, clock, random, log })
   const admin = stack.use(
     await openAdmin({
       ...server,
       subscribers,
-      rotation,
+      rotations,
       evidence,
       ready: () => true,
       random,

@@ -15,7 +15,7 @@ import { makeIssueJwt } from "../../src/app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../src/app/issue/issue-x509.ts"
 import { makeRateLimit, type RateLimits } from "../../src/app/issue/rate-limit.ts"
 import type { IssueJwt, IssueX509, JwtRequest, X509Request } from "../../src/app/issue/requests.ts"
-import type { JwtKeyAlgorithm, JwtKeySchedule } from "../../src/core/authority/jwt-keys.ts"
+import type { JwtKeyAlgorithm } from "../../src/core/authority/jwt-keys.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import type { AttestedClaims } from "../../src/core/policy/attested.ts"
 import { decideIdentities } from "../../src/core/policy/decide.ts"
@@ -59,8 +59,6 @@ export interface IssueFixtureOptions {
   readonly issuingTtl?: number
   /** Default ES256 alone. */
   readonly jwtAlgorithms?: readonly JwtKeyAlgorithm[]
-  /** Default {@link SCHEDULE}. */
-  readonly schedule?: JwtKeySchedule
   /** Goes on, as a new process would, with store, keys and clock of this one. */
   readonly after?: Pick<IssueFixture, "store" | "keys" | "clock">
   /** Default: fails the test. */
@@ -102,7 +100,6 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     random,
     events: {
       issuingAdopted: () => undefined,
-      jwtKeyChanged: () => undefined,
       stepFailed: options.stepFailed ?? raise,
     },
   }
@@ -115,7 +112,6 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     ...authority,
     trust,
     algorithms: options.jwtAlgorithms ?? ["ES256"],
-    schedule: options.schedule ?? SCHEDULE,
   })
   const issuing = await openIssuingAuthorities({
     ...authority,
@@ -225,5 +221,4 @@ function raise(_what: string, thrown: unknown): never {
   throw thrown
 }
 
-export const SCHEDULE = { keyTtl: 86_400, publishAhead: 3600, retiredGrace: 360 }
 export const NEVER = new AbortController().signal

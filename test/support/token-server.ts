@@ -1,6 +1,8 @@
 import { DatabaseSync } from "node:sqlite"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { ASSERTION_TYPES } from "../../src/core/oauth/urns.ts"
+import { openEvidence } from "../../src/main/server/evidence.ts"
+import { openRotations, type ServerRotations } from "../../src/main/server/rotation.ts"
 import { openServingTls } from "../../src/main/server/serving-certificate.ts"
 import { openTokens } from "../../src/main/server/token-listener.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
@@ -13,6 +15,8 @@ import { openX509Client, type X509Client } from "./x509-client.ts"
 /** A server with its HTTPS door on a loopback port, in this process. Its clients know it as {@link ISSUER}. */
 export interface TokenServer extends PipelineUnderTest {
   readonly port: number
+  /** Nobody drives them but the test. */
+  readonly rotations: ServerRotations
   /** `fetch` that trusts the server, and reaches it under every name. */
   readonly fetch: typeof fetch
   /** The same with a client certificate. */
@@ -76,6 +80,16 @@ export async function openTokenServer(options: TokenServerOptions = {}): Promise
   const serving = await openServingTls(live().config.serving, servingDeps, limits, log)
   const events = makeServerEvents(log, metrics)
   const door = await openTokens({ pipeline, state, live, clock, random, events, log, serving })
+  const rotations = openRotations({
+    pipeline,
+    state,
+    serving,
+    live,
+    evidence: openEvidence(pipeline, state, clock, () => live().config),
+    clock,
+    random,
+    log,
+  })
   if (door === undefined) throw new Error("no HTTPS door")
   stack.use(door)
   const { port } = door
@@ -95,6 +109,7 @@ export async function openTokenServer(options: TokenServerOptions = {}): Promise
   return {
     ...server,
     port,
+    rotations,
     fetch: fetchPlain,
     fetchAs: (client) => makeHttpsFetch({ ca: server.roots, port, client }),
     jwtSvid,

@@ -1,3 +1,4 @@
+import type { AuthorityRole } from "../../core/authority/authority-roles.ts"
 import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { parseTrustDomain } from "../../core/spiffe/id.ts"
 import type { AuthorityRecord, JwtKeyRecord, RootRecord } from "../../ports/authority-journal.ts"
@@ -33,8 +34,14 @@ function parseRoot(root: JsonObject): RootRecord {
     keyId: textIn(root, "keyId"),
     certificate: new Uint8Array(Buffer.from(textIn(root, "certificate"), "base64")),
     notAfter: integerIn(root, "notAfter"),
-    state: oneOf(root, "state", ["prepared", "published", "active", "retired", "removed"]),
+    state: parseRole(root),
   }
+}
+
+/** Records from before JWT keys rotated like roots have `next` for what is announced. */
+function parseRole(authority: JsonObject): AuthorityRole {
+  const role = oneOf(authority, "state", ["prepared", "published", "next", "active", "retired", "removed"])
+  return role === "next" ? "published" : role
 }
 
 function parseJwtKey(key: JsonObject): JwtKeyRecord {
@@ -44,8 +51,8 @@ function parseJwtKey(key: JsonObject): JwtKeyRecord {
     kid: textIn(key, "kid"),
     algorithm: oneOf(key, "algorithm", ["ES256", "RS256"]),
     jwk: Object.fromEntries(Object.keys(jwk).map((name) => [name, textIn(jwk, name)])),
-    state: oneOf(key, "state", ["next", "active", "retired"]),
+    state: parseRole(key),
     since: integerIn(key, "since"),
-    ...(key["grace"] === undefined ? {} : { grace: integerIn(key, "grace") }),
+    ...(key["signedUntil"] === undefined ? {} : { signedUntil: integerIn(key, "signedUntil") }),
   }
 }

@@ -22,7 +22,7 @@ export interface AuthorityFacts {
   readonly kind: "root" | "issuing" | "jwt"
   /** Hex of the subject key identifier; `kid` of a JWT key. */
   readonly id: string
-  readonly state: AuthorityRole | "next"
+  readonly state: AuthorityRole
   readonly algorithm?: string
   readonly notBefore?: Instant
   readonly notAfter?: Instant

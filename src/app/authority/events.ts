@@ -2,7 +2,6 @@
 export interface AuthorityEvents {
   /** A new issuing authority signs from now on. */
   issuingAdopted(authorityId: string, notAfter: number): void
-  jwtKeyChanged(keyId: string, state: "published" | "active" | "retired" | "removed"): void
   /** A scheduled step failed and will be tried again. */
-  stepFailed(what: "issuing-authority" | "jwt-key" | "audit-seal", thrown: unknown): void
+  stepFailed(what: "issuing-authority" | "audit-seal", thrown: unknown): void
 }

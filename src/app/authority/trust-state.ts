@@ -71,7 +71,9 @@ export function ownBundle(record: AuthorityRecord): TrustBundle {
   return {
     trustDomain: record.trustDomain,
     x509Authorities: record.roots.filter(({ state }) => isPublished(state)).map((root) => root.certificate),
-    jwtAuthorities: record.jwtKeys.map(({ kid, algorithm, jwk }) => ({ kid, algorithm, jwk })),
+    jwtAuthorities: record.jwtKeys
+      .filter(({ state }) => isPublished(state))
+      .map(({ kid, algorithm, jwk }) => ({ kid, algorithm, jwk })),
     sequence: record.epoch,
     refreshHint: undefined,
   }

@@ -1,15 +1,14 @@
-import { type LateParty, lateUntil, type SafePoint } from "../../core/authority/late-party.ts"
+import { type LateParty, type LateReason, lateUntil, type SafePoint } from "../../core/authority/late-party.ts"
 import type { StepContext } from "../../core/authority/rotation-command.ts"
 import { gateOf } from "../../core/authority/rotation-gate.ts"
 import type { RotationPhase, RotationState, Waiver } from "../../core/authority/rotation-state.ts"
-import { lateForBundle, lateForExpiry } from "../../core/authority/safe-points.ts"
+import { lateForTrust } from "../../core/authority/safe-points.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
-import { rootId } from "../authority/root-id.ts"
 import type { StepDeps } from "./rotate-deps.ts"
 import { contextOf } from "./take-step.ts"
 
-/** Where the rotation of the root stands, and who is waited for. */
+/** Where a rotation stands, and who is waited for. */
 export interface RotationFacts {
   readonly now: Instant
   readonly state: RotationState
@@ -33,7 +32,7 @@ export interface RotationNext {
 /** What a rotation that began now would wait for. Nothing is changed. */
 export interface RotationForecast {
   readonly now: Instant
-  /** The root that would be replaced. */
+  /** The authority that would be replaced. */
   readonly old: string
   /** Holders of something unexpired by namespace. */
   readonly namespaces: readonly {
@@ -43,7 +42,7 @@ export interface RotationForecast {
   }[]
   /** Who can prove nothing, so that only the end of what it holds does. */
   readonly silent: readonly LateParty[]
-  /** When everybody could trust a new root at the latest, and when nothing of the old one were left. */
+  /** When everybody could trust a new one at the latest, and when nothing of the old one were left. */
   readonly trustedBy: Instant | undefined
   readonly drainedBy: Instant | undefined
 }
@@ -59,7 +58,7 @@ export function makeDescribeRotation(deps: StepDeps): DescribeRotation {
   return {
     status: async () => {
       const record = deps.trust.record()
-      const state = record.rotations.x509
+      const state = record.rotations[deps.authority.kind]
       const context = await contextOf(deps, record)
       return {
         now: context.now,
@@ -71,9 +70,9 @@ export function makeDescribeRotation(deps: StepDeps): DescribeRotation {
     },
     plan: async () => {
       const record = deps.trust.record()
-      const active = record.roots.find(({ state }) => state === "active")
-      if (active === undefined) throw new IdentityError("not-ready", "no root authority is active")
-      return forecast(rootId(active), await contextOf(deps, record))
+      const old = deps.authority.signing(record)
+      if (old === undefined) throw new IdentityError("not-ready", "no authority of this kind is active")
+      return forecast(old, await contextOf(deps, record))
     },
   }
 }
@@ -87,10 +86,11 @@ function nextOf(state: RotationState, context: StepContext): RotationNext | unde
 function forecast(old: string, context: StepContext): RotationForecast {
   const { now, evidence } = context
   // Nobody has a bundle of an epoch that was never made: who is late for it is everybody who will be asked.
-  const all = lateForBundle(Number.MAX_SAFE_INTEGER, now, context)
-  const silent = all.filter(({ reason }) => reason === "never-acknowledges" || reason === "disconnected")
+  const all = lateForTrust(Number.MAX_SAFE_INTEGER, now, context)
+  const silent = all.filter(({ reason }) => SILENT.includes(reason))
   const holders = evidence.consumers.filter(({ spiffeId }) => spiffeId !== undefined)
   const names = [...new Set(holders.map(({ namespace }) => namespace))].sort()
+  const trustedBy = silent.length === 0 ? now : lateUntil(silent)
   const mute = new Set(silent.map(({ id }) => id))
   return {
     now,
@@ -100,12 +100,10 @@ function forecast(old: string, context: StepContext): RotationForecast {
       return { namespace, holders: here.length, neverAcknowledge: here.filter(({ id }) => mute.has(id)).length }
     }),
     silent,
-    trustedBy: Math.max(now, lateUntil(silent) ?? now),
-    drainedBy: drainedBy(old, context),
+    trustedBy,
+    // What the old one signs at the very end lives longest.
+    drainedBy: trustedBy === undefined ? undefined : trustedBy + context.terms.maxSvidTtl + context.terms.skew,
   }
 }
 
-/** As if everybody were renewed at once: what is alive now is the last that the old root signed. */
-function drainedBy(old: string, context: StepContext): Instant | undefined {
-  return lateUntil(lateForExpiry(old, context).filter(({ kind }) => kind !== "replica"))
-}
+const SILENT: readonly LateReason[] = ["never-acknowledges", "disconnected", "unseen-readers"]

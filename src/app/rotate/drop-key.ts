@@ -1,20 +1,19 @@
 import { gateOf } from "../../core/authority/rotation-gate.ts"
 import { stepRotation } from "../../core/authority/rotation-step.ts"
-import { rootId } from "../authority/root-id.ts"
 import type { RotateDeps } from "./rotate-deps.ts"
 import { contextOf } from "./take-step.ts"
 
 /**
- * When `command` would end the rotation, destroy the key of the root that is out of the bundle: nobody trusts it any more, and there
+ * When `command` would end the rotation, destroy the key of the authority that is out of the bundle: nobody trusts it any more, and there
  * is no way back from here. Before the record forgets its name, so that a crash in between leaves no key behind.
  */
 export async function dropKey(deps: RotateDeps, command: { readonly kind: "advance" | "tick" }): Promise<void> {
   const record = deps.trust.record()
-  const state = record.rotations.x509
+  const state = record.rotations[deps.authority.kind]
   if (state.phase !== "retired" && state.phase !== "unpublishing") return
   const context = await contextOf(deps, record)
   const outcome = stepRotation(state, command, context)
   if (outcome.kind !== "moved" || outcome.state.phase !== "stable" || gateOf(state, context).to !== "stable") return
-  const gone = record.roots.filter((root) => rootId(root) === (state.phase === "retired" ? state.old : state.next))
-  for (const { keyId } of gone) await deps.keys.destroy(keyId)
+  const gone = state.phase === "retired" ? state.old : state.next
+  for (const keyId of deps.authority.keyIds(record, gone)) await deps.keys.destroy(keyId)
 }

@@ -1,21 +1,38 @@
 import { rootProfileFaults } from "../../core/authority/root-profile.ts"
 import type { Planned } from "../../core/authority/rotation-state.ts"
-import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import { IdentityError } from "../../core/errors.ts"
+import type { Seconds } from "../../core/time.ts"
 import { parseCertificate } from "../../core/x509/certificate.ts"
 import { parsePublicKey } from "../../core/x509/public-key.ts"
 import { makeSerial } from "../../core/x509/serial.ts"
+import type { AuditLog } from "../../ports/audit-log.ts"
 import type { RootRecord } from "../../ports/authority-journal.ts"
-import type { KeyAlgorithm, KeyStore, Signer } from "../../ports/keys.ts"
-import { authorityName } from "../authority/create-trust-domain.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { KeyStore } from "../../ports/keys.ts"
+import type { Random } from "../../ports/random.ts"
+import { createOrOpen } from "../authority/create-or-open.ts"
+import { authorityName, type TrustDomainPlan } from "../authority/create-trust-domain.ts"
 import { rootId } from "../authority/root-id.ts"
+import type { TrustState } from "../authority/trust-state.ts"
 import { signRoot } from "../issue/sign-authority.ts"
-import type { RotateDeps } from "./rotate-deps.ts"
+
+export interface MakeRootDeps {
+  readonly trust: Pick<TrustState, "record">
+  readonly keys: KeyStore
+  readonly audit: AuditLog
+  readonly clock: Pick<Clock, "now">
+  readonly random: Random
+  readonly root: RootPlan
+}
+
+/** Of a new root. */
+export type RootPlan = Pick<TrustDomainPlan, "algorithm" | "subject" | "backdate"> & { readonly ttl: Seconds }
 
 /**
  * The new root of a planned rotation: key, certificate, and the record of both. After a crash the key that was made then is used.
  * @throws IdentityError `conflict` when it is not what the old root is like @see RINV-08 RINV-09
  */
-export async function makeRoot(deps: RotateDeps, planned: Planned): Promise<RootRecord> {
+export async function makeRoot(deps: MakeRootDeps, planned: Planned): Promise<RootRecord> {
   const { root: plan, trust, clock, random } = deps
   const signer = await createOrOpen(deps.keys, planned.keyId, plan.algorithm)
   try {
@@ -40,15 +57,6 @@ export async function makeRoot(deps: RotateDeps, planned: Planned): Promise<Root
     return made
   } finally {
     signer.forget() // opened again when it is its turn to sign
-  }
-}
-
-async function createOrOpen(keys: KeyStore, keyId: string, algorithm: KeyAlgorithm): Promise<Signer> {
-  try {
-    return await keys.create(keyId, algorithm)
-  } catch (thrown) {
-    if (toIdentityError(thrown).code !== "already-exists") throw thrown
-    return keys.open(keyId)
   }
 }
 

@@ -1,9 +1,7 @@
 import type { RotationCommand, RotationOutcome, WaiverRequest } from "../../core/authority/rotation-command.ts"
-import type { CanarySelection } from "../../core/authority/rotation-state.ts"
+import { type CanarySelection, hasCanary, type RotationState } from "../../core/authority/rotation-state.ts"
 import { IdentityError } from "../../core/errors.ts"
-import { rootId } from "../authority/root-id.ts"
 import { dropKey } from "./drop-key.ts"
-import { makeRoot } from "./make-root.ts"
 import type { Asking, RotateDeps } from "./rotate-deps.ts"
 import { takeStep } from "./take-step.ts"
 
@@ -13,7 +11,7 @@ export interface RotationWish {
   readonly canary: CanarySelection
 }
 
-/** The verbs of operators, for the X.509 root. Each resolves once it is durable; what follows from it is the controller's. */
+/** The verbs of operators, for one kind of authority. Each resolves once it is durable; what follows from it is the controller's. */
 export interface OperateRotation {
   start(wish: RotationWish, asking: Asking): Promise<RotationOutcome>
   advance(asking: Asking): Promise<RotationOutcome>
@@ -22,13 +20,13 @@ export interface OperateRotation {
   rollback(asking: Asking): Promise<RotationOutcome>
   abort(asking: Asking): Promise<RotationOutcome>
   waive(waiver: WaiverRequest, asking: Asking): Promise<RotationOutcome>
-  /** Makes the new root first, when there is none. */
+  /** Makes the new authority first, when there is none. */
   emergency(waiver: WaiverRequest, asking: Asking): Promise<RotationOutcome>
 }
 
 export function makeOperateRotation(deps: RotateDeps): OperateRotation {
   const simply = (kind: "pause" | "rollback") => (asking: Asking) => takeStep(deps, { kind }, asking)
-  const start = (wish: RotationWish, asking: Asking) => takeStep(deps, startCommand(deps, wish), asking)
+  const start = async (wish: RotationWish, asking: Asking) => takeStep(deps, startCommand(deps, wish), asking)
   return {
     start,
     advance: (asking) => advance(deps, { kind: "advance" }, asking),
@@ -36,15 +34,17 @@ export function makeOperateRotation(deps: RotateDeps): OperateRotation {
     resume: (auto, asking) => takeStep(deps, { kind: "resume", auto }, asking),
     rollback: simply("rollback"),
     abort: async (asking) => {
-      const before = deps.trust.record().rotations.x509
+      const before = stateOf(deps)
       const outcome = await takeStep(deps, { kind: "abort" }, asking)
       // A key may have been made that no record names.
-      if (outcome.kind === "moved" && before.phase === "planned") await deps.keys.destroy(before.keyId)
+      if (outcome.kind === "moved" && before.phase === "planned") {
+        for (const keyId of deps.authority.plannedKeyIds(before)) await deps.keys.destroy(keyId)
+      }
       return outcome
     },
     waive: (waiver, asking) => takeStep(deps, { kind: "waive", waiver }, asking),
     emergency: async (waiver, asking) => {
-      if (deps.trust.record().rotations.x509.phase === "stable") {
+      if (stateOf(deps).phase === "stable") {
         await start({ auto: false, canary: { namespaces: [], prefixes: [] } }, asking)
       }
       await keyPlanned(deps, asking)
@@ -63,21 +63,31 @@ export async function advance(
   return takeStep(deps, command, asking)
 }
 
-/** Make the root of a rotation that is only planned so far. Nothing happens in another phase. */
+/** Make the new authority of a rotation that is only planned so far. Nothing happens in another phase. */
 export async function keyPlanned(deps: RotateDeps, asking: Asking): Promise<void> {
-  const state = deps.trust.record().rotations.x509
+  const state = stateOf(deps)
   if (state.phase !== "planned") return
-  const made = await makeRoot(deps, state)
-  const outcome = await takeStep(deps, { kind: "keyed", next: rootId(made), notAfter: made.notAfter }, asking, made)
+  const made = await deps.authority.make(state)
+  const outcome = await takeStep(deps, { kind: "keyed", next: made.id, notAfter: made.notAfter }, asking, made)
   if (outcome.kind === "refused" && outcome.reason !== "wrong-phase") {
-    throw new IdentityError("conflict", `the new root cannot be used: ${outcome.reason}`, { reason: outcome.reason })
+    throw new IdentityError("conflict", `the new authority cannot be used: ${outcome.reason}`, {
+      reason: outcome.reason,
+    })
   }
+  await deps.authority.follow()
 }
 
-/** @throws IdentityError `not-ready` */
-function startCommand({ trust, random }: RotateDeps, { auto, canary }: RotationWish): RotationCommand {
-  const active = trust.record().roots.find(({ state }) => state === "active")
-  if (active === undefined) throw new IdentityError("not-ready", "no root authority is active")
+/** @throws IdentityError `not-ready`, `unsupported` */
+function startCommand({ authority, trust, random }: RotateDeps, { auto, canary }: RotationWish): RotationCommand {
+  if (hasCanary(canary) && !authority.hasCanaries) {
+    throw new IdentityError("unsupported", "JWT keys have no canaries: a key signs for everybody or for nobody")
+  }
+  const old = authority.signing(trust.record())
+  if (old === undefined) throw new IdentityError("not-ready", "no authority of this kind is active")
   const tag = Buffer.from(random(8)).toString("hex")
-  return { kind: "start", id: `rotation-${tag}`, old: rootId(active), keyId: `root-${tag}`, auto, canary }
+  return { kind: "start", id: `rotation-${tag}`, old, keyId: authority.keyId(tag), auto, canary }
+}
+
+function stateOf({ trust, authority }: RotateDeps): RotationState {
+  return trust.record().rotations[authority.kind]
 }

@@ -1,29 +1,27 @@
 import { claimLease } from "../../core/authority/controller-lease.ts"
-import { renewOrder, type WaveTerms } from "../../core/authority/renew-waves.ts"
-import { type RotationSchedule, rotationDue } from "../../core/authority/rotation-schedule.ts"
-import type { RotationPhase } from "../../core/authority/rotation-state.ts"
+import type { RotationPhase, RotationState } from "../../core/authority/rotation-state.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
-import type { Millis, Seconds } from "../../core/time.ts"
-import { parseCertificate } from "../../core/x509/certificate.ts"
-import type { IssuingAuthorities } from "../authority/issuing-authorities.ts"
-import type { RenewOrders } from "../deliver/renew-orders.ts"
+import type { Instant, Millis, Seconds } from "../../core/time.ts"
 import type { ClockGuard } from "../issue/clock-guard.ts"
 import { advance, keyPlanned, makeOperateRotation, type RotationWish } from "./operate-rotation.ts"
 import type { RotateDeps } from "./rotate-deps.ts"
 import { takeStep } from "./take-step.ts"
 
 export interface ControllerDeps extends RotateDeps {
-  readonly issuing: Pick<IssuingAuthorities, "follow">
   readonly guard: ClockGuard
-  /** Of this process. */
+  /** Of this process, for all kinds. */
   readonly holder: string
-  /** `undefined`: only operators start rotations. */
-  readonly schedule: () => (RotationSchedule & RotationWish) | undefined
+  /** When the authority that signs is to be replaced without anybody asking, and how; `undefined`: only operators start rotations. */
+  readonly schedule: () => ScheduledRotation | undefined
   readonly events: RotationEvents
-  readonly renewals: Pick<RenewOrders, "set">
-  readonly waves: () => WaveTerms
+  /** Ask holders for what the state of the rotation needs of them. Called after each {@link RotationController.drive}. */
+  readonly order: (state: RotationState, now: Instant) => void
   /** Resolves when evidence may have changed, or when `signal` aborts. Never rejects. */
   readonly changed: (signal: AbortSignal) => Promise<void>
+}
+
+export interface ScheduledRotation extends RotationWish {
+  readonly due: Instant
 }
 
 /** What rotations do, for log and metrics: one call per event. */
@@ -40,20 +38,20 @@ export interface RotationController {
 }
 
 /**
- * Drives the rotation of the root from what the record says, so that it goes on after a crash at any step. A failure stops what is
- * automatic. @see RINV-11
+ * Drives the rotations of one kind of authority from what the record says, so that they go on after a crash at any step. A failure
+ * stops what is automatic. @see RINV-11
  */
 export function makeRotationController(deps: ControllerDeps): RotationController {
   const drive = async () => {
     const phase = await driveOnce(deps)
-    deps.renewals.set(renewOrder(deps.trust.record().rotations.x509, deps.clock.now(), deps.waves()))
+    deps.order(stateOf(deps), deps.clock.now())
     return phase
   }
   return { drive, run: (signal) => runController(deps, drive, signal) }
 }
 
 async function driveOnce(deps: ControllerDeps): Promise<RotationPhase> {
-  await deps.issuing.follow() // every process, whoever drives
+  await deps.authority.follow() // every process, whoever drives
   if (isIdle(deps) || !(await claim(deps))) return phaseOf(deps)
   await startWhenDue(deps)
   for (let step = 0; step < MAX_STEPS; step++) {
@@ -63,7 +61,7 @@ async function driveOnce(deps: ControllerDeps): Promise<RotationPhase> {
     const after = phaseOf(deps)
     if (after === before) break
     deps.events.moved(before, after)
-    await deps.issuing.follow()
+    await deps.authority.follow()
   }
   return phaseOf(deps)
 }
@@ -91,8 +89,12 @@ async function runController(
   }
 }
 
-function phaseOf({ trust }: ControllerDeps): RotationPhase {
-  return trust.record().rotations.x509.phase
+function phaseOf(deps: ControllerDeps): RotationPhase {
+  return stateOf(deps).phase
+}
+
+function stateOf({ trust, authority }: ControllerDeps): RotationState {
+  return trust.record().rotations[authority.kind]
 }
 
 /** Nothing is under way, and nothing is due. */
@@ -100,17 +102,16 @@ function isIdle(deps: ControllerDeps): boolean {
   return phaseOf(deps) === "stable" && !isDue(deps)
 }
 
-function isDue({ trust, clock, schedule }: ControllerDeps): boolean {
-  const plan = schedule()
-  const active = trust.record().roots.find(({ state }) => state === "active")
-  if (plan === undefined || active === undefined) return false
-  return clock.now() >= rotationDue(parseCertificate(active.certificate), plan)
+function isDue({ clock, schedule }: ControllerDeps): boolean {
+  const due = schedule()?.due
+  return due !== undefined && clock.now() >= due
 }
 
 async function startWhenDue(deps: ControllerDeps): Promise<void> {
   const plan = deps.schedule()
   if (plan === undefined || phaseOf(deps) !== "stable" || !isDue(deps)) return
-  await makeOperateRotation(deps).start(plan, SERVER)
+  const { auto, canary } = plan
+  await makeOperateRotation(deps).start({ auto, canary }, SERVER)
 }
 
 /** Whether this process drives. @throws IdentityError `conflict` */

@@ -1,25 +1,24 @@
-import { isPublished, requiredEpoch, rolesOf } from "../../core/authority/authority-roles.ts"
+import { requiredEpoch } from "../../core/authority/authority-roles.ts"
 import type { RotationState } from "../../core/authority/rotation-state.ts"
-import type { AuthorityRecord, RootRecord } from "../../ports/authority-journal.ts"
-import { rootId } from "../authority/root-id.ts"
+import type { Instant } from "../../core/time.ts"
+import type { AuthorityRecord } from "../../ports/authority-journal.ts"
+import type { MadeAuthority, RotatedAuthority } from "./rotated-authority.ts"
 
 /**
- * The record once the rotation of the root is in `state`: roles of the roots, and the epochs that follow. Revision aside, which
- * whoever writes it counts. @param made the new root, when it was just made @see ROT-01
+ * The record once the rotation is in `state`: roles of the authorities, and the epochs that follow. Revision aside, which whoever
+ * writes it counts. @param made the new authority, when it was just made @see ROT-01
  */
-export function recordAfter(record: AuthorityRecord, state: RotationState, made?: RootRecord): AuthorityRecord {
-  const roots = [...record.roots, ...(made === undefined ? [] : [made])].flatMap((root) => withRole(root, state))
+export function recordAfter(
+  record: AuthorityRecord,
+  authority: Pick<RotatedAuthority, "kind" | "withRoles">,
+  state: RotationState,
+  now: Instant,
+  made?: MadeAuthority,
+): AuthorityRecord {
+  const withMade = made === undefined ? record : made.addTo(record)
+  const rotations = { ...record.rotations, [authority.kind]: state }
   const epoch = "epoch" in state ? Math.max(record.epoch, state.epoch) : record.epoch
-  const rotations = { ...record.rotations, x509: state }
-  return { ...record, roots, epoch, rotations, requiredEpoch: requiredEpoch(state, record.requiredEpoch) }
-}
-
-function withRole(root: RootRecord, state: RotationState): readonly RootRecord[] {
-  if (state.phase === "stable" || state.phase === "planned") {
-    return root.state === "removed" || !isPublished(root.state) ? [] : [root]
-  }
-  const id = rootId(root)
-  const { old, next } = rolesOf(state)
-  const role = id === state.old ? old : id === state.next ? next : root.state
-  return role === undefined ? [] : [{ ...root, state: role }]
+  // Tokens are not delivered with the bundle that verifies them, so only certificates wait for one.
+  const required = authority.kind === "x509" ? requiredEpoch(state, record.requiredEpoch) : record.requiredEpoch
+  return { ...authority.withRoles(withMade, state, now), epoch, rotations, requiredEpoch: required }
 }

@@ -5,33 +5,37 @@ import type {
   StepContext,
   WaiverRequest,
 } from "../../core/authority/rotation-command.ts"
-import type { RotationState } from "../../core/authority/rotation-state.ts"
+import type { RotationKind, RotationState } from "../../core/authority/rotation-state.ts"
 import { stepRotation } from "../../core/authority/rotation-step.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
-import type { AuthorityRecord, RootRecord } from "../../ports/authority-journal.ts"
+import type { AuthorityRecord } from "../../ports/authority-journal.ts"
 import type { Asking, StepDeps } from "./rotate-deps.ts"
+import type { MadeAuthority } from "./rotated-authority.ts"
 import { recordAfter } from "./rotation-record.ts"
 
 /**
- * Decide a step of the root's rotation over what is known now, and write it over the very revision that it was decided over; decided
+ * Decide a step of a rotation over what is known now, and write it over the very revision that it was decided over; decided
  * anew, at most {@link MAX_ATTEMPTS} times, when somebody else was first. Audited before it is written.
- * @param made the new root, that `keyed` is about
+ * @param made the new authority, that `keyed` is about
  * @throws IdentityError `not-ready` when evidence or store cannot be reached, `conflict`
  */
 export async function takeStep(
   deps: StepDeps,
   command: RotationCommand,
   asking: Asking,
-  made?: RootRecord,
+  made?: MadeAuthority,
 ): Promise<RotationOutcome> {
   for (let attempt = 0; ; attempt++) {
     const record = deps.trust.record()
     const context = await contextOf(deps, record)
-    const outcome = stepRotation(record.rotations.x509, command, context)
+    const outcome = stepRotation(record.rotations[deps.authority.kind], command, context)
     if (outcome.kind === "refused") return outcome
-    await deps.audit.append(auditOf(record, outcome, command, asking, context))
+    await deps.audit.append(auditOf(record, deps.authority.kind, outcome, command, asking, context))
     try {
-      await deps.trust.update((current) => overRevision(current, record, outcome.state, made))
+      await deps.trust.update((current) => {
+        refuseOtherRevision(current, record)
+        return recordAfter(current, deps.authority, outcome.state, context.now, made)
+      })
       return outcome
     } catch (thrown) {
       if (toIdentityError(thrown).code !== "conflict" || attempt + 1 >= MAX_ATTEMPTS) throw thrown
@@ -45,26 +49,21 @@ export async function contextOf(deps: StepDeps, record: AuthorityRecord): Promis
 }
 
 /** @throws IdentityError `conflict` @see RINV-06 */
-function overRevision(
-  current: AuthorityRecord,
-  decidedOver: AuthorityRecord,
-  state: RotationState,
-  made: RootRecord | undefined,
-): AuthorityRecord {
+function refuseOtherRevision(current: AuthorityRecord, decidedOver: AuthorityRecord): void {
   if (current.revision !== decidedOver.revision) {
     throw new IdentityError("conflict", "the authorities were changed by somebody else at the same time; try again")
   }
-  return recordAfter(current, state, made)
 }
 
 function auditOf(
   { rotations }: AuthorityRecord,
+  kind: RotationKind,
   { state, what }: RotationOutcome & { readonly kind: "moved" },
   command: RotationCommand,
   { actor, requestId }: Asking,
   { now, epoch }: StepContext,
 ): AuditEvent {
-  const before = rotations.x509
+  const before = rotations[kind]
   const named = state.phase === "stable" ? before : state
   const waived = waivedBy(before, state)
   return {
@@ -72,7 +71,7 @@ function auditOf(
     at: now,
     actor,
     requestId,
-    kind: "x509",
+    kind,
     rotation: named.phase === "stable" ? "" : named.id,
     change: what,
     from: before.phase,

@@ -78,13 +78,14 @@ export type AuditEvent =
       readonly notAfter: Instant
     })
   | (Common & {
-      /** Recorded before the change, so a record may stand for a change that failed and was tried again. */
-      readonly type: "jwt-key.changed"
+      /** A JWT key was made. What becomes of it is the rotation's to say; the very first ones sign at once. */
+      readonly type: "jwt-key.created"
+      /** Its `kid`. */
       readonly authority: string
-      readonly change: "publish" | "activate" | "retire" | "remove"
+      readonly algorithm: string
     })
   | (Common & {
-      /** A rotation is about to change; as with keys, it may have failed then, and been tried again. */
+      /** A rotation is about to change: a record may stand for a change that failed and was tried again. */
       readonly type: "rotation.changed"
       readonly kind: "x509" | "jwt"
       readonly rotation: string

@@ -55,3 +55,16 @@ export function requiredEpoch(state: RotationState, before: number): number {
   const isNew = state.phase === "publishing" || (state.phase === "retiring" && state.emergency)
   return isNew ? Math.max(before, state.epoch) : before
 }
+
+/**
+ * The role of an authority that had `role`, once the rotation is in `state`; `undefined`: it is forgotten. One that the rotation is
+ * not about stays what it is, and so does everything that is published when there is none. @see ROT-01
+ */
+export function roleIn(
+  state: RotationState,
+  role: AuthorityRole,
+  part: "old" | "next" | undefined,
+): AuthorityRole | undefined {
+  if (state.phase === "stable" || state.phase === "planned") return isPublished(role) ? role : undefined
+  return part === undefined ? role : rolesOf(state)[part]
+}

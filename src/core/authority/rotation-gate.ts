@@ -1,7 +1,14 @@
 import type { LateParty, SafePoint } from "./late-party.ts"
 import type { StepContext } from "./rotation-command.ts"
 import { hasCanary, type Rotating, type RotationPhase } from "./rotation-state.ts"
-import { lateForBundle, lateForCanary, lateForExpiry, lateForSigning, replicasBehind } from "./safe-points.ts"
+import {
+  lateForBundle,
+  lateForCanary,
+  lateForExpiry,
+  lateForSigning,
+  lateForTrust,
+  replicasBehind,
+} from "./safe-points.ts"
 
 /** What stands between a phase and the one after it. */
 export interface Gate {
@@ -16,6 +23,7 @@ export interface Gate {
 /** The way forward from where `rotation` is. */
 export function gateOf(rotation: Rotating, context: StepContext): Gate {
   const bundle = () => lateForBundle(rotation.epoch, rotation.epochSince, context)
+  const trust = () => lateForTrust(rotation.epoch, rotation.epochSince, context)
   const expiry = () => lateForExpiry(rotation.old, context)
   const gate = (to: RotationPhase, decision: boolean, point: SafePoint, late: readonly LateParty[]): Gate => {
     return { to, decision, point, late: withoutWaived(rotation, point, late) }
@@ -24,11 +32,11 @@ export function gateOf(rotation: Rotating, context: StepContext): Gate {
     case "keyed":
       return { to: "publishing", decision: true, point: undefined, late: [] }
     case "publishing":
-      return gate("published", false, "sp1", bundle())
+      return gate("published", false, "sp1", trust())
     case "published":
-      return gate(hasCanary(rotation.canary) ? "canary" : "active", true, "sp1", bundle())
+      return gate(hasCanary(rotation.canary) ? "canary" : "active", true, "sp1", trust())
     case "canary":
-      return withSoak(gate("active", true, "sp1", bundle()), rotation, context)
+      return withSoak(gate("active", true, "sp1", trust()), rotation, context)
     case "active":
       return gate("draining", false, "signing", lateForSigning(rotation.next, context))
     case "draining":

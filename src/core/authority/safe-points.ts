@@ -8,9 +8,11 @@ export interface RotationTerms {
   readonly skew: Seconds
   /** How long readers that cannot be seen keep a bundle: federated peers, JWKS caches, ConfigMaps. @see TM-01 */
   readonly readerWait: Seconds
+  /** How long a new authority is trusted before it signs, whatever anybody proves: 0 for roots. @see AUT-20 */
+  readonly publishAhead: Seconds
   /** How long a canary runs at least. */
   readonly canarySoak: Seconds
-  /** Longest life of an SVID. */
+  /** Longest life of an SVID, or of a token. */
   readonly maxSvidTtl: Seconds
 }
 
@@ -24,16 +26,27 @@ export interface PointQuestion {
 /**
  * Who has not got the bundle of `epoch`: each holder of something unexpired and each live stream must have acknowledged it, each
  * live replica must serve it, and unseen readers have had their time since it was published. For SP1 with the bundle of both
- * authorities, for SP3 with that of one. @see ROT-10 ROT-12
+ * authorities, for SP3 with that of one. @param wait for unseen readers @see ROT-10 ROT-12
  */
-export function lateForBundle(epoch: number, since: Instant, question: PointQuestion): readonly LateParty[] {
+export function lateForBundle(
+  epoch: number,
+  since: Instant,
+  question: PointQuestion,
+  wait: Seconds = question.terms.readerWait,
+): readonly LateParty[] {
   const { evidence, now, terms } = question
-  const readersUntil = epoch === 0 || terms.readerWait === 0 ? 0 : since + terms.readerWait + terms.skew
+  const readersUntil = epoch === 0 || wait === 0 ? 0 : since + wait + terms.skew
   return [
     ...evidence.consumers.flatMap((row) => lateConsumer(row, bundleReason(row, epoch, question), terms)),
     ...replicasBehind(epoch, question),
     ...(readersUntil > now ? [latePassage(UNSEEN.readers, "unseen-readers", readersUntil)] : []),
   ]
+}
+
+/** SP1: {@link lateForBundle} with the time for which a new authority must be known before it signs. @see ROT-10 AUT-20 */
+export function lateForTrust(epoch: number, since: Instant, question: PointQuestion): readonly LateParty[] {
+  const { readerWait, publishAhead } = question.terms
+  return lateForBundle(epoch, since, question, Math.max(readerWait, publishAhead))
 }
 
 /** Replicas that do not serve the bundle of `epoch` yet, and act by an older record. */

@@ -7,13 +7,14 @@ type Status = ResponseOf<typeof rotationStatus>
 
 /** The phases in a line, where it stands, and who is late with what can be done about it. */
 export function statusTable(reply: Status): string {
-  if (reply.phase === "stable") return `no rotation is under way; ${reply.consumers} consumers are known`
+  if (reply.phase === "stable")
+    return `no rotation of ${NAMES[reply.kind]} is under way; ${reply.consumers} consumers are known`
   const { now, phase, since = now, to, point, late_count: count, until, stopped } = reply
   const lines = [
     ribbon(phase),
     "",
     `phase ${phase} for ${spanText(now - since)}${reply.paused === true ? ", paused" : ""}${reply.emergency === true ? ", emergency" : ""}`,
-    `root  ${reply.old ?? ""} -> ${reply.next ?? "(not made yet)"}`,
+    `${reply.kind === "jwt" ? "keys " : "root "} ${reply.old ?? ""} -> ${reply.next ?? "(not made yet)"}`,
     `steps ${reply.auto === true ? "automatic" : "by hand"}${stopped === undefined ? "" : `, because: ${stopped}`}`,
   ]
   if (to !== undefined) {
@@ -32,7 +33,7 @@ export function planTable(reply: ResponseOf<typeof rotationPlan>): string {
   const { now, namespaces, silent, silent_count: count } = reply
   const rows = namespaces.map((one) => [one.namespace, String(one.holders), String(one.never_acknowledge)])
   return [
-    `root to replace: ${reply.old}`,
+    `${reply.kind === "jwt" ? "JWT keys" : "root"} to replace: ${reply.old}`,
     `everybody could trust a new one by ${reply.trusted_by === undefined ? "an unknown time" : lifeLeft(reply.trusted_by, now)}`,
     `nothing of the old one would be left by ${reply.drained_by === undefined ? "an unknown time" : lifeLeft(reply.drained_by, now)}`,
     "",
@@ -62,6 +63,7 @@ function lateTable(late: Status["late"], now: number, count: number): readonly s
   return ["", ...columns([["LATE", "NAMESPACE", "WHY", "UNTIL", "WHAT TO DO"], ...rows]), ...rest]
 }
 
+const NAMES = { x509: "the root", jwt: "JWT keys" } as const
 const PHASES = [
   ...["planned", "keyed", "publishing", "published", "canary", "active"],
   ...["draining", "drained", "retiring", "retired"],
@@ -75,7 +77,7 @@ const WHAT_TO_DO: Readonly<Record<string, string>> = {
   unexpired: "wait for it to expire",
   "replica-behind": "look at that server",
   "replica-signs-other": "look at that server",
-  "unseen-readers": "wait: rotation.reader_wait",
+  "unseen-readers": "wait: rotation.reader_wait, or jwt.publish_ahead of JWT keys",
   soaking: "wait: rotation.canary.soak, or waive it",
 }
 const MAX_ROWS = 40

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises"
-import type { Command } from "commander"
+import { type Command, Option } from "commander"
+import type { RotationKind } from "../../core/authority/rotation-state.ts"
 import type { Millis } from "../../core/time.ts"
 import * as contracts from "../../transports/admin/rotation-contracts.ts"
 import { UsageError } from "../command-failure.ts"
@@ -13,30 +14,37 @@ import {
 } from "./admin-command.ts"
 import { outcomeText, planTable, statusTable } from "./rotation-output.ts"
 
-interface StartOptions extends AdminOptions {
+/** Of every verb. */
+interface KindOption {
+  readonly kind: RotationKind
+}
+
+interface StartOptions extends AdminOptions, KindOption {
   readonly auto?: true
   readonly canaryNamespace?: string[]
   readonly canaryPrefix?: string[]
 }
 
-interface WaiverOptions extends DestructiveOptions {
+interface WaiverOptions extends DestructiveOptions, KindOption {
   readonly reason: string
   readonly all?: true
   readonly consumer?: string[]
 }
 
-/** `assay rotation`: the rotation of the root, as the security team drives it. @see ROT-50..ROT-52 */
+/** `assay rotation`: the rotation of the root and of JWT keys, as the security team drives them. @see ROT-50..ROT-52 */
 export function registerRotation(program: Command): void {
-  const rotation = program.command("rotation").description("rotate the root of the trust domain, on evidence")
-  withAdmin(rotation.command("plan"))
+  const rotation = program
+    .command("rotation")
+    .description("rotate the root of the trust domain, or its JWT keys, on evidence")
+  withKind(withAdmin(rotation.command("plan")))
     .description("who would be waited for, who can never answer and why, and how long it would take")
     .action(plan)
-  withAdmin(rotation.command("status"))
+  withKind(withAdmin(rotation.command("status")))
     .description("where the rotation stands, and who is late")
     .option("--watch", "draw it again and again until it is over, or until Ctrl-C")
     .action(status)
-  withAdmin(rotation.command("start"))
-    .description("begin: make a new root and, step by step, put it in the old one's place")
+  withKind(withAdmin(rotation.command("start")))
+    .description("begin: make a new root, or new JWT keys, and step by step put it in the old one's place")
     .option("--auto", "take steps that need a decision as soon as evidence allows")
     .option("--canary-namespace <name...>", "namespaces whose workloads get SVIDs of the new root first")
     .option("--canary-prefix <id...>", "SPIFFE IDs that get them first, with everything below")
@@ -44,15 +52,17 @@ export function registerRotation(program: Command): void {
     .action(start)
   simple(rotation, "advance", "take the next step, which evidence must allow", contracts.rotationAdvance)
   simple(rotation, "pause", "take no step until resumed", contracts.rotationPause)
-  withAdmin(rotation.command("resume"))
+  withKind(withAdmin(rotation.command("resume")))
     .description("go on")
     .option("--auto", "take steps that need a decision as soon as evidence allows")
     .action(resume)
-  simple(rotation, "rollback", "sign with the old root again; both stay trusted", contracts.rotationRollback)
-  withDryRun(rotation.command("abort")).description("give the new root up and take it out of the bundle").action(abort)
+  simple(rotation, "rollback", "sign with the old one again; both stay trusted", contracts.rotationRollback)
+  withKind(withDryRun(rotation.command("abort")))
+    .description("give the new one up and take it out of the bundle")
+    .action(abort)
   withWaiver(rotation.command("waive")).description("do not wait for these").action(waive)
   withWaiver(rotation.command("emergency"))
-    .description("the root is stolen: a new root at once, and the old one out of the bundle")
+    .description("what signs is stolen: a new one at once, and the old one out of every bundle")
     .action(emergency)
 }
 
@@ -60,29 +70,34 @@ export function registerRotation(program: Command): void {
 type Simple = typeof contracts.rotationAdvance
 
 function simple(rotation: Command, name: string, description: string, contract: Simple): void {
-  withAdmin(rotation.command(name))
+  withKind(withAdmin(rotation.command(name)))
     .description(description)
-    .action(async (options: AdminOptions) => {
-      const reply = await askAdmin(contract, {}, options)
+    .action(async (options: AdminOptions & KindOption) => {
+      const reply = await askAdmin(contract, { kind: options.kind }, options)
       printAdmin(reply, options, () => outcomeText(reply))
     })
 }
 
+function withKind(command: Command): Command {
+  const kinds = new Option("--kind <kind>", "what is rotated: the root or the JWT keys").choices(["x509", "jwt"])
+  return command.addOption(kinds.default("x509"))
+}
+
 function withWaiver(command: Command): Command {
-  return withDryRun(command)
+  return withKind(withDryRun(command))
     .requiredOption("--reason <text>", "why nobody waits for them; goes into the audit log")
     .option("--all", "whoever is late when this is decided")
     .option("--consumer <id...>", "ids as assay rotation status shows them")
 }
 
-async function plan(options: AdminOptions): Promise<void> {
-  const reply = await askAdmin(contracts.rotationPlan, {}, options)
+async function plan(options: AdminOptions & KindOption): Promise<void> {
+  const reply = await askAdmin(contracts.rotationPlan, { kind: options.kind }, options)
   printAdmin(reply, options, () => planTable(reply))
 }
 
-async function status(options: AdminOptions & { readonly watch?: true }): Promise<void> {
+async function status(options: AdminOptions & KindOption & { readonly watch?: true }): Promise<void> {
   for (;;) {
-    const reply = await askAdmin(contracts.rotationStatus, {}, options)
+    const reply = await askAdmin(contracts.rotationStatus, { kind: options.kind }, options)
     const again = options.watch === true
     if (again && options.output === "table" && process.stdout.isTTY) process.stdout.write(CLEAR)
     printAdmin(reply, options, () => statusTable(reply))
@@ -92,19 +107,20 @@ async function status(options: AdminOptions & { readonly watch?: true }): Promis
 }
 
 async function start(options: StartOptions): Promise<void> {
-  const { auto = false, canaryNamespace = [], canaryPrefix = [] } = options
-  const request = { auto, canary_namespaces: canaryNamespace, canary_prefixes: canaryPrefix }
+  const { kind, auto = false, canaryNamespace = [], canaryPrefix = [] } = options
+  const request = { kind, auto, canary_namespaces: canaryNamespace, canary_prefixes: canaryPrefix }
   const reply = await askAdmin(contracts.rotationStart, request, options)
   printAdmin(reply, options, () => outcomeText(reply))
 }
 
-async function resume(options: AdminOptions & { readonly auto?: true }): Promise<void> {
-  const reply = await askAdmin(contracts.rotationResume, { auto: options.auto ?? false }, options)
+async function resume(options: AdminOptions & KindOption & { readonly auto?: true }): Promise<void> {
+  const { kind, auto = false } = options
+  const reply = await askAdmin(contracts.rotationResume, { kind, auto }, options)
   printAdmin(reply, options, () => outcomeText(reply))
 }
 
-async function abort(options: DestructiveOptions): Promise<void> {
-  const reply = await askAdmin(contracts.rotationAbort, {}, options)
+async function abort(options: DestructiveOptions & KindOption): Promise<void> {
+  const reply = await askAdmin(contracts.rotationAbort, { kind: options.kind }, options)
   printAdmin(reply, options, () => outcomeText(reply))
 }
 
@@ -119,15 +135,16 @@ async function emergency(options: WaiverOptions): Promise<void> {
 }
 
 /** @throws UsageError unless exactly one of both is given */
-function waiverOf({ reason, all, consumer }: WaiverOptions) {
+function waiverOf({ kind, reason, all, consumer }: WaiverOptions) {
   if ((all === true) === (consumer !== undefined)) throw new UsageError("give either --all or --consumer")
-  return { reason, consumers: consumer ?? ("all" as const) }
+  return { kind, reason, consumers: consumer ?? ("all" as const) }
 }
 
 const WATCH_MILLIS: Millis = 1000
 /** Home, and erase what is below. */
 const CLEAR = "\u001b[H\u001b[J"
 const HELP = `
+The root and the JWT keys (--kind jwt) rotate apart from each other. JWT keys rotate by jwt.key_ttl without anybody asking.
 A step is taken only when everybody who would be left behind has acknowledged it, or what it holds has expired.
 Example:
   assay rotation plan -c assay.yaml

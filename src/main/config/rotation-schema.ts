@@ -23,7 +23,7 @@ export const rotationSchema = z
       .enum(["manual", "auto"])
       .default("manual")
       .describe(
-        "Whether steps that need a decision wait for an operator, or are taken on evidence. A refusal ends auto. Default manual.",
+        "Whether steps of the root that need a decision wait for an operator, or are taken on evidence. A refusal ends auto. Default manual.",
       ),
     after: percent({ min: 10, max: 90 })
       .optional()
@@ -33,7 +33,9 @@ export const rotationSchema = z
       .describe("By how much the clocks of verifiers may differ: what expired for less counts as alive. Default 30s."),
     reader_wait: duration({ min: "0s", max: "30d" })
       .prefault("0s")
-      .describe("Wait this long for readers of bundles that cannot answer, such as federated peers. Default 0s."),
+      .describe(
+        "Wait this long for readers of bundles that cannot answer, such as federated peers; for JWT keys at least jwt.publish_ahead. Default 0s.",
+      ),
     wave_share: percent({ min: 1, max: 100 })
       .prefault("20%")
       .describe("Part of the workloads that each wave of renewals adds. Default 20%."),
@@ -43,4 +45,4 @@ export const rotationSchema = z
     canary,
   })
   .prefault({})
-  .describe("How the root is rotated. Reloadable.")
+  .describe("How the root and, where it says so, JWT keys are rotated. Reloadable.")

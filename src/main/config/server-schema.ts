@@ -153,7 +153,9 @@ const jwt = z
       .describe("Life of JWT-SVIDs, and the longest that a rule can give. Default 5m."),
     key_ttl: duration({ min: "1m", max: "365d" })
       .prefault("24h")
-      .describe("How long a JWT key signs. Longer than publish_ahead. Default 24h."),
+      .describe(
+        "How long JWT keys sign, at least, until a rotation replaces them without anybody asking. Longer than publish_ahead. Default 24h.",
+      ),
     publish_ahead: duration({ min: "0s", max: "30d" })
       .prefault("1h")
       .describe("How long a JWT key is published before it signs for the first time. Default 1h."),

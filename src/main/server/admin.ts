@@ -35,7 +35,7 @@ import { makeBanUses } from "./bans.ts"
 import type { LiveConfig } from "./live-config.ts"
 import { makeRequestIds, type Pipeline } from "./pipeline.ts"
 import { makePrivateFolder } from "./private-folder.ts"
-import type { ServerRotation } from "./rotation.ts"
+import type { ServerRotations } from "./rotation.ts"
 import type { KeptTls } from "./serving-certificate.ts"
 import type { ServerState } from "./state.ts"
 
@@ -43,7 +43,7 @@ export interface AdminDeps {
   readonly pipeline: Pipeline
   readonly state: ServerState
   readonly subscribers: Subscribers
-  readonly rotation: Pick<ServerRotation, "operate" | "describe">
+  readonly rotations: ServerRotations
   /** The same that rotations rely on. */
   readonly evidence: ReadEvidence
   readonly ready: () => boolean
@@ -137,7 +137,7 @@ function listenOptions({ live, random, log }: AdminDeps) {
 
 /** Every operation with its use case. Add yours here, and its contract to {@link CONTRACTS}. */
 function operationsOf(deps: AdminDeps): readonly Operation[] {
-  const { pipeline, state, subscribers, rotation, evidence, ready, live, clock } = deps
+  const { pipeline, state, subscribers, rotations, evidence, ready, live, clock } = deps
   const { trust, issuing } = pipeline
   const describe = makeDescribeServer({
     version: packageJson.version,
@@ -153,7 +153,7 @@ function operationsOf(deps: AdminDeps): readonly Operation[] {
     ...issuanceOperations(state.store.issuanceLog),
     ...auditOperations(state.store.auditSearch, trust.record().trustDomain),
     ...consumerOperations(makeListConsumers(evidence)),
-    ...rotationOperations(rotation.operate, rotation.describe),
+    ...rotationOperations(rotations),
     ...banOperations(makeBanUses(deps)),
   ]
   const bound = new Set(operations.map(({ contract }) => contract))

@@ -4,7 +4,7 @@ import type { Seconds } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 import type { Pipeline } from "./pipeline.ts"
-import { rotationTerms } from "./rotation-terms.ts"
+import { longestLife } from "./rotation-terms.ts"
 import type { ServerState } from "./state.ts"
 
 /** What this process knows of consumers, with itself as the one replica. */
@@ -30,9 +30,8 @@ export function openEvidence(
   }
   return () => {
     const { restoredAt } = trust.record()
-    const { skew, maxSvidTtl } = rotationTerms(config())
-    const unloggedUntil = restoredAt === undefined ? 0 : restoredAt + maxSvidTtl
-    return makeReadEvidence({ ...common, skew, unloggedUntil })()
+    const unloggedUntil = restoredAt === undefined ? 0 : restoredAt + longestLife(config())
+    return makeReadEvidence({ ...common, skew: config().rotation.skew, unloggedUntil })()
   }
 }
 

@@ -85,16 +85,9 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     trust,
     keys: state.keys,
     algorithms: jwtAlgorithms(config),
-    schedule: {
-      keyTtl: config.jwt.keyTtl,
-      publishAhead: config.jwt.publishAhead,
-      retiredGrace: config.jwt.ttl + CLOCK_SKEW,
-    },
     audit: store.auditLog,
     clock,
-    guard,
     random,
-    events: events.authority,
   })
   const ephemeral: EphemeralKeys = {
     makeSigner: state.makeSigner,
@@ -264,5 +257,3 @@ function ratesOf({ limits }: ServerConfig) {
 
 /** One replica today; each of several would have its own. */
 const SERIAL_PREFIX = 1
-/** By how much the clocks of verifiers may be behind. */
-const CLOCK_SKEW = 60

@@ -1,8 +1,16 @@
 import { type DescribeRotation, makeDescribeRotation } from "../../app/rotate/describe-rotation.ts"
+import { jwtAuthority } from "../../app/rotate/jwt-authority.ts"
+import { jwtEvidence } from "../../app/rotate/jwt-evidence.ts"
 import { makeOperateRotation, type OperateRotation } from "../../app/rotate/operate-rotation.ts"
+import { rootAuthority } from "../../app/rotate/root-authority.ts"
 import type { RotateDeps } from "../../app/rotate/rotate-deps.ts"
-import { makeRotationController, type RotationController } from "../../app/rotate/rotation-controller.ts"
+import { type ControllerDeps, makeRotationController } from "../../app/rotate/rotation-controller.ts"
 import type { RotationEvidence } from "../../core/authority/evidence.ts"
+import { jwtRotationDue } from "../../core/authority/jwt-keys.ts"
+import { renewOrder } from "../../core/authority/renew-waves.ts"
+import { rotationDue } from "../../core/authority/rotation-schedule.ts"
+import type { RotationKind } from "../../core/authority/rotation-state.ts"
+import { parseCertificate } from "../../core/x509/certificate.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Random } from "../../ports/random.ts"
 import type { Log } from "../../ports/telemetry.ts"
@@ -24,59 +32,106 @@ export interface RotationDeps {
   readonly log: Log
 }
 
-/** The machine that rotates the root, and the verbs of operators. */
+/** The machine that rotates one kind of authority, and the verbs of operators over it. */
 export interface ServerRotation {
   readonly operate: OperateRotation
   readonly describe: DescribeRotation
-  run: RotationController["run"]
+  run(signal: AbortSignal): Promise<void>
 }
 
-export function openRotation(deps: RotationDeps): ServerRotation {
-  const { pipeline, state, serving, live, clock, random, log } = deps
-  const { config } = live()
-  const { trust, issuing } = pipeline
-  const rotation = () => live().config.rotation
-  const rotate: RotateDeps = {
-    trust,
-    keys: state.keys,
-    audit: state.store.auditLog,
-    clock,
-    random,
-    evidence: deps.evidence,
-    terms: () => rotationTerms(live().config),
-    root: {
-      algorithm: config.keys.algorithm,
-      subject: { commonName: config.root.commonName, organization: config.root.organization },
-      backdate: ROOT_BACKDATE,
-      ttl: config.root.ttl,
-    },
-  }
+/** Both rotate by machines of their own, under one lease. */
+export type ServerRotations = Readonly<Record<RotationKind, ServerRotation>>
+
+export function openRotations(deps: RotationDeps): ServerRotations {
+  const holder = `server-${Buffer.from(deps.random(8)).toString("hex")}`
+  return { x509: openRotation(deps, holder, roots(deps)), jwt: openRotation(deps, holder, jwtKeys(deps)) }
+}
+
+/** What differs from kind to kind. */
+type Course = Pick<RotateDeps, "authority" | "evidence" | "terms"> & Pick<ControllerDeps, "schedule" | "order">
+
+function openRotation(deps: RotationDeps, holder: string, course: Course): ServerRotation {
+  const { pipeline, state, clock, random, log } = deps
+  const { trust, guard, subscribers } = pipeline
+  const { kind } = course.authority
+  const rotate: RotateDeps = { ...course, trust, keys: state.keys, audit: state.store.auditLog, clock, random }
   const controller = makeRotationController({
     ...rotate,
-    issuing: {
-      follow: async () => {
-        const before = issuing.signsWith()
-        await issuing.follow()
-        if (issuing.signsWith() !== before) await serving.reload()
-      },
-    },
-    guard: pipeline.guard,
-    holder: `server-${Buffer.from(random(8)).toString("hex")}`,
-    schedule: () => {
-      const { after, mode, canary } = rotation()
-      return after === undefined ? undefined : { share: after, auto: mode === "auto", canary }
-    },
-    renewals: pipeline.renewals,
-    waves: () => ({ share: rotation().waveShare, interval: rotation().waveInterval }),
-    changed: (signal) => pipeline.subscribers.changed(signal),
+    ...course,
+    guard,
+    holder,
+    changed: (signal) => subscribers.changed(signal),
     events: {
-      moved: (from, to) => log.info({ from, to }, "the rotation of the root entered another phase"),
-      failed: (err) => log.error({ err }, "a step of the rotation failed and will be tried again"),
+      moved: (from, to) => log.info({ kind, from, to }, "a rotation entered another phase"),
+      failed: (err) => log.error({ kind, err }, "a step of a rotation failed and will be tried again"),
     },
   })
   return {
     operate: makeOperateRotation(rotate),
     describe: makeDescribeRotation(rotate),
     run: (signal) => controller.run(signal),
+  }
+}
+
+function roots(deps: RotationDeps): Course {
+  const { pipeline, state, serving, live, clock, random } = deps
+  const { config } = live()
+  const { trust, issuing, renewals } = pipeline
+  const rotation = () => live().config.rotation
+  return {
+    authority: rootAuthority({
+      trust,
+      keys: state.keys,
+      audit: state.store.auditLog,
+      clock,
+      random,
+      root: {
+        algorithm: config.keys.algorithm,
+        subject: { commonName: config.root.commonName, organization: config.root.organization },
+        backdate: ROOT_BACKDATE,
+        ttl: config.root.ttl,
+      },
+      issuing: {
+        follow: async () => {
+          const before = issuing.signsWith()
+          await issuing.follow()
+          if (issuing.signsWith() !== before) await serving.reload()
+        },
+      },
+    }),
+    evidence: deps.evidence,
+    terms: () => rotationTerms(live().config, "x509"),
+    schedule: () => {
+      const { after, mode, canary } = rotation()
+      const active = trust.record().roots.find(({ state }) => state === "active")
+      if (after === undefined || active === undefined) return undefined
+      return { due: rotationDue(parseCertificate(active.certificate), { share: after }), auto: mode === "auto", canary }
+    },
+    order: (rotating, now) => {
+      renewals.set(renewOrder(rotating, now, { share: rotation().waveShare, interval: rotation().waveInterval }))
+    },
+  }
+}
+
+/** Nobody is asked to renew for a JWT key: tokens are asked for anew when they are needed, and renewals prove the bundle in time. */
+function jwtKeys({ pipeline, state, live, clock, evidence }: RotationDeps): Course {
+  const { trust, jwtKeys: keySet } = pipeline
+  const { jwt } = live().config
+  return {
+    authority: jwtAuthority({
+      keys: state.keys,
+      audit: state.store.auditLog,
+      clock,
+      algorithms: keySet.algorithms,
+      jwtKeys: keySet,
+    }),
+    evidence: async () => jwtEvidence(await evidence(), trust.record(), keySet.signsWith()),
+    terms: () => rotationTerms(live().config, "jwt"),
+    schedule: () => ({
+      due: jwtRotationDue(trust.record().jwtKeys, { ...jwt, algorithms: keySet.algorithms }),
+      auto: true,
+      canary: { namespaces: [], prefixes: [] },
+    }),
+    order: () => undefined,
   }
 }

@@ -13,14 +13,25 @@ const late = z.strictObject({
   until: instant().optional().describe("When the wait ends by itself at the latest; absent when it does not."),
 })
 
+const kind = z
+  .enum(["x509", "jwt"])
+  .default("x509")
+  .describe("What is rotated: the X.509 root or the JWT keys. They rotate apart from each other. Default x509.")
+
 const lateList = z.array(late).describe("The first 1,000.")
 
 /** Where a rotation stands. Absent members: nothing is under way. */
 const standing = {
   now: instant(),
+  kind: z.enum(["x509", "jwt"]),
   phase: z.string(),
   rotation: z.string().optional(),
-  old: z.string().optional().describe("Key identifier of the root that is to be replaced, in hex."),
+  old: z
+    .string()
+    .optional()
+    .describe(
+      "What is to be replaced: key identifier of the root, in hex; kids of JWT keys, with a plus between them.",
+    ),
   next: z.string().optional().describe("The same of the new one, once it is made."),
   since: instant().optional().describe("When it entered the phase."),
   started_at: instant().optional(),
@@ -35,9 +46,9 @@ export const rotationStatus = defineContract({
   verb: "status",
   method: "GET",
   path: "/rotation",
-  summary: "Where the rotation of the root stands, and who is waited for",
+  summary: "Where a rotation stands, and who is waited for",
   polled: true,
-  request: z.strictObject({}),
+  request: z.strictObject({ kind }),
   response: z.strictObject({
     ...standing,
     consumers: z.int(),
@@ -58,16 +69,17 @@ export const rotationPlan = defineContract({
   verb: "rotation",
   method: "GET",
   path: "/rotation/plan",
-  summary: "What a rotation of the root would wait for; nothing is changed",
-  request: z.strictObject({}),
+  summary: "What a rotation would wait for; nothing is changed",
+  request: z.strictObject({ kind }),
   response: z.strictObject({
     now: instant(),
+    kind: z.enum(["x509", "jwt"]),
     old: z.string(),
     namespaces: z.array(z.strictObject({ namespace: z.string(), holders: z.int(), never_acknowledge: z.int() })),
     silent_count: z.int(),
     silent: z.array(late).describe("Who can prove nothing, and why. The first 1,000."),
-    trusted_by: instant().optional().describe("When everybody could trust the new root, at the latest (SP1)."),
-    drained_by: instant().optional().describe("When nothing of the old root would be left, at the latest (SP2)."),
+    trusted_by: instant().optional().describe("When everybody could trust the new one, at the latest (SP1)."),
+    drained_by: instant().optional().describe("When nothing of the old one would be left, at the latest (SP2)."),
   }),
 })
 
@@ -96,8 +108,9 @@ function step<Request extends z.ZodObject>(
   })
 }
 
-const none = z.strictObject({})
+const none = z.strictObject({ kind })
 const waiver = {
+  kind,
   reason: z.string().min(1).max(1024).describe("Why nobody waits for them; recorded."),
   consumers: z
     .union([z.literal("all"), z.array(z.string().min(1).max(4096)).min(1).max(10_000)])
@@ -106,24 +119,25 @@ const waiver = {
 
 export const rotationStart = step(
   "start",
-  "Begin to rotate the root",
+  "Begin to rotate",
   z.strictObject({
+    kind,
     auto: z.boolean().default(false).describe("Take steps that need a decision as soon as evidence allows."),
-    canary_namespaces: z.array(z.string().min(1).max(253)).max(64).default([]),
+    canary_namespaces: z.array(z.string().min(1).max(253)).max(64).default([]).describe("For a root alone."),
     canary_prefixes: z.array(z.string().min(1).max(2048)).max(64).default([]),
   }),
 )
 export const rotationAdvance = step("advance", "Take the next step, which evidence must allow", none)
 export const rotationPause = step("pause", "Take no step until resumed", none)
-export const rotationResume = step("resume", "Go on", z.strictObject({ auto: z.boolean().default(false) }))
-export const rotationRollback = step("rollback", "Sign with the old root again; both stay trusted", none)
-export const rotationAbort = step("abort", "Give the new root up and take it out of the bundle", none, {
+export const rotationResume = step("resume", "Go on", z.strictObject({ kind, auto: z.boolean().default(false) }))
+export const rotationRollback = step("rollback", "Sign with the old one again; both stay trusted", none)
+export const rotationAbort = step("abort", "Give the new one up and take it out of the bundle", none, {
   destructive: true,
 })
 export const rotationWaive = step("waive", "Do not wait for these", z.strictObject(waiver), { destructive: true })
 export const rotationEmergency = step(
   "emergency",
-  "The root is stolen: publish a new one, sign with it and distrust the old one, all at once",
+  "What signs is stolen: publish a new one, sign with it and distrust the old one, all at once",
   z.strictObject(waiver),
   { destructive: true },
 )

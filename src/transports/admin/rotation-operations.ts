@@ -4,62 +4,82 @@ import type { Asking } from "../../app/rotate/rotate-deps.ts"
 import { callerText } from "../../core/admin/caller.ts"
 import type { LateParty } from "../../core/authority/late-party.ts"
 import type { RotationOutcome, WaiverRequest } from "../../core/authority/rotation-command.ts"
-import type { RotationState } from "../../core/authority/rotation-state.ts"
+import type { RotationKind, RotationState } from "../../core/authority/rotation-state.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import { type AdminCall, bindOperation, type Operation } from "./operation.ts"
 import * as contracts from "./rotation-contracts.ts"
 
-/** The verbs of the security team over the rotation of the root. @see ROT-50 */
-export function rotationOperations(operate: OperateRotation, describe: DescribeRotation): readonly Operation[] {
+/** What the verbs of one kind of authority go to. */
+export interface RotationUseCases {
+  readonly operate: OperateRotation
+  readonly describe: DescribeRotation
+}
+
+/** The verbs of the security team over the rotation of roots and of JWT keys. @see ROT-50 */
+export function rotationOperations(rotations: Readonly<Record<RotationKind, RotationUseCases>>): readonly Operation[] {
   const scope = () => ({ kind: "trust-domain" }) as const
-  const reply = async (outcome: RotationOutcome) => {
+  const standingOf = async (kind: RotationKind) => {
+    const facts = await rotations[kind].describe.status()
+    return { ...facts, standing: standing(kind, facts.state, facts.now) }
+  }
+  const done = async (kind: RotationKind, step: Promise<RotationOutcome>) => {
+    const outcome = await step
     if (outcome.kind === "refused") throw refusal(outcome)
-    return { ...standing(outcome.state, (await describe.status()).now), changed: true, ...lateReply([]) }
+    const { now } = await standingOf(kind)
+    return { ...standing(kind, outcome.state, now), changed: true, ...lateReply([]) }
   }
-  const dryRun = async () => {
-    const facts = await describe.status()
-    return { ...standing(facts.state, facts.now), changed: false, ...lateReply(facts.next?.late ?? []) }
+  const tried = async (kind: RotationKind) => {
+    const { standing: stands, next } = await standingOf(kind)
+    return { ...stands, changed: false, ...lateReply(next?.late ?? []) }
   }
-  const emergencyDryRun = async () => {
-    const { silent } = await describe.plan()
-    const facts = await describe.status()
-    return { ...standing(facts.state, facts.now), changed: false, ...lateReply(facts.next?.late ?? silent) }
+  const emergencyTried = async (kind: RotationKind) => {
+    const { silent } = await rotations[kind].describe.plan()
+    const { standing: stands, next } = await standingOf(kind)
+    return { ...stands, changed: false, ...lateReply(next?.late ?? silent) }
   }
-  const verb = (step: (asking: Asking) => Promise<RotationOutcome>) => async (call: AdminCall) =>
-    call.dryRun ? dryRun() : reply(await step(asking(call)))
+  const simple = (contract: typeof contracts.rotationAdvance, verb: "advance" | "pause" | "rollback" | "abort") =>
+    bindOperation(contract, {
+      scope,
+      handle: ({ kind }, call) => (call.dryRun ? tried(kind) : done(kind, rotations[kind].operate[verb](asking(call)))),
+    })
   return [
     bindOperation(contracts.rotationStatus, {
       scope: () => ({ kind: "none" }),
-      handle: async () => statusReply(await describe.status()),
+      handle: async ({ kind }) => statusReply(kind, await rotations[kind].describe.status()),
     }),
-    bindOperation(contracts.rotationPlan, { scope, handle: async () => planReply(await describe.plan()) }),
+    bindOperation(contracts.rotationPlan, {
+      scope,
+      handle: async ({ kind }) => planReply(kind, await rotations[kind].describe.plan()),
+    }),
     bindOperation(contracts.rotationStart, {
       scope,
-      handle: async ({ auto, canary_namespaces: namespaces, canary_prefixes: prefixes }, call) =>
-        reply(await operate.start({ auto, canary: { namespaces, prefixes } }, asking(call))),
+      target: ({ kind }) => kind,
+      handle: async ({ kind, auto, canary_namespaces: namespaces, canary_prefixes: prefixes }, call) =>
+        done(kind, rotations[kind].operate.start({ auto, canary: { namespaces, prefixes } }, asking(call))),
     }),
-    bindOperation(contracts.rotationAdvance, { scope, handle: (_, call) => verb((who) => operate.advance(who))(call) }),
-    bindOperation(contracts.rotationPause, { scope, handle: (_, call) => verb((who) => operate.pause(who))(call) }),
+    simple(contracts.rotationAdvance, "advance"),
+    simple(contracts.rotationPause, "pause"),
     bindOperation(contracts.rotationResume, {
       scope,
-      handle: async ({ auto }, call) => reply(await operate.resume(auto, asking(call))),
+      target: ({ kind }) => kind,
+      handle: async ({ kind, auto }, call) => done(kind, rotations[kind].operate.resume(auto, asking(call))),
     }),
-    bindOperation(contracts.rotationRollback, {
-      scope,
-      handle: (_, call) => verb((who) => operate.rollback(who))(call),
-    }),
-    bindOperation(contracts.rotationAbort, { scope, handle: (_, call) => verb((who) => operate.abort(who))(call) }),
+    simple(contracts.rotationRollback, "rollback"),
+    simple(contracts.rotationAbort, "abort"),
     bindOperation(contracts.rotationWaive, {
       scope,
-      target: ({ reason }) => reason,
-      handle: (request, call) => verb((who) => operate.waive(waiverOf(request, call), who))(call),
+      target: ({ kind, reason }) => `${kind}: ${reason}`,
+      handle: ({ kind, ...waiver }, call) =>
+        call.dryRun ? tried(kind) : done(kind, rotations[kind].operate.waive(waiverOf(waiver, call), asking(call))),
     }),
     bindOperation(contracts.rotationEmergency, {
       scope,
-      target: ({ reason }) => reason,
-      handle: async (request, call) =>
-        call.dryRun ? emergencyDryRun() : reply(await operate.emergency(waiverOf(request, call), asking(call))),
+      target: ({ kind, reason }) => `${kind}: ${reason}`,
+      handle: ({ kind, ...waiver }, call) =>
+        call.dryRun
+          ? emergencyTried(kind)
+          : done(kind, rotations[kind].operate.emergency(waiverOf(waiver, call), asking(call))),
     }),
   ]
 }
@@ -93,11 +113,12 @@ const NEXT_STEPS: Readonly<Record<string, string>> = {
   "waiver-incomplete": "the waiver must name everybody who would be left behind; --all takes whoever is late then",
 }
 
-function standing(state: RotationState, now: Instant) {
-  if (state.phase === "stable") return { now, phase: state.phase }
+function standing(kind: RotationKind, state: RotationState, now: Instant) {
+  if (state.phase === "stable") return { now, kind, phase: state.phase }
   const { phase, id, old, since, startedAt, auto, stopped, paused, emergency } = state
   return {
     now,
+    kind,
     phase,
     rotation: id,
     old,
@@ -111,9 +132,9 @@ function standing(state: RotationState, now: Instant) {
   }
 }
 
-function statusReply({ now, state, next, waivers, consumers }: RotationFacts) {
+function statusReply(kind: RotationKind, { now, state, next, waivers, consumers }: RotationFacts) {
   return {
-    ...standing(state, now),
+    ...standing(kind, state, now),
     consumers,
     ...(next === undefined ? {} : { to: next.to, decision: next.decision }),
     ...(next?.point === undefined ? {} : { point: next.point }),
@@ -123,9 +144,10 @@ function statusReply({ now, state, next, waivers, consumers }: RotationFacts) {
   }
 }
 
-function planReply({ now, old, namespaces, silent, trustedBy, drainedBy }: RotationForecast) {
+function planReply(kind: RotationKind, { now, old, namespaces, silent, trustedBy, drainedBy }: RotationForecast) {
   return {
     now,
+    kind,
     old,
     namespaces: namespaces.map(({ namespace, holders, neverAcknowledge }) => {
       return { namespace, holders, never_acknowledge: neverAcknowledge }

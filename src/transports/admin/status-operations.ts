@@ -6,7 +6,7 @@ import { bindOperation, type Operation } from "./operation.ts"
 const authority = z.strictObject({
   kind: z.enum(["root", "issuing", "jwt"]),
   id: z.string().describe("Hex of the subject key identifier; kid of a JWT key."),
-  state: z.enum(["prepared", "published", "next", "active", "retired", "removed"]),
+  state: z.enum(["prepared", "published", "active", "retired", "removed"]),
   algorithm: z.string().optional(),
   not_before: instant().optional(),
   not_after: instant().optional(),

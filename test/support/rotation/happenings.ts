@@ -139,7 +139,7 @@ function* decisions(world: World, view: Stored, how: Circumstances, become: Beco
       now: NOW,
       epoch: view.epoch,
       evidence: how.shown(evidenceOf(world, how.acks)),
-      terms: { skew: 0, readerWait: 0, canarySoak: 0, maxSvidTtl: 1 },
+      terms: { skew: 0, readerWait: 0, publishAhead: 0, canarySoak: 0, maxSvidTtl: 1 },
     }
     const outcome = how.step(view.state, command, context)
     if (outcome.kind === "refused") continue

@@ -41,7 +41,7 @@ export function context(
   for (const { issuers, notAfter } of consumers) {
     for (const issuer of issuers) lastExpiry.set(issuer, Math.max(notAfter, lastExpiry.get(issuer) ?? 0))
   }
-  const terms = { skew: 30, readerWait: 0, canarySoak: 0, maxSvidTtl: 600 }
+  const terms = { skew: 30, readerWait: 0, publishAhead: 0, canarySoak: 0, maxSvidTtl: 600 }
   return { now: NOW, epoch: 1, evidence: { consumers, replicas, lastExpiry }, terms, ...fields }
 }
 

@@ -1,0 +1,31 @@
+import type { Planned, RotationKind, RotationState } from "../../core/authority/rotation-state.ts"
+import type { Instant } from "../../core/time.ts"
+import type { AuthorityRecord } from "../../ports/authority-journal.ts"
+
+/** What the machine has to know of one kind of authority. Everything else is the same for all of them. */
+export interface RotatedAuthority {
+  readonly kind: RotationKind
+  /** Some callers can be served by the new one before all others. */
+  readonly hasCanaries: boolean
+  /** The one that signs; `undefined`: none does. */
+  signing(record: AuthorityRecord): string | undefined
+  /** Of a new one in the key store: what its name is, or begins with. */
+  keyId(tag: string): string
+  /** Key, public part, and the record of both. After a crash, what was made then is used. @throws IdentityError `conflict` when it cannot take the place of the old one */
+  make(planned: Planned): Promise<MadeAuthority>
+  /** Its authorities once the rotation is in `state`. @see ROT-01 */
+  withRoles(record: AuthorityRecord, state: RotationState, now: Instant): AuthorityRecord
+  /** The names of its keys in the key store. */
+  keyIds(record: AuthorityRecord, authority: string): readonly string[]
+  /** The same of one that may have been made, and that no record names. */
+  plannedKeyIds(planned: Planned): readonly string[]
+  /** Be ready to sign with whatever the record says now or after the next step. */
+  follow(): Promise<void>
+}
+
+export interface MadeAuthority {
+  readonly id: string
+  /** `Infinity`: it does not expire by itself. */
+  readonly notAfter: Instant
+  readonly addTo: (record: AuthorityRecord) => AuthorityRecord
+}
