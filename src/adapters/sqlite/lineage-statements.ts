@@ -9,7 +9,7 @@ import {
 } from "../../core/lineage/lineage.ts"
 import type { Instant } from "../../core/time.ts"
 import { type IntentRow, type KeyColumns, keyColumns } from "./intent-row.ts"
-import { integerOf, type SqlRow, textOf } from "./sql-row.ts"
+import { integerOf, type SqlRow } from "./sql-row.ts"
 
 /** Whom a lineage belongs to: pod UID, identity, cluster. */
 type Owner = readonly [string, string, string]
@@ -35,6 +35,7 @@ export class LineageStatements {
 
   constructor(db: DatabaseSync) {
     this.#known = db.prepare(KNOWN)
+    this.#known.setReturnArrays(true) // a third of the time that objects take; this is the way of every issuance
     this.#find = db.prepare(FIND)
     this.#insert = db.prepare(INSERT)
     this.#update = db.prepare(UPDATE)
@@ -48,7 +49,8 @@ export class LineageStatements {
   judge(intent: IntentRow, renewal: Renewal): JudgedRenewal {
     const columns = keyColumns(intent)
     const owner = ownerOf(columns)
-    const known = this.#known.all(...owner).map(parseLineage)
+    const rows: readonly unknown[] = this.#known.all(...owner)
+    const known = (rows as readonly LineageRow[]).map(parseLineage) // columns of KNOWN, of a STRICT table
     const find = (serial: string): QuotedIssuance | undefined => parseQuoted(this.#find.get(serial), owner)
     const verdict = judgeRenewal(known, renewal, find, columns.createdAt)
     const id = verdict.kind === "goes-on" ? verdict.lineage : verdict.kind === "violated" ? verdict.breaks : undefined
@@ -81,15 +83,10 @@ function ownerOf({ podUid, spiffeId, cluster }: KeyColumns): Owner {
   return [podUid, spiffeId, cluster]
 }
 
-function parseLineage(row: SqlRow): Lineage {
-  return {
-    id: integerOf(row, "id"),
-    current: textOf(row, "current"),
-    previous: textOf(row, "previous"),
-    key: textOf(row, "key"),
-    notAfter: integerOf(row, "not_after"),
-    broken: integerOf(row, "broken") === 1,
-  }
+type LineageRow = readonly [number, string, string, string, number, number]
+
+function parseLineage([id, current, previous, key, notAfter, broken]: LineageRow): Lineage {
+  return { id, current, previous, key, notAfter, broken: broken === 1 }
 }
 
 function parseQuoted(row: SqlRow | undefined, [podUid, spiffeId, cluster]: Owner): QuotedIssuance | undefined {

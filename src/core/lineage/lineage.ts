@@ -81,4 +81,4 @@ function begin(known: readonly Lineage[], now: Instant): LineageVerdict {
 }
 
 /** Of one pod and identity. @see LIN-07 */
-export const MAX_LINEAGES = 16
+export const MAX_LINEAGES = 8
