@@ -135,6 +135,26 @@ test("[LIN-09] a caller whose token names no pod has no lineage", async () => {
   for (let i = 0; i < 3; i++) await renew(fixture, first)
 })
 
+test("[LIN-12] where a pod has one agent, a second holder of its token is found out when the first one renews", async () => {
+  const fixture = await openIssueFixture()
+  fixture.oneAgentPerPod = true
+  const first = await renew(fixture, undefined)
+  const restarted = await renew(fixture, undefined)
+  const stolen = await renew(fixture, undefined)
+  await assert.rejects(renew(fixture, restarted), VIOLATED)
+  for (const quoted of [first, stolen, undefined]) await assert.rejects(renew(fixture, quoted), FROZEN)
+})
+
+test("[LIN-12] an agent that restarts again and again accuses nobody, and neither does a proxy beside it", async () => {
+  const fixture = await openIssueFixture()
+  fixture.oneAgentPerPod = true
+  const proxy = await renew(fixture, undefined, { keptHere: true })
+  let last = ""
+  for (let i = 0; i < 20; i++) last = await renew(fixture, await renew(fixture, undefined))
+  await renew(fixture, proxy, { keptHere: true })
+  await renew(fixture, last)
+})
+
 function granted(events: readonly AuditEvent[]) {
   return events.flatMap((event) => (event.type === "svid.granted" ? [event] : []))
 }

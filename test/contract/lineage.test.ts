@@ -81,6 +81,18 @@ for (const { name, open } of STORES) {
       await assert.rejects(renew(store.issuanceLog, "x", `b${MAX_LINEAGES}`), VIOLATED)
     })
 
+    test("lets whoever begins take the place of all before, where a pod has one agent", async () => {
+      await using store = await open()
+      const sole = { isSole: true }
+      await renew(store.issuanceLog, "c0", undefined, "k0", sole)
+      await renew(store.issuanceLog, "c1", undefined, "k1", sole)
+      await renew(store.issuanceLog, "c2", "c1", "k2", sole)
+      await renew(store.issuanceLog, "c3", "unknown", "k3", sole)
+      await renew(store.issuanceLog, "c4", "unknown", "k3", sole)
+      await assert.rejects(renew(store.issuanceLog, "c5", "c2", "k5", sole), VIOLATED)
+      await assert.rejects(renew(store.issuanceLog, "c6", undefined, "k6", sole), FROZEN)
+    })
+
     test("moves nothing when the intent is not recorded", async () => {
       await using store = await open()
       await renew(store.issuanceLog, "c0", undefined)

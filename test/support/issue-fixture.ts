@@ -45,6 +45,8 @@ export interface IssueFixture {
   caller: Partial<AttestedClaims>
   /** What attestation fails with. */
   failAttest: IdentityError | undefined
+  /** LIN-12. */
+  oneAgentPerPod: boolean
   rules: RuleTable
   limits: RateLimits
   /** What leaves and tokens were signed for. */
@@ -75,6 +77,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
   const knobs: Knobs = {
     caller: {},
     failAttest: undefined,
+    oneAgentPerPod: false,
     rules: table([rule({ name: "default", spiffeId: "/ns/{{namespace}}/sa/{{service_account}}" })]),
     limits: { perIdentity: { perSecond: 1000, burst: 1000 }, global: { perSecond: 1000, burst: 1000 } },
     onSign: () => undefined,
@@ -184,6 +187,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     signed,
     issueX509: makeIssueX509({
       issued: () => undefined,
+      hasOneAgent: () => knobs.oneAgentPerPod,
       authorize,
       certify: makeCertify({
         verify: verifyInPool,
@@ -203,7 +207,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
   })
 }
 
-type Knobs = Pick<IssueFixture, "caller" | "failAttest" | "rules" | "limits" | "onSign" | "random">
+type Knobs = Pick<IssueFixture, "caller" | "failAttest" | "oneAgentPerPod" | "rules" | "limits" | "onSign" | "random">
 
 /** A request with a fresh key. */
 export function x509Request(change: Partial<X509Request> = {}): X509Request {

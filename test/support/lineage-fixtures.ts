@@ -7,6 +7,7 @@ export interface RenewalChange {
   readonly podUid?: string
   readonly intent?: Partial<Intent>
   readonly now?: Instant
+  readonly isSole?: boolean
 }
 
 /** Record an intent that renews `quoted`, for a key that only this `key` names. */
@@ -15,9 +16,9 @@ export function renew(
   serial: string,
   quoted: string | undefined,
   key = `key of ${serial}`,
-  { podUid = "pod-1", intent = {}, now = FIXTURE_NOW }: RenewalChange = {},
+  { podUid = "pod-1", intent = {}, now = FIXTURE_NOW, isSole = false }: RenewalChange = {},
 ): Promise<IntentResult> {
-  const guards: IntentGuards = { ...NO_BANS, renewal: { quoted, key } }
+  const guards: IntentGuards = { ...NO_BANS, renewal: { quoted, key, isSole } }
   const { requester } = fixtureIntent(serial)
   const change = { createdAt: now, notAfter: now + 3600, requester: { ...requester, podUid }, ...intent }
   return log.recordIntent(fixtureIntent(serial, change), fixtureGrant(serial), now, guards)

@@ -66,7 +66,8 @@ function packOrder(order: OrderJob, cells: (string | number | null | Job)[], chu
     } else cells.push(value)
   }
   const { at, type, actor, requestId, data } = recording.audit
-  cells.push(at, type, actor, requestId, data, recording.renewal?.key ?? null, recording.renewal?.quoted ?? null)
+  const { renewal } = recording
+  cells.push(at, type, actor, requestId, data, renewal?.key ?? null, renewal?.quoted ?? null, renewal?.isSole ? 1 : 0)
 }
 
 class CellReader {
@@ -115,8 +116,8 @@ class CellReader {
   }
 
   #renewal(): Renewal | null {
-    const [key, quoted] = this.#scalars(2) as [string | null, string | null]
-    return key === null ? null : { key, quoted: quoted ?? undefined }
+    const [key, quoted, isSole] = this.#scalars(3) as [string | null, string | null, number]
+    return key === null ? null : { key, quoted: quoted ?? undefined, isSole: isSole === 1 }
   }
 
   #scalars(count: number): (string | number | null)[] {

@@ -1,6 +1,7 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
 import type { BanSubject } from "../../core/ban/ban-index.ts"
 import { IdentityError } from "../../core/errors.ts"
+import type { Renewal } from "../../core/lineage/lineage.ts"
 import { isLineageRefusal } from "../../core/lineage/lineage-refusal.ts"
 import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
@@ -59,7 +60,7 @@ export interface CertificateOrder {
   /** Everybody for whom it is; the key is added here. */
   readonly subject: BanSubject
   /** What it renews; `undefined` for a certificate that is part of no lineage. @see LIN-01 */
-  readonly renews?: { readonly quoted: string | undefined } | undefined
+  readonly renews?: Omit<Renewal, "key"> | undefined
   readonly requestId: string
   /** The audit record of the decision. */
   readonly decision: (intent: Intent) => AuditEvent
@@ -119,7 +120,7 @@ async function issue(deps: CertifyDeps, ready: Ready): Promise<X509Svid> {
   const decision = order.decision(intent)
   const reuseSince = now - reuseWindow(permit.notAfter - now)
   const subject = { ...order.subject, keys: [...order.subject.keys, keyNameOf(ready.key.spki)] }
-  const renewal = order.renews && { quoted: order.renews.quoted, key: ready.key.keyIdHex }
+  const renewal = order.renews && { ...order.renews, key: ready.key.keyIdHex }
   const guarded = { intent, decision, reuseSince, subject, renewal }
   const result = await sign(deps, { ...guarded, signer: authority.signer, form: "der" })
   if (result.kind === "already-issued") return recall(deps, result.intent, result.signature)

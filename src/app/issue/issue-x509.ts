@@ -1,20 +1,24 @@
 import { type Holder, holderOf } from "../../core/authority/holder.ts"
+import type { Renewal } from "../../core/lineage/lineage.ts"
 import type { Instant } from "../../core/time.ts"
+import type { Requester } from "../../ports/issuance-log.ts"
 import { subjectOf } from "../ban/banned.ts"
 import type { Authorize } from "./authorize.ts"
 import type { Certify } from "./certify.ts"
 import { grantedEvent, requesterOf } from "./intent.ts"
-import type { IssueX509 } from "./requests.ts"
+import type { IssueX509, X509Request } from "./requests.ts"
 
 export interface IssueX509Deps {
   readonly authorize: Authorize
   readonly certify: Certify
+  /** Whether each pod of the cluster has one agent. @see LIN-12 */
+  readonly hasOneAgent: (cluster: string) => boolean
   /** Told of each success: who holds it, and the epoch that was quoted; 0 for none, `undefined` when this process keeps it. */
   readonly issued: (holder: Holder, notAfter: Instant, quoted: number | undefined) => void
 }
 
 /** The issuance cycle for X.509-SVIDs, for callers with a platform token. */
-export function makeIssueX509({ authorize, certify, issued }: IssueX509Deps): IssueX509 {
+export function makeIssueX509({ authorize, certify, issued, hasOneAgent }: IssueX509Deps): IssueX509 {
   return async (request, signal) => {
     const { attested, grant } = await authorize(request, "x509", signal)
     const requester = requesterOf(attested)
@@ -29,12 +33,22 @@ export function makeIssueX509({ authorize, certify, issued }: IssueX509Deps): Is
       evidenceExpiresAt: attested.claims.expiresAt,
       requester,
       subject: subjectOf(attested, grant.id),
-      // Without a pod there is nobody to tell two holders from.
-      renews: requester.podUid === "" ? undefined : { quoted: request.renews },
+      renews: renewalOf(request, requester, hasOneAgent(requester.cluster)),
       requestId: request.requestId,
       decision: (intent) => grantedEvent("x509", attested, grant, intent, request.requestId, request.renews),
     })
     issued(holderOf(requester), svid.notAfter, request.keptHere ? undefined : (request.bundleEpoch ?? 0))
     return svid
   }
+}
+
+/** `undefined`: nobody can tell its holders apart. @see LIN-09 LIN-12 */
+function renewalOf(
+  { renews, keptHere }: X509Request,
+  { podUid }: Requester,
+  isSole: boolean,
+): Omit<Renewal, "key"> | undefined {
+  // What this process keeps for a proxy lives beside the one agent.
+  if (podUid === "" || (isSole && keptHere)) return undefined
+  return { quoted: renews, isSole }
 }

@@ -24,6 +24,8 @@ export interface Renewal {
   readonly quoted: string | undefined
   /** Key identifier, hex. */
   readonly key: string
+  /** The pod has one agent: who begins takes the place of all before. @see LIN-12 */
+  readonly isSole: boolean
 }
 
 /** What the log has under the serial that was quoted. */
@@ -48,26 +50,27 @@ export type LineageVerdict =
  */
 export function judgeRenewal(
   known: readonly Lineage[],
-  { quoted, key }: Renewal,
+  { quoted, key, isSole }: Renewal,
   find: (serial: string) => QuotedIssuance | undefined,
   now: Instant,
 ): LineageVerdict {
   if (known.some(({ broken }) => broken)) return { kind: "frozen" }
-  if (quoted === undefined) return begin(known, now)
+  const begins = isSole ? takeOver(known) : begin(known, now)
+  if (quoted === undefined) return begins
   // The one before is quoted when its answer was lost, and then the same key asks again. Another key is another holder.
   const held = known.find((one) => one.current === quoted || (one.previous === quoted && one.key === key))
   if (held !== undefined) return { kind: "goes-on", lineage: held.id }
   const issued = find(quoted)
-  if (issued === undefined) return begin(known, now)
+  if (issued === undefined) return begins
   if (!issued.isOwn) return { kind: "violated", breaks: undefined }
   const passed = known.some(({ id }) => id === issued.lineage)
-  return passed ? { kind: "violated", breaks: issued.lineage } : begin(known, now)
+  return passed ? { kind: "violated", breaks: issued.lineage } : begins
 }
 
 /** A lineage after a certificate was recorded in it. `before`: as it was; `undefined` when it begins. */
 export function nextLineage(
   before: Pick<Lineage, "id" | "notAfter">,
-  { quoted, key }: Renewal,
+  { quoted, key }: Pick<Renewal, "quoted" | "key">,
   { serial, notAfter }: { readonly serial: string; readonly notAfter: Instant },
 ): Lineage {
   const ends = Math.max(before.notAfter, notAfter)
@@ -78,6 +81,11 @@ function begin(known: readonly Lineage[], now: Instant): LineageVerdict {
   const [first] = known.toSorted((a, b) => a.notAfter - b.notAfter)
   const isSpent = first !== undefined && (known.length >= MAX_LINEAGES || first.notAfter <= now)
   return { kind: "begins", replaces: isSpent ? first.id : undefined }
+}
+
+/** What was held before belongs to the same lineage, so whoever goes on from it is found out. */
+function takeOver([first]: readonly Lineage[]): LineageVerdict {
+  return first === undefined ? { kind: "begins", replaces: undefined } : { kind: "goes-on", lineage: first.id }
 }
 
 /** Of one pod and identity. @see LIN-07 */

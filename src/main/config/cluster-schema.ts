@@ -122,6 +122,12 @@ export const clusterSchema = z
       .boolean()
       .default(true)
       .describe("Refuse a token that is not bound to a node. false suits clusters before 1.32. Default true."),
+    one_agent_per_pod: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Each pod has one agent: a certificate that is asked for without naming the one held takes the place of all before, and who renews one of those is an incident. Finds out stolen tokens; not for pods with several agents. Default false.",
+      ),
     degraded_for: duration({ min: "0s", max: "24h" })
       .prefault("0s")
       .describe(

@@ -173,6 +173,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       makeIssueX509({
         authorize,
         certify,
+        hasOneAgent: (name) => live().config.clusters.some((one) => one.name === name && one.oneAgentPerPod),
         issued: (holder, notAfter, quoted) => {
           const { epoch } = trust.snapshot()
           // Nobody holds what was not published.

@@ -14,8 +14,8 @@ test("jobs arrive as they were sent, in any mix", () => {
     order("b", new Uint8Array(32).fill(7)),
     { kind: "sign", key: 0, data: new Uint8Array(3).fill(1), form: "der" },
     order("c", undefined),
-    order("d", undefined, { key: "5a", quoted: undefined }),
-    order("e", new Uint8Array(32).fill(8), { key: "5a", quoted: "01ab" }),
+    order("d", undefined, { key: "5a", quoted: undefined, isSole: true }),
+    order("e", new Uint8Array(32).fill(8), { key: "5a", quoted: "01ab", isSole: false }),
   ]
   assert.deepEqual(unpackJobs(structuredClone(packJobs(jobs))), jobs)
   assert.deepEqual(unpackJobs(packJobs([])), [])
