@@ -3,7 +3,9 @@ import { readdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { readAuthority } from "../../src/adapters/sqlite/read-authority.ts"
+import { ownBundle } from "../../src/app/authority/trust-state.ts"
 import { isPublished } from "../../src/core/authority/authority-roles.ts"
+import { encodePem } from "../../src/core/x509/pem.ts"
 import type { AuthorityRecord } from "../../src/ports/authority-journal.ts"
 import { type AgentProcess, startAgentProcess } from "../support/agent-process.ts"
 import { Child } from "../support/peers/child.ts"
@@ -49,6 +51,13 @@ export async function openRotationBench(svidTtl: string): Promise<RotationBench>
   const database = scratch.path("assay.db")
   const record = () => readAuthority(database) ?? assert.fail("the trust domain is gone")
   const open = stack.move()
+  // As whoever hands out the first bundle keeps it current: an agent may be away for longer than what it holds lives.
+  const bundleFile = scratch.path("bundle.pem")
+  const writeBundle = () => {
+    const { x509Authorities } = ownBundle(record())
+    return writeFile(bundleFile, x509Authorities.map((der) => encodePem("CERTIFICATE", der)).join(""))
+  }
+  await writeBundle()
   return {
     configFile: setup.configFile,
     record,
@@ -61,9 +70,14 @@ export async function openRotationBench(svidTtl: string): Promise<RotationBench>
       const args = ["--import", fault, CLI, "server", "--config", setup.configFile]
       const log = scratch.path(`victim-${phase}-${way}.log`)
       await using child = new Child({ name: `victim ${phase} ${way}`, command: process.execPath, args, log })
-      if (act !== undefined) await until("listening", () => child.logTail().includes('"server listens"'), READY)
+      if (act !== undefined) await until("listening", () => child.logTail(LOG).includes('"server listens"'), READY)
       const acted = await act?.()
-      assert.equal(await child.ended(DEATH), undefined, `the victim ended by itself\n${child.logTail()}`)
+      const ended = await child.ended(DEATH).catch(async (cause: unknown) => {
+        const { out, err } = await runAssay(["rotation", "status", "-c", setup.configFile])
+        throw new Error(`it never came to be ${phase}\n${out}${err}${child.logTail()}`, { cause })
+      })
+      assert.equal(ended, undefined, `the victim ended by itself\n${child.logTail()}`)
+      await writeBundle()
       return acted
     },
     startServer: async () => {
@@ -73,8 +87,7 @@ export async function openRotationBench(svidTtl: string): Promise<RotationBench>
     addAgent: async (name) => {
       const { trustDomain } = setup
       const token = setup.token({ serviceAccount: name })
-      const bundleFile = scratch.path(`${name}.bundle.json`)
-      await writeFile(bundleFile, (await runAssay(["bundle", "show", "-c", setup.configFile])).out)
+      await writeBundle()
       const terms = { name, folder: scratch.path(name), trustDomain, server: `127.0.0.1:${port}`, bundleFile, token }
       const agent = open.use(await startAgentProcess(terms))
       const workload = open.use(new WatchedWorkload(agent.socket))
@@ -118,6 +131,7 @@ function keyName(file: string): string {
 }
 
 const CLI = join(import.meta.dirname, "../../src/main/cli.ts")
-const READY = 30_000
+const READY = 90_000
+const LOG = 4 * 1024 * 1024
 /** An SVID's life, twice: what is waited for may have to be renewed once in vain. */
-const DEATH = 120_000
+const DEATH = 180_000

@@ -19,7 +19,7 @@ const FORWARD = [
 ]
 const WAYS: readonly Way[] = ["lost", "kept"]
 
-describe("a real server, killed in the middle of a rotation", { concurrency: true, timeout: 400_000 }, () => {
+describe("a real server, killed in the middle of a rotation", { concurrency: true, timeout: 900_000 }, () => {
   test("[ROT-35][RINV-01] killed before and after the write of every phase, with live workloads: it goes on where it stood, and all trust all", async (t) => {
     await using bench = await openRotationBench("20s")
     const first = bench.record().roots[0]?.keyId

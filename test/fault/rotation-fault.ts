@@ -1,4 +1,4 @@
-import { DatabaseSync, StatementSync } from "node:sqlite"
+import { DatabaseSync, type StatementResultingChanges, StatementSync } from "node:sqlite"
 import { isMainThread } from "node:worker_threads"
 
 /**
@@ -13,8 +13,10 @@ if (!isMainThread && phase !== null) {
   let isNear = false
   const run = methodOf(StatementSync.prototype, "run")
   StatementSync.prototype.run = function (this: StatementSync, ...values: readonly unknown[]) {
-    if (this.sourceSQL.startsWith("UPDATE authority SET")) isNear = phaseOf(values) === phase
-    return Reflect.apply(run, this, values)
+    const result: StatementResultingChanges = Reflect.apply(run, this, values)
+    // One that another writer was quicker than changes nothing.
+    if (this.sourceSQL.startsWith("UPDATE authority SET")) isNear = result.changes === 1 && phaseOf(values) === phase
+    return result
   }
   const exec = methodOf(DatabaseSync.prototype, "exec")
   DatabaseSync.prototype.exec = function (sql: string): void {

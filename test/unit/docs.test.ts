@@ -11,6 +11,7 @@ import { buildProgram } from "../../src/main/cli.ts"
 import { parseAgentConfig } from "../../src/main/config/agent-config.ts"
 import { codeSpans, type Fence, fences, headingFragments, relativeLinks } from "../support/markdown.ts"
 import { PROJECT, type ProjectFile, projectFiles } from "../support/project-files.ts"
+import { blocksOf, runbooks } from "../support/runbook.ts"
 import { makeScratch } from "../support/scratch.ts"
 
 const DOCUMENTS = [...projectFiles("*.md"), ...projectFiles("{spec,deploy,proto,test}/**/*.md")]
@@ -129,6 +130,22 @@ test("spec/00-scope.md lists every chapter", () => {
     chapters.filter((path) => path !== "spec/00-scope.md" && !listed.has(path)),
     [],
   )
+})
+
+test("every runbook stands in spec/00-scope.md, says what one sees and does, and has a drill that runs its commands", () => {
+  const listed = new Set(relativeLinks(documentAt("spec/00-scope.md").text))
+  const drills = new Map(projectFiles("test/drills/*.test.ts").map(({ path, text }) => [path, text]))
+  const books = runbooks()
+  assert.ok(books.length >= 6)
+  for (const book of books) {
+    assert.ok(listed.has(`runbooks/${book.name}.md`), `${book.path} is not listed`)
+    assert.match(drills.get(`test/drills/${book.name}.test.ts`) ?? "", new RegExp(`^drill\\(\\n? *"${book.name}"`, "m"))
+    const headings = [...book.text.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading)
+    for (const heading of ["What you see", "What to do", "What you will see", "How to undo"]) {
+      assert.ok(headings.includes(heading), `${book.path} has no "${heading}"`)
+    }
+    assert.ok(blocksOf(book).length > 0, `${book.path} has no commands`)
+  }
 })
 
 test("the changelog begins with what is unreleased, and there with security", () => {

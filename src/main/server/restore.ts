@@ -42,8 +42,8 @@ export async function restoreServerState(
   if (dryRun && withoutStore) return planRestore({ ...common, journal: EMPTY })
   await using store = await openSqliteStore({ path: place, mode: withoutStore ? "create" : "open" })
   const deps = { ...common, journal: store.authorityJournal }
-  if (dryRun) return planRestore(deps)
-  return restoreTrustDomain({
+  if (dryRun) return await planRestore(deps)
+  return await restoreTrustDomain({
     ...deps,
     audit: store.auditLog,
     chain: store.auditChain,
