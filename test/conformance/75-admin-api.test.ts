@@ -158,7 +158,8 @@ function dropFixture(answer: object = { dropped: true }) {
     roles: () => [ops],
     audit: store.auditLog,
     clock: new FakeClock(1_800_000_000),
-    events: { answered: () => {}, unauthenticated: () => {} },
+    events: { answered: () => {}, proposed: () => {}, unauthenticated: () => {} },
+    approvals: { isNeeded: () => false, propose: () => Promise.reject(new Error("nothing is proposed")) },
   })
   const ask = (input: object, uid = 7) => {
     return perform(operation, { caller: { kind: "peer", uid, gid: 1, pid: 2 }, requestId: "r1", input }, NEVER)

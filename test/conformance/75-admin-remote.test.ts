@@ -286,7 +286,7 @@ test("[ADM-19] requests under way are bounded, and the place of one that ended o
   await using _listener = await listenHttp({ ...options, at: { path }, server: makeLocalServer(8) }, (app) => {
     addAdminRoutes(app, {
       operations: [],
-      perform: () => Promise.resolve({}),
+      perform: () => Promise.resolve({ kind: "done", reply: {} }),
       events: { unauthenticated: () => undefined },
       maxRequests: 1,
       authenticate: async () => {

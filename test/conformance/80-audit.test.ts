@@ -169,6 +169,8 @@ const FIELDS = {
   "admin.permitted": ["operation", "target", "role", "dryRun"],
   "admin.refused": ["operation", "target", "code", "reason"],
   "admin.failed": ["operation", "target", "code", "reason"],
+  "admin.proposed": ["operation", "target", "role", "proposal", "digest", "expiresAt"],
+  "admin.decided": ["operation", "target", "proposal", "digest", "outcome", "proposer"],
   "ban.added": ["ban", "name", "reason", "until"],
   "ban.lifted": ["ban", "name", "reason"],
 } satisfies { readonly [Type in AuditEvent["type"]]: readonly Fields<Type>[] }

@@ -5,6 +5,7 @@ import type { AuthorityJournal } from "../../src/ports/authority-journal.ts"
 import type { BanLog } from "../../src/ports/bans.ts"
 import type { ConsumerLog, HoldingsReader } from "../../src/ports/consumers.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
+import type { ProposalLog } from "../../src/ports/proposals.ts"
 import type { ReplayLog } from "../../src/ports/replay-log.ts"
 import type { RevocationLog } from "../../src/ports/revocations.ts"
 import { makeScratch } from "./scratch.ts"
@@ -18,6 +19,7 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly consumerLog: ConsumerLog
   readonly holdings: HoldingsReader
   readonly banLog: BanLog
+  readonly proposalLog: ProposalLog
 }
 
 /** Every adapter of the storage ports: a contract suite runs over all of them. */
@@ -33,7 +35,8 @@ async function openScratchSqlite(): Promise<StoreUnderTest> {
     await store[Symbol.asyncDispose]()
     await scratch[Symbol.asyncDispose]()
   }
-  const { issuanceLog, auditLog, authorityJournal, replayLog, revocationLog, banLog, consumerLog, holdings } = store
+  const { issuanceLog, auditLog, authorityJournal, replayLog, revocationLog, consumerLog, holdings } = store
+  const { banLog, proposalLog } = store
   return {
     issuanceLog,
     auditLog,
@@ -41,6 +44,7 @@ async function openScratchSqlite(): Promise<StoreUnderTest> {
     replayLog,
     revocationLog,
     banLog,
+    proposalLog,
     consumerLog,
     holdings,
     [Symbol.asyncDispose]: close,

@@ -3,7 +3,7 @@ import { request as httpsRequest } from "node:https"
 import { IdentityError } from "../../core/errors.ts"
 import { type Json, type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { checkAdminServer } from "./check-admin-server.ts"
-import { refusalOf } from "./refusal.ts"
+import { refusalOf, waitingFor } from "./refusal.ts"
 import { unreachable } from "./unreachable.ts"
 
 /** Where the admin API is, and how the caller is known there. */
@@ -40,6 +40,7 @@ export function openAdminClient(server: AdminServer): AdminClient {
     call: async (order, signal) => {
       const { status, headers, text } = await exchange(server, order, signal)
       if (status === 200) return parseJsonObject(text)
+      if (status === 202) throw waitingFor(text)
       throw refusalOf(status, headers, text)
     },
   }

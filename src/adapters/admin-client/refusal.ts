@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http"
 import { ERROR_CODES, IdentityError } from "../../core/errors.ts"
-import { type JsonObject, parseJsonObject } from "../../core/json.ts"
+import { isJsonObject, type JsonObject, parseJsonObject } from "../../core/json.ts"
 
 /** What the server's problem document says, as an error. Texts are bounded: they go to a terminal. */
 export function refusalOf(status: number, headers: IncomingHttpHeaders, text: string): IdentityError {
@@ -14,6 +14,16 @@ export function refusalOf(status: number, headers: IncomingHttpHeaders, text: st
     ...(reason === undefined ? {} : { reason }),
     ...(next === undefined ? {} : { next }),
     ...(Number.isInteger(retryAfter) ? { retryAfter } : {}),
+  })
+}
+
+/** Nothing was done yet: another operator has to approve it. @see ADM-21 */
+export function waitingFor(text: string): IdentityError {
+  const { proposal } = problemOf(text)
+  const id = isJsonObject(proposal) ? (textOf(proposal["id"]) ?? "") : ""
+  return new IdentityError("not-ready", `nothing is done yet: somebody else has to approve it (proposal ${id})`, {
+    reason: "approval-needed",
+    next: `another operator: assay approval approve ${id}`,
   })
 }
 

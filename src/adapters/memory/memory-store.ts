@@ -7,6 +7,7 @@ import { MemoryBanLog } from "./memory-ban-log.ts"
 import { MemoryConsumerLog } from "./memory-consumer-log.ts"
 import { MemoryHoldings } from "./memory-holdings.ts"
 import { MemoryIssuanceLog } from "./memory-issuance-log.ts"
+import { MemoryProposalLog } from "./memory-proposal-log.ts"
 import { MemoryReplayLog } from "./memory-replay-log.ts"
 import { MemoryRevocationLog } from "./memory-revocation-log.ts"
 
@@ -22,6 +23,7 @@ export type WriteKind =
   | "revocation"
   | "consumer"
   | "ban"
+  | "proposal"
 
 /** Runs `write` as `fault` says. @throws IdentityError `not-ready` for `lost` and `kept` */
 export type FaultyWrite = <T>(kind: WriteKind, write: () => T) => T
@@ -44,6 +46,7 @@ export class MemoryStore implements AsyncDisposable {
   readonly consumerLog: MemoryConsumerLog
   readonly holdings: MemoryHoldings
   readonly banLog: MemoryBanLog
+  readonly proposalLog: MemoryProposalLog
 
   constructor() {
     const faulty: FaultyWrite = (kind, write) => this.#faulty(kind, write)
@@ -55,6 +58,7 @@ export class MemoryStore implements AsyncDisposable {
     }
     this.auditChain = chain
     this.banLog = new MemoryBanLog(faulty, append)
+    this.proposalLog = new MemoryProposalLog(faulty, append)
     this.issuanceLog = new MemoryIssuanceLog(faulty, append, () => this.banLog.head)
     this.auditLog = { append: async (event) => faulty("audit", () => append(event)) }
     this.authorityJournal = new MemoryAuthorityJournal(faulty)

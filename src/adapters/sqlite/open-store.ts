@@ -5,6 +5,7 @@ import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { BanLog } from "../../ports/bans.ts"
 import type { ConsumerLog, HoldingsReader } from "../../ports/consumers.ts"
 import type { IssuanceLog } from "../../ports/issuance-log.ts"
+import type { ProposalLog } from "../../ports/proposals.ts"
 import type { ReplayLog } from "../../ports/replay-log.ts"
 import type { RevocationLog } from "../../ports/revocations.ts"
 import { type AuditFiles, AuditFollowers } from "./audit-followers.ts"
@@ -17,6 +18,7 @@ import { SqliteAuthorityJournal } from "./sqlite-authority-journal.ts"
 import { SqliteBanLog } from "./sqlite-ban-log.ts"
 import { SqliteConsumerLog } from "./sqlite-consumer-log.ts"
 import { SqliteIssuanceLog } from "./sqlite-issuance-log.ts"
+import { SqliteProposalLog } from "./sqlite-proposal-log.ts"
 import { SqliteReplayLog } from "./sqlite-replay-log.ts"
 import { SqliteRevocationLog } from "./sqlite-revocation-log.ts"
 import { makeStoreSigning, type StoreSigning } from "./sqlite-signing.ts"
@@ -45,6 +47,7 @@ export interface SqliteStore extends AsyncDisposable {
   readonly holdings: HoldingsReader
   readonly signing: StoreSigning
   readonly banLog: BanLog
+  readonly proposalLog: ProposalLog
   /**
    * Why nothing is written now: the thread has ended, which only a new process mends; it does not answer; or no audit file can be
    * written, both of which may pass. `undefined` while all is well.
@@ -89,6 +92,7 @@ class Store implements SqliteStore {
   readonly holdings: HoldingsReader
   readonly signing: StoreSigning
   readonly banLog: BanLog
+  readonly proposalLog: ProposalLog
   readonly #path: string
   readonly #thread: StoreThread
   readonly #followers: AuditFollowers | undefined
@@ -116,6 +120,7 @@ class Store implements SqliteStore {
     this.holdings = { readHoldings: (now) => this.#read((reader) => reader.readHoldings(now)) }
     this.signing = makeStoreSigning(queue)
     this.banLog = new SqliteBanLog(queue)
+    this.proposalLog = new SqliteProposalLog(queue)
   }
 
   get failure(): IdentityError | undefined {

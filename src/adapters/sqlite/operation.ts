@@ -61,6 +61,22 @@ export type Operation =
     }
   | { readonly kind: "read-bans"; readonly after: number; readonly limit: number }
   | { readonly kind: "prune-bans"; readonly before: Instant; readonly batch: number }
+  /** The columns of a proposal, in order. */
+  | {
+      readonly kind: "add-proposal"
+      readonly row: readonly SQLInputValue[]
+      readonly now: Instant
+      readonly audit: AuditEntry
+    }
+  | {
+      readonly kind: "decide-proposal"
+      readonly id: string
+      readonly outcome: string
+      readonly by: string
+      readonly at: Instant
+      readonly audit: AuditEntry
+    }
+  | { readonly kind: "read-proposals" }
   | { readonly kind: "read-authority" }
   | { readonly kind: "read-issuing"; readonly authorityId: string }
   /** Writes nothing: done when everything before it is. */
@@ -123,5 +139,6 @@ const READS: ReadonlySet<Operation["kind"]> = new Set([
   "read-consumers",
   "read-audit-state",
   "read-bans",
+  "read-proposals",
   "barrier",
 ])

@@ -167,4 +167,25 @@ CREATE INDEX intent_of_issuer ON intent (authority_id, not_after / 256) WHERE ki
 CREATE INDEX intent_of_jwt_key ON intent (authority_id, not_after) WHERE kind = 'jwt';
 `,
   },
+  {
+    version: 8,
+    sql: `
+CREATE TABLE proposal (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  operation TEXT NOT NULL,
+  request TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  target TEXT NOT NULL,
+  proposer TEXT NOT NULL,
+  role TEXT NOT NULL,
+  over TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  outcome TEXT CHECK (outcome IN ('approved', 'rejected', 'stale')),
+  decided_by TEXT,
+  decided_at INTEGER
+) STRICT;
+`,
+  },
 ]

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite"
-import { entryOf } from "../../core/audit/record.ts"
+import { type AuditEntry, entryOf } from "../../core/audit/record.ts"
 import { IdentityError } from "../../core/errors.ts"
 import { refusedRenewalEvent, renewalError } from "../../core/lineage/lineage-refusal.ts"
 import type { Instant } from "../../core/time.ts"
@@ -10,6 +10,7 @@ import { INTENT_COLUMNS, keyColumns } from "./intent-row.ts"
 import { type JudgedRenewal, LineageStatements } from "./lineage-statements.ts"
 import { encodeFailure, type Operation, type OperationResult } from "./operation.ts"
 import { ProofStatements } from "./proof-statements.ts"
+import { ProposalStatements } from "./proposal-statements.ts"
 import { RecentKeys } from "./recent-keys.ts"
 import type { SqlRow } from "./sql-row.ts"
 
@@ -21,6 +22,7 @@ export class Statements {
   readonly #audit: AuditStatements
   readonly #bans: BanStatements
   readonly #lineages: LineageStatements
+  readonly #proposals: ProposalStatements
   readonly #insertIntent: StatementSync
   readonly #findReusable: StatementSync
   readonly #insertOutcome: StatementSync
@@ -39,6 +41,7 @@ export class Statements {
     this.#consumers = new ConsumerStatements(db)
     this.#bans = new BanStatements(db)
     this.#lineages = new LineageStatements(db)
+    this.#proposals = new ProposalStatements(db)
     this.#insertIntent = db.prepare(INSERT_INTENT)
     this.#findReusable = db.prepare(FIND_REUSABLE)
     this.#insertOutcome = db.prepare(INSERT_OUTCOME)
@@ -90,7 +93,7 @@ export class Statements {
       case "prune":
         return this.#prune(operation.before, operation.batch)
       case "revoke":
-        return this.#revoke(operation)
+        return this.#audited(operation.audit, this.#proofs.run(operation))
       case "claim":
       case "read-revocations":
       case "prune-proofs":
@@ -102,7 +105,12 @@ export class Statements {
         return this.#consumers.run(operation)
       case "add-ban":
       case "lift-ban":
-        return this.#changeBan(operation)
+        return this.#audited(operation.audit, this.#bans.run(operation))
+      case "add-proposal":
+      case "decide-proposal":
+        return this.#audited(operation.audit, this.#proposals.run(operation))
+      case "read-proposals":
+        return this.#proposals.run(operation)
       case "read-bans":
       case "prune-bans":
         return this.#bans.run(operation)
@@ -146,15 +154,8 @@ export class Statements {
     return REFUSED_RENEWAL[kind]
   }
 
-  #revoke(operation: Operation & { readonly kind: "revoke" }): OperationResult {
-    const result = this.#proofs.run(operation)
-    if (result.kind === "done") this.#audit.append(operation.audit)
-    return result
-  }
-
-  #changeBan(operation: Operation & { readonly kind: "add-ban" | "lift-ban" }): OperationResult {
-    const result = this.#bans.run(operation)
-    if (result.kind === "done") this.#audit.append(operation.audit)
+  #audited(audit: AuditEntry, result: OperationResult): OperationResult {
+    if (result.kind === "done") this.#audit.append(audit)
     return result
   }
 

@@ -6,6 +6,7 @@ import { lateForTrust } from "../../core/authority/safe-points.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { StepDeps } from "./rotate-deps.ts"
+import { rotationOver } from "./rotation-over.ts"
 import { contextOf } from "./take-step.ts"
 
 /** Where a rotation stands, and who is waited for. */
@@ -52,10 +53,13 @@ export interface DescribeRotation {
   status(): Promise<RotationFacts>
   /** @throws IdentityError as {@link status} */
   plan(): Promise<RotationForecast>
+  /** {@link rotationOver} of now. */
+  over(): string
 }
 
 export function makeDescribeRotation(deps: StepDeps): DescribeRotation {
   return {
+    over: () => rotationOver(deps, deps.trust.record()),
     status: async () => {
       const record = deps.trust.record()
       const state = record.rotations[deps.authority.kind]

@@ -3,6 +3,7 @@ import { type CanarySelection, hasCanary, type RotationState } from "../../core/
 import { IdentityError } from "../../core/errors.ts"
 import { dropKey } from "./drop-key.ts"
 import type { Asking, RotateDeps } from "./rotate-deps.ts"
+import { refuseStale } from "./rotation-over.ts"
 import { takeStep } from "./take-step.ts"
 
 /** How a rotation is to go. */
@@ -43,7 +44,9 @@ export function makeOperateRotation(deps: RotateDeps): OperateRotation {
       return outcome
     },
     waive: (waiver, asking) => takeStep(deps, { kind: "waive", waiver }, asking),
-    emergency: async (waiver, asking) => {
+    emergency: async (waiver, wanted) => {
+      refuseStale(deps, deps.trust.record(), wanted)
+      const { over: _, ...asking } = wanted // over its own steps from here on
       if (stateOf(deps).phase === "stable") {
         await start({ auto: false, canary: { namespaces: [], prefixes: [] } }, asking)
       }
@@ -59,6 +62,7 @@ export async function advance(
   command: RotationCommand & { readonly kind: "advance" | "tick" },
   asking: Asking,
 ): Promise<RotationOutcome> {
+  refuseStale(deps, deps.trust.record(), asking)
   await dropKey(deps, command)
   return takeStep(deps, command, asking)
 }

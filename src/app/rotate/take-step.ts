@@ -11,6 +11,7 @@ import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { AuthorityRecord } from "../../ports/authority-journal.ts"
 import type { Asking, StepDeps } from "./rotate-deps.ts"
 import type { MadeAuthority } from "./rotated-authority.ts"
+import { refuseStale } from "./rotation-over.ts"
 import { recordAfter } from "./rotation-record.ts"
 
 /**
@@ -28,6 +29,7 @@ export async function takeStep(
   for (let attempt = 0; ; attempt++) {
     const record = deps.trust.record()
     const context = await contextOf(deps, record)
+    refuseStale(deps, record, asking)
     const outcome = stepRotation(record.rotations[deps.authority.kind], command, context)
     if (outcome.kind === "refused") return outcome
     await deps.audit.append(auditOf(record, deps.authority.kind, outcome, command, asking, context))

@@ -4,4 +4,4 @@
  */
 export type AdminVerb = (typeof ADMIN_VERBS)[number]
 
-export const ADMIN_VERBS = ["status", "issuances", "rotation", "bans", "audit"] as const
+export const ADMIN_VERBS = ["status", "issuances", "rotation", "bans", "audit", "approvals"] as const

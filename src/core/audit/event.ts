@@ -165,6 +165,28 @@ export type AuditEvent =
       readonly reason: string
     })
   | (Common & {
+      /** An operator may do this, and it waits for a second one. @see ADM-21 */
+      readonly type: "admin.proposed"
+      readonly operation: string
+      readonly target: string
+      readonly role: string
+      readonly proposal: string
+      /** SHA-256 over operation and request, hex. */
+      readonly digest: string
+      readonly expiresAt: Instant
+    })
+  | (Common & {
+      /** A second one decided; what was approved is about to be done. `stale`: it was proposed over a state that is no more. */
+      readonly type: "admin.decided"
+      readonly operation: string
+      readonly target: string
+      readonly proposal: string
+      readonly digest: string
+      readonly outcome: "approved" | "rejected" | "stale"
+      /** Who proposed it, as in the record of that. */
+      readonly proposer: string
+    })
+  | (Common & {
       /** Nothing is issued to whom this names from now on; in force when recorded. */
       readonly type: "ban.added"
       readonly ban: BanKind

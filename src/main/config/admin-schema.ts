@@ -1,8 +1,11 @@
 import { z } from "zod"
-import { ADMIN_VERBS } from "../../core/admin/verb.ts"
+import { ADMIN_VERBS, type AdminVerb } from "../../core/admin/verb.ts"
 import { outsideIssuer } from "./outside-issuer-schema.ts"
-import { count } from "./units.ts"
+import { count, duration } from "./units.ts"
 import { label, path, setOf, text } from "./values.ts"
+
+/** Verbs of operations that change something. */
+const APPROVABLE = ["rotation", "bans"] as const satisfies readonly AdminVerb[]
 
 const id = () => z.int().min(0).max(0xffff_fffe)
 
@@ -45,6 +48,27 @@ const issuer = z
     "Whose tokens operators may show at listen.admin, and which identity their claims give. One issuer may stand here more than once, with other claims: the first that fits counts.",
   )
 
+const approval = z
+  .strictObject({
+    verbs: setOf(z.enum(APPROVABLE), { min: 1, max: APPROVABLE.length })
+      .default(["rotation"])
+      .describe(
+        "Verbs whose operations need a second person when they change something: rotation, bans. Default rotation.",
+      ),
+    except: setOf(text(64).regex(/^[a-z-]+\.[a-z-]+$/, "must be an operation such as rotation.pause"), {
+      min: 0,
+      max: 64,
+    })
+      .default([])
+      .describe(
+        "Operations that one may do alone all the same, such as rotation.pause or rotation.emergency. Default: none.",
+      ),
+    lifetime: duration({ min: "1m", max: "7d" }).prefault("24h").describe("How long a request waits. Default 24h."),
+  })
+  .describe(
+    "What one operator alone may not do: it waits until another one approves it, who has the verbs approvals and that of what is approved. Reloadable. Default: everything may be done alone.",
+  )
+
 /** Operators and where they come in. */
 export const adminSchema = z
   .strictObject({
@@ -66,6 +90,7 @@ export const adminSchema = z
       .describe(
         "Audience of access tokens of this server's token endpoint that count at listen.admin, when they are for it alone. Reloadable. Default: none counts.",
       ),
+    approval: approval.optional(),
     roles: z
       .array(role)
       .max(256)

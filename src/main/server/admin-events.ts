@@ -16,6 +16,10 @@ export function makeAdminEvents(log: Log, metrics: Pick<ServerMetrics, "adminReq
         )
       }
     },
+    proposed: (operation, caller, requestId, proposal) => {
+      metrics.adminRequests.inc({ operation, outcome: "proposed" })
+      log.info({ operation, caller, requestId, proposal }, "what an operator wants waits for a second one")
+    },
     unauthenticated: (requestId, error) => {
       metrics.adminRequests.inc({ operation: "", outcome: error.code })
       log.info({ requestId, code: error.code, reason: error.reason }, "somebody unknown asked the admin API")

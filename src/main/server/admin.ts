@@ -13,6 +13,8 @@ import type { Clock } from "../../ports/clock.ts"
 import type { Random } from "../../ports/random.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import { type AdminRoutesDeps, addAdminRoutes } from "../../transports/admin/admin-routes.ts"
+import { approvalOperations } from "../../transports/admin/approval-operations.ts"
+import { type Approvals, makeApprovals } from "../../transports/admin/approvals.ts"
 import { auditOperations } from "../../transports/admin/audit-operations.ts"
 import { banOperations } from "../../transports/admin/ban-operations.ts"
 import { consumerOperations } from "../../transports/admin/consumer-operations.ts"
@@ -69,9 +71,17 @@ export interface AdminApi extends AsyncDisposable {
 export async function openAdmin(deps: AdminDeps): Promise<AdminApi> {
   const { live, state, clock, log, metrics } = deps
   const events = makeAdminEvents(log, metrics)
-  const operations = operationsOf(deps)
   const roles = makeAdminRoles(() => live().config, process.getuid?.() ?? NOBODY)
-  const perform = makePerform({ roles, audit: state.store.auditLog, clock, events })
+  const approvals = makeApprovals({
+    terms: () => live().config.admin.approval,
+    operations: () => operations,
+    roles,
+    log: state.store.proposalLog,
+    clock,
+    random: deps.random,
+  })
+  const operations = operationsOf(deps, approvals)
+  const perform = makePerform({ roles, audit: state.store.auditLog, clock, events, approvals })
   const routes = { operations, perform, events }
   await using stack = new AsyncDisposableStack()
   const local = await listenLocally(deps, routes)
@@ -136,7 +146,7 @@ function listenOptions({ live, random, log }: AdminDeps) {
 }
 
 /** Every operation with its use case. Add yours here, and its contract to {@link CONTRACTS}. */
-function operationsOf(deps: AdminDeps): readonly Operation[] {
+function operationsOf(deps: AdminDeps, approvals: Approvals): readonly Operation[] {
   const { pipeline, state, subscribers, rotations, evidence, ready, live, clock } = deps
   const { trust, issuing } = pipeline
   const describe = makeDescribeServer({
@@ -155,6 +165,7 @@ function operationsOf(deps: AdminDeps): readonly Operation[] {
     ...consumerOperations(makeListConsumers(evidence)),
     ...rotationOperations(rotations),
     ...banOperations(makeBanUses(deps)),
+    ...approvalOperations(approvals, clock),
   ]
   const bound = new Set(operations.map(({ contract }) => contract))
   const missing = CONTRACTS.filter((contract) => !bound.has(contract))

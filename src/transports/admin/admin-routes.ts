@@ -3,6 +3,7 @@ import type { AdminCaller } from "../../core/admin/caller.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { readJsonText } from "../http/listen.ts"
+import { proposalReply } from "./approval-contracts.ts"
 import { openApiDocument } from "./openapi.ts"
 import type { Operation } from "./operation.ts"
 import type { AdminEvents, Perform } from "./perform.ts"
@@ -51,8 +52,14 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminRoutesDeps): voi
         const caller = callers.get(request)
         if (caller === undefined) throw new TypeError("a request without caller")
         const call = { caller, requestId: request.id, input: inputOf(request) }
-        const answer = await deps.perform(operation, call, signalOf(reply))
-        return reply.header("cache-control", "no-store").type("application/json").send(JSON.stringify(answer))
+        const performed = await deps.perform(operation, call, signalOf(reply))
+        const done = performed.kind === "done"
+        const body = done ? performed.reply : { proposal: proposalReply(performed.proposal) }
+        reply
+          .code(done ? 200 : 202)
+          .header("cache-control", "no-store")
+          .type("application/json")
+        return reply.send(JSON.stringify(body))
       }
       // HEAD would be a second way to GET, without the reply.
       admin.route({ method, url, handler, exposeHeadRoute: false })

@@ -1,3 +1,4 @@
+import { APPROVAL_CONTRACTS } from "./approval-contracts.ts"
 import { auditSearch } from "./audit-operations.ts"
 import { BAN_CONTRACTS } from "./ban-operations.ts"
 import { consumersList } from "./consumer-operations.ts"
@@ -15,4 +16,5 @@ export const CONTRACTS: readonly Contract[] = [
   auditSearch,
   ...ROTATION_CONTRACTS,
   ...BAN_CONTRACTS,
+  ...APPROVAL_CONTRACTS,
 ]

@@ -1,5 +1,6 @@
 import { z } from "zod"
 import { HTTP_STATUS } from "../http/problem.ts"
+import { proposed } from "./approval-contracts.ts"
 import { type Contract, wireRequest } from "./contract.ts"
 
 /** The OpenAPI 3.1 document of these operations, made from their schemas. @see ADM-15 */
@@ -21,7 +22,7 @@ export function openApiDocument(contracts: readonly Contract[]): object {
     paths,
     components: {
       schemas: { Problem: PROBLEM },
-      responses: { Problem: problemResponse() },
+      responses: { Problem: problemResponse(), Proposed: proposedResponse() },
       securitySchemes: { svid: { type: "mutualTLS" }, token: { type: "http", scheme: "bearer" } },
     },
   }
@@ -49,6 +50,7 @@ function operationOf(contract: Contract): object {
         description: "Done.",
         content: { "application/json": { schema: jsonSchema(contract.response, "output") } },
       },
+      ...(contract.method === "GET" ? {} : { 202: { $ref: "#/components/responses/Proposed" } }),
       default: { $ref: "#/components/responses/Problem" },
     },
   }
@@ -73,6 +75,14 @@ interface ObjectSchema {
 function jsonSchema(schema: z.ZodObject, io: "input" | "output"): ObjectSchema {
   const { $schema: _, properties = {}, required = [], ...rest } = z.toJSONSchema(schema, { io })
   return { ...rest, properties, required }
+}
+
+function proposedResponse(): object {
+  const schema = jsonSchema(z.strictObject({ proposal: proposed }), "output")
+  return {
+    description: "Nothing is done yet: somebody else has to approve it.",
+    content: { "application/json": { schema } },
+  }
 }
 
 function problemResponse(): object {

@@ -17,6 +17,8 @@ export interface PreparedOperation {
   /** For the audit record: what it is done to. */
   readonly target: string
   readonly dryRun: boolean
+  /** Names what it would be done over; a request that was approved is not done over anything else. */
+  over(): string
   /** The reply, which holds to the contract. */
   run(call: AdminCall, signal: AbortSignal): Promise<object>
 }
@@ -27,6 +29,8 @@ export interface AdminCall {
   readonly requestId: string
   /** Of a destructive operation: say what would be done, and do nothing. */
   readonly dryRun: boolean
+  /** What the request was approved over; `undefined` for one that needed no second person. @see ADM-23 */
+  readonly over?: string
 }
 
 export interface Binding<C extends Contract> {
@@ -34,6 +38,8 @@ export interface Binding<C extends Contract> {
   readonly scope: (request: z.output<C["request"]>) => AdminScope
   /** At most 512 characters are recorded. Default: the patterns of the scope. */
   readonly target?: (request: z.output<C["request"]>) => string
+  /** Names the state that a request is about, where there is one. */
+  readonly over?: (request: z.output<C["request"]>) => string
   readonly handle: (
     request: z.output<C["request"]>,
     call: AdminCall,
@@ -57,6 +63,7 @@ export function bindOperation<C extends Contract>(contract: C, binding: Binding<
         scope: binding.scope(request),
         target: (binding.target?.(request) ?? "").slice(0, MAX_TARGET),
         dryRun: contract.destructive === true && dryRun !== false,
+        over: () => binding.over?.(request) ?? "",
         run: async (call, signal) => contract.response.parse(await binding.handle(request, call, signal)),
       }
     },

@@ -18,7 +18,10 @@ export interface RotationUseCases {
 
 /** The verbs of the security team over the rotation of roots and of JWT keys. @see ROT-50 */
 export function rotationOperations(rotations: Readonly<Record<RotationKind, RotationUseCases>>): readonly Operation[] {
-  const scope = () => ({ kind: "trust-domain" }) as const
+  const about = {
+    scope: () => ({ kind: "trust-domain" }) as const,
+    over: ({ kind }: { readonly kind: RotationKind }) => rotations[kind].describe.over(),
+  }
   const standingOf = async (kind: RotationKind) => {
     const facts = await rotations[kind].describe.status()
     return { ...facts, standing: standing(kind, facts.state, facts.now) }
@@ -40,7 +43,7 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
   }
   const simple = (contract: typeof contracts.rotationAdvance, verb: "advance" | "pause" | "rollback" | "abort") =>
     bindOperation(contract, {
-      scope,
+      ...about,
       handle: ({ kind }, call) => (call.dryRun ? tried(kind) : done(kind, rotations[kind].operate[verb](asking(call)))),
     })
   return [
@@ -49,11 +52,11 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
       handle: async ({ kind }) => statusReply(kind, await rotations[kind].describe.status()),
     }),
     bindOperation(contracts.rotationPlan, {
-      scope,
+      ...about,
       handle: async ({ kind }) => planReply(kind, await rotations[kind].describe.plan()),
     }),
     bindOperation(contracts.rotationStart, {
-      scope,
+      ...about,
       target: ({ kind }) => kind,
       handle: async ({ kind, auto, canary_namespaces: namespaces, canary_prefixes: prefixes }, call) =>
         done(kind, rotations[kind].operate.start({ auto, canary: { namespaces, prefixes } }, asking(call))),
@@ -61,20 +64,20 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
     simple(contracts.rotationAdvance, "advance"),
     simple(contracts.rotationPause, "pause"),
     bindOperation(contracts.rotationResume, {
-      scope,
+      ...about,
       target: ({ kind }) => kind,
       handle: async ({ kind, auto }, call) => done(kind, rotations[kind].operate.resume(auto, asking(call))),
     }),
     simple(contracts.rotationRollback, "rollback"),
     simple(contracts.rotationAbort, "abort"),
     bindOperation(contracts.rotationWaive, {
-      scope,
+      ...about,
       target: ({ kind, reason }) => `${kind}: ${reason}`,
       handle: ({ kind, ...waiver }, call) =>
         call.dryRun ? tried(kind) : done(kind, rotations[kind].operate.waive(waiverOf(waiver, call), asking(call))),
     }),
     bindOperation(contracts.rotationEmergency, {
-      scope,
+      ...about,
       target: ({ kind, reason }) => `${kind}: ${reason}`,
       handle: ({ kind, ...waiver }, call) =>
         call.dryRun
@@ -84,8 +87,8 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
   ]
 }
 
-function asking({ caller, requestId }: AdminCall): Asking {
-  return { actor: callerText(caller), requestId }
+function asking({ caller, requestId, over }: AdminCall): Asking {
+  return { actor: callerText(caller), requestId, ...(over === undefined ? {} : { over }) }
 }
 
 function waiverOf(

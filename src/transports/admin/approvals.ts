@@ -1,0 +1,205 @@
+import { callerSubject, callerText } from "../../core/admin/caller.ts"
+import { type AdminRole, decideAdmin } from "../../core/admin/decide-admin.ts"
+import {
+  digestRequest,
+  isPending,
+  type Proposal,
+  type ProposalOutcome,
+  type RecordedProposal,
+} from "../../core/admin/proposal.ts"
+import type { AdminVerb } from "../../core/admin/verb.ts"
+import { IdentityError } from "../../core/errors.ts"
+import { parseJsonObject } from "../../core/json.ts"
+import type { Seconds } from "../../core/time.ts"
+import type { Clock } from "../../ports/clock.ts"
+import type { ProposalLog } from "../../ports/proposals.ts"
+import type { Random } from "../../ports/random.ts"
+import type { Contract } from "./contract.ts"
+import type { AdminCall, Operation, PreparedOperation } from "./operation.ts"
+import { type AdminRequest, roleRefusal } from "./perform.ts"
+
+/** What needs a second person. */
+export interface ApprovalTerms {
+  readonly verbs: readonly AdminVerb[]
+  /** Names of operations that one may do alone. */
+  readonly except: readonly string[]
+  readonly lifetime: Seconds
+}
+
+export interface ApprovalsDeps {
+  /** `undefined`: nothing does. */
+  readonly terms: () => ApprovalTerms | undefined
+  readonly operations: () => readonly Operation[]
+  readonly roles: () => readonly AdminRole[]
+  readonly log: ProposalLog
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** Requests that are done when somebody else than who made them wants them, too. @see ADM-21..ADM-25 */
+export interface Approvals {
+  isNeeded(contract: Contract): boolean
+  /** Durable when it resolves. @throws IdentityError `rate-limited`, reason `proposals-full`; `not-ready` */
+  propose(operation: Operation, prepared: PreparedOperation, wish: Wish): Promise<Proposal>
+  list(): Promise<readonly RecordedProposal[]>
+  /**
+   * The reply of the operation; `undefined` for a dry run. @throws IdentityError `not-found`; `conflict` for what waits no more
+   * or is stale; `policy-denied` for who may not; as the operation
+   */
+  approve(id: string, digest: string, call: AdminCall, signal: AbortSignal): Promise<object | undefined>
+  /** @throws IdentityError as {@link approve} */
+  reject(id: string, call: AdminCall): Promise<void>
+}
+
+/** A request that may be done, but for the second person. */
+export interface Wish extends AdminRequest {
+  readonly target: string
+  readonly role: string
+}
+
+export function makeApprovals(deps: ApprovalsDeps): Approvals {
+  return {
+    isNeeded: ({ name, verb, method }) => {
+      const terms = deps.terms()
+      return terms !== undefined && method !== "GET" && terms.verbs.includes(verb) && !terms.except.includes(name)
+    },
+    propose: (operation, prepared, wish) => propose(deps, operation, prepared, wish),
+    list: () => deps.log.list(),
+    approve: (id, digest, call, signal) => approve(deps, { id, digest }, call, signal),
+    reject: async (id, call) => {
+      const proposal = await findWaiting(deps, id)
+      const own = callerSubject(call.caller) === callerSubject(proposal.proposer)
+      if (!own) requireRole(deps, call, ...prepareAgain(deps, proposal))
+      await decide(deps, proposal, "rejected", call)
+    },
+  }
+}
+
+async function propose(
+  { log, clock, random, terms }: ApprovalsDeps,
+  { contract }: Operation,
+  prepared: PreparedOperation,
+  { caller, requestId, input, target, role }: Wish,
+): Promise<Proposal> {
+  await requireRoom(log, callerSubject(caller), clock)
+  const at = clock.now()
+  const request = JSON.stringify(input)
+  const proposal: Proposal = {
+    id: Buffer.from(random(8)).toString("hex"),
+    operation: contract.name,
+    request,
+    digest: digestRequest(contract.name, request),
+    target,
+    proposer: caller,
+    role,
+    over: prepared.over(),
+    createdAt: at,
+    expiresAt: at + (terms()?.lifetime ?? 0),
+  }
+  const { id, operation, digest, expiresAt } = proposal
+  const common = { at, actor: callerText(caller), requestId, operation, target, role }
+  await log.add(proposal, { type: "admin.proposed", ...common, proposal: id, digest, expiresAt })
+  return proposal
+}
+
+/** Nobody fills the log alone, so that there is room for the others' emergencies. */
+async function requireRoom(log: ProposalLog, subject: string, clock: Clock): Promise<void> {
+  const own = (await log.list()).filter((one) => {
+    return isPending(one, clock.now()) && callerSubject(one.proposal.proposer) === subject
+  })
+  if (own.length < MAX_OWN) return
+  throw new IdentityError("rate-limited", "too many of your requests wait for approval", {
+    reason: "proposals-full",
+    next: "have some of them approved or rejected (assay approval list)",
+  })
+}
+
+async function approve(
+  deps: ApprovalsDeps,
+  { id, digest }: { readonly id: string; readonly digest: string },
+  call: AdminCall,
+  signal: AbortSignal,
+): Promise<object | undefined> {
+  const proposal = await findWaiting(deps, id)
+  if (proposal.digest !== digest) {
+    throw new IdentityError("conflict", "the proposal is not the one that was read", { reason: "digest-mismatch" })
+  }
+  const [operation, prepared] = prepareAgain(deps, proposal)
+  requireOther(deps, proposal, call, operation, prepared)
+  if (prepared.over() !== proposal.over) {
+    if (!call.dryRun) await decide(deps, proposal, "stale", call)
+    throw stale()
+  }
+  if (call.dryRun) return undefined
+  await decide(deps, proposal, "approved", call)
+  const { proposer: caller, over } = proposal
+  return prepared.run({ caller, requestId: call.requestId, dryRun: false, over }, signal)
+}
+
+async function findWaiting({ log, clock }: ApprovalsDeps, id: string): Promise<Proposal> {
+  const found = (await log.list()).find(({ proposal }) => proposal.id === id)
+  const next = "assay approval list shows what waits"
+  if (found === undefined) throw new IdentityError("not-found", "there is no such proposal", { next })
+  if (isPending(found, clock.now())) return found.proposal
+  throw new IdentityError("conflict", "the proposal waits no more", { reason: "proposal-decided", next })
+}
+
+function prepareAgain(
+  { operations }: ApprovalsDeps,
+  { operation, request, digest }: Proposal,
+): readonly [Operation, PreparedOperation] {
+  const known = operations().find(({ contract }) => contract.name === operation)
+  if (known === undefined || digestRequest(operation, request) !== digest) throw stale()
+  return [known, known.prepare(parseJsonObject(request))]
+}
+
+/** Both must have the right now, and be two. @see ADM-08 ADM-22 */
+function requireOther(
+  deps: ApprovalsDeps,
+  { proposer }: Proposal,
+  call: AdminCall,
+  operation: Operation,
+  prepared: PreparedOperation,
+): void {
+  if (callerSubject(call.caller) === callerSubject(proposer)) {
+    throw new IdentityError("policy-denied", "you proposed it: somebody else has to approve it", {
+      reason: "same-person",
+    })
+  }
+  requireRole(deps, call, operation, prepared)
+  const before = decideAdmin(proposer, operation.contract.verb, prepared.scope, deps.roles())
+  if (before.kind === "permit") return
+  throw new IdentityError("policy-denied", "whoever proposed it may not do this any more", {
+    reason: "proposer-not-permitted",
+  })
+}
+
+function requireRole(
+  { roles }: ApprovalsDeps,
+  { caller }: AdminCall,
+  { contract }: Operation,
+  { scope }: PreparedOperation,
+): void {
+  const decision = decideAdmin(caller, contract.verb, scope, roles())
+  if (decision.kind === "refuse") throw roleRefusal(decision.reason, contract.verb)
+}
+
+function decide(
+  { log, clock }: ApprovalsDeps,
+  { id, operation, target, digest, proposer }: Proposal,
+  outcome: ProposalOutcome,
+  { caller, requestId }: AdminCall,
+): Promise<void> {
+  const [at, by] = [clock.now(), callerText(caller)]
+  const named = { operation, target, proposal: id, digest, outcome, proposer: callerText(proposer) }
+  return log.decide(id, { outcome, by, at }, { type: "admin.decided", at, actor: by, requestId, ...named })
+}
+
+function stale(): IdentityError {
+  return new IdentityError("conflict", "what it was proposed over is no more", {
+    reason: "proposal-stale",
+    next: "look at how things stand, and propose it anew",
+  })
+}
+
+const MAX_OWN = 16
