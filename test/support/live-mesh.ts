@@ -22,6 +22,8 @@ export interface LiveMeshOptions {
   readonly issuingTtl: Seconds
   /** By how much clocks count as different in rotations of the root; default that of the configuration. */
   readonly rotationSkew?: Seconds
+  /** `jwt` of the configuration; default: its own. */
+  readonly jwt?: Readonly<Record<string, string>>
 }
 
 /** A real server in this process with a stand-in cluster, and agents on demand. Disposing stops all of it. */
@@ -94,13 +96,14 @@ function untilAborted(_adopt: unknown, _metrics: unknown, signal: AbortSignal): 
   })
 }
 
-function serverText(folder: string, { svidTtl, rotationSkew }: LiveMeshOptions): string {
+function serverText(folder: string, { svidTtl, rotationSkew, jwt = {} }: LiveMeshOptions): string {
   return JSON.stringify({
     trust_domain: "example.org",
     listen: { grpc: "127.0.0.1:0", health: "127.0.0.1:0" },
     storage: { sqlite: join(folder, "assay.db") },
     keys: { directory: join(folder, "keys") },
     x509: { ttl: `${svidTtl}s` },
+    jwt,
     rotation: rotationSkew === undefined ? {} : { skew: `${rotationSkew}s`, wave_share: "50%", wave_interval: "1s" },
     clusters: [
       {

@@ -1,4 +1,5 @@
 import { type AdminClient, openAdminClient } from "../../../src/adapters/admin-client/open-admin-client.ts"
+import type { RotationKind } from "../../../src/core/authority/rotation-state.ts"
 import type { JsonObject } from "../../../src/core/json.ts"
 import type { ResponseOf } from "../../../src/transports/admin/contract.ts"
 import { rotationStatus } from "../../../src/transports/admin/rotation-contracts.ts"
@@ -8,13 +9,15 @@ export type RotationStatus = ResponseOf<typeof rotationStatus>
 /** The security team at the admin socket of a server. */
 export class RotationOperator {
   readonly #client: AdminClient
+  readonly #kind: RotationKind
 
-  constructor(adminSocket: string) {
+  constructor(adminSocket: string, kind: RotationKind = "x509") {
+    this.#kind = kind
     this.#client = openAdminClient({ kind: "socket", path: adminSocket })
   }
 
   async status(): Promise<RotationStatus> {
-    const reply = await this.#client.call({ method: "GET", path: "/rotation", input: {} }, signal())
+    const reply = await this.#client.call({ method: "GET", path: "/rotation", input: { kind: this.#kind } }, signal())
     return rotationStatus.response.parse(reply)
   }
 
@@ -40,7 +43,10 @@ export class RotationOperator {
   }
 
   async #post(verb: string, input: JsonObject): Promise<void> {
-    await this.#client.call({ method: "POST", path: `/rotation/${verb}`, input }, signal())
+    await this.#client.call(
+      { method: "POST", path: `/rotation/${verb}`, input: { ...input, kind: this.#kind } },
+      signal(),
+    )
   }
 }
 
