@@ -11,6 +11,7 @@ import { measurePipeline, type PipelineRates } from "./pipeline.ts"
 import { measurePolicy, type PolicyCosts } from "./policy.ts"
 import { describeRatio, type Ratio, ratio } from "./ratio.ts"
 import { measureRaw, type RawRates } from "./raw.ts"
+import { measureSmallPush, type SmallPush } from "./rotation-push.ts"
 import { measureSds, type SdsFigures } from "./sds.ts"
 import { measureSpire, type SpireRates } from "./spire.ts"
 import { measureTokens, type TokenRates } from "./tokens.ts"
@@ -60,14 +61,18 @@ const policy = measurePolicy(seconds)
 say(
   `  ${micros(policy.rules10)} at 10 rules, ${micros(policy.rules1000)} at 1,000, ${micros(policy.rules10000)} at 10,000`,
 )
-say("SDS, 10,000 idle streams on 100 TLS connections, then one change of the bundle")
+say("a rotation of the root, then an emergency, at 1,000 SDS streams with an SVID each")
+const small = await measureSmallPush(1_000)
+say(`  server's memory at the peak of the push: ${mib(small.push.peakKib)}`)
+say("SDS, 10,000 idle streams on 100 TLS connections, then one change of the bundle, then a rotation of the root")
 const sds = await measureSds(10_000)
+say(`  server's memory at the peak of the push: ${mib(sds.push.peakKib)}`)
 say("a ban of 1,000 live subscribers, each of which asks for a renewal when its stream ends")
 const bans = await measureBans(1000)
 say(
   `  answered after ${ms(bans.confirmedSeconds * 1000)}, last refusal ${ms(bans.refusedSeconds * 1000)}, the server's processor time ${ms(bans.serverCpuSeconds * 1000)}`,
 )
-const ratios = ratiosOf({ raw, pipeline, wire, first, spire, tokens, policy, sds, bans })
+const ratios = ratiosOf({ raw, pipeline, wire, first, spire, tokens, policy, small, sds, bans })
 for (const one of ratios) say(describeRatio(one))
 if (flags.baseline === true) await keepBaseline(ratios)
 if (flags.json === true) process.stdout.write(`${JSON.stringify({ ratios })}\n`)
@@ -97,6 +102,7 @@ interface Figures {
   readonly spire: SpireRates | undefined
   readonly tokens: TokenRates
   readonly policy: PolicyCosts
+  readonly small: SmallPush
   readonly sds: SdsFigures
   readonly bans: BanFigures
 }
@@ -132,9 +138,20 @@ function ratiosOf(figures: Figures): readonly Ratio[] {
     ratio("policy-10000", policy.rules10000 / policy.rules10, "at most", 1.5, "of a decision's cost at 10 rules"),
     ratio("sds-stream-kib", sds.kibPerStream, "at most", 30, "KiB of memory an idle stream"),
     ratio("sds-fanout", sds.fanOutSeconds, "at most", 3, `s until ${sds.streams} streams acknowledged`),
+    ...rotationRatios(figures),
     ratio("ban-propagation", bans.refusedSeconds, "at most", 1, `s until ${bans.subscribers} subscribers were refused`),
     ratio("rss-server-mib", wire.serverIdleKib / 1024, "at most", 130, "MiB, server at rest"),
     ratio("rss-agent-mib", wire.agentIdleKib / 1024, "at most", 90, "MiB, agent at rest"),
+  ]
+}
+
+function rotationRatios({ small: { streams, push, emergencySeconds }, sds }: Figures): readonly Ratio[] {
+  const both = "acknowledged both roots"
+  return [
+    ratio("rotation-push", sds.push.seconds, "at most", 3, `s until ${sds.streams} streams ${both}`),
+    ratio("rotation-push-1000", push.seconds, "at most", 1, `s until ${streams} streams with SVIDs ${both}`),
+    ratio("rotation-push-kib", sds.pushKibPerStream, "at most", 30, "KiB of memory a stream at the peak of that"),
+    ratio("emergency", emergencySeconds, "at most", 5, `s until ${streams} streams trusted a stolen root no more`),
   ]
 }
 
@@ -146,6 +163,10 @@ async function keepBaseline(ratios: readonly Ratio[]): Promise<void> {
 
 function rate(perSecond: number): string {
   return `${Math.round(perSecond).toLocaleString("en")}/s`
+}
+
+function mib(kib: number): string {
+  return `${Math.round(kib / 1024)} MiB`
 }
 
 function ms(millis: number): string {

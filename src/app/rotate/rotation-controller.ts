@@ -72,10 +72,12 @@ async function runController(
   signal: AbortSignal,
 ): Promise<void> {
   let wait = POLL
+  let rest = REST
   while (!signal.aborted) {
+    const begun = deps.clock.monotonic()
     const settled = new AbortController()
     // Armed before anything is read, so that nothing is overlooked meanwhile.
-    const woken = news(deps, AbortSignal.any([signal, settled.signal]))
+    const woken = news(deps, () => rest, AbortSignal.any([signal, settled.signal]))
     try {
       const phase = deps.guard.steady() ? await drive() : phaseOf(deps)
       wait = phase === "stable" ? IDLE : POLL
@@ -84,6 +86,7 @@ async function runController(
       await stop(deps, thrown)
       wait = Math.min(wait * 2, IDLE)
     }
+    rest = Math.max(REST, (deps.clock.monotonic() - begun) * REST_SHARE)
     await Promise.race([woken, deps.clock.sleep(wait * 1000, settled.signal)])
     settled.abort()
   }
@@ -137,8 +140,8 @@ async function stop(deps: ControllerDeps, thrown: unknown): Promise<void> {
 }
 
 /** Somebody wants something, or evidence has changed and had time to change some more. Resolves when `signal` aborts. @see ROT-42 */
-async function news({ trust, changed, clock }: ControllerDeps, signal: AbortSignal): Promise<void> {
-  const evidence = changed(signal).then(() => clock.sleep(REST, signal))
+async function news({ trust, changed, clock }: ControllerDeps, rest: () => Millis, signal: AbortSignal): Promise<void> {
+  const evidence = changed(signal).then(() => clock.sleep(rest(), signal))
   await Promise.race([evidence, trust.written(signal)])
 }
 
@@ -148,4 +151,6 @@ const POLL: Seconds = 1
 const IDLE: Seconds = 5
 /** What thousands acknowledge at the same time is looked at together. */
 const REST: Millis = 100
+/** Looking at many takes long, so it rests for as many times as long: they have to be served, too. */
+const REST_SHARE = 4
 const MAX_STEPS = 12
