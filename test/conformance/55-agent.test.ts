@@ -289,7 +289,7 @@ test("[AGT-12] an SVID that a new bundle does not verify is renewed at once and 
   const { promise, resolve } = Promise.withResolvers<void>()
   agent.authority.gate = promise
   agent.unverifiable.add(CART.spiffeId)
-  agent.authority.stream.snapshot(2, [CART])
+  agent.authority.stream.rootChanged(2, [CART])
   await agent.settle()
   assert.equal(agent.authority.x509Calls.length, 2)
   assert.deepEqual(agent.serials, before)

@@ -41,6 +41,12 @@ export class FakeStream implements Subscription {
     this.#put({ kind: "snapshot", snapshot, entitlements })
   }
 
+  /** The trust domain's root is another one than in {@link snapshot}. */
+  rootChanged(epoch: number, entitlements: readonly Entitlement[]): void {
+    const own = fakeBundle("prod.example", { sequence: epoch, x509Authorities: [Buffer.from("another root")] })
+    this.#put({ kind: "snapshot", snapshot: { epoch, incarnation: "first", own, federated: [] }, entitlements })
+  }
+
   end(): void {
     this.#put("end")
   }

@@ -1,5 +1,5 @@
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
-import type { TrustSnapshot } from "../../core/spiffe/bundle.ts"
+import type { TrustBundle, TrustSnapshot } from "../../core/spiffe/bundle.ts"
 import type { SpiffeId, TrustDomain } from "../../core/spiffe/id.ts"
 import type { Instant, Millis, Seconds } from "../../core/time.ts"
 import type { Entitlement } from "../../ports/identity-authority.ts"
@@ -60,14 +60,15 @@ export class SvidKeeper {
 
   /** @returns why the snapshot was refused, or `undefined` when it was adopted */
   adopt(snapshot: TrustSnapshot, entitlements: readonly Entitlement[]): string | undefined {
-    const refusal = refuseSnapshot(snapshot, this.#holdings.snapshot, this.#deps.trustDomain)
+    const before = this.#holdings.snapshot
+    const refusal = refuseSnapshot(snapshot, before, this.#deps.trustDomain)
     if (refusal !== undefined) return refusal
     this.#subscriptionError = undefined
     this.#holdings.adopt(snapshot, entitlements)
     this.#retries.retain((id) => this.#holdings.isEntitled(id))
     this.#renewals.retain((id) => this.#holdings.isEntitled(id))
     this.#retries.forgive()
-    this.#renewWhatNobodyTrusts(snapshot)
+    if (before === undefined || !keepsRoots(before.own, snapshot.own)) this.#renewWhatNobodyTrusts(snapshot)
     this.#settle()
     return undefined
   }
@@ -249,6 +250,16 @@ export class SvidKeeper {
     // A due moment counts in whole seconds of the wall clock, so a wait may end a little early; it must not spin then.
     await clock.sleep(Math.max(idle, SHORTEST_REST), this.#alarm.signal)
   }
+}
+
+/** What verified by `before` then verifies by `after`, so that thousands of chains need not be looked at for one new root. */
+function keepsRoots(before: TrustBundle, after: TrustBundle): boolean {
+  const roots = new Set(after.x509Authorities.map(base64))
+  return before.x509Authorities.every((root) => roots.has(base64(root)))
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64")
 }
 
 const NO_TROUBLE = { subscription: undefined, expiredAt: undefined }
