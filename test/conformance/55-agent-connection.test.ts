@@ -87,16 +87,25 @@ for (const [what, text] of [
 
 test("[AGT-33] every code of the server comes back as itself, with reason and pause", () => {
   for (const code of ERROR_CODES) {
-    const sent = new IdentityError(code, "text", { reason: "finer-reason", retryAfter: 7 })
+    const sent = new IdentityError(code, "text", { reason: "finer-reason", next: "do this", retryAfter: 7 })
     const status = toStatus(sent)
-    const { code: got, reason, retryAfter, message } = statusToError(status)
+    const { code: got, reason, next, retryAfter, message } = statusToError(status)
     assert.deepEqual(
-      { got, reason, retryAfter, message },
-      { got: code, reason: "finer-reason", retryAfter: 7, message: "text" },
+      { got, reason, next, retryAfter, message },
+      { got: code, reason: "finer-reason", next: "do this", retryAfter: 7, message: "text" },
     )
     assert.equal(isServersAnswer(status), true)
-    const problem = problemToError({ code, message: "text", reason: "finer-reason", retryAfterSeconds: 7 })
-    assert.deepEqual([problem.code, problem.reason, problem.retryAfter], [code, "finer-reason", 7])
+    const problem = problemToError({
+      code,
+      message: "text",
+      reason: "finer-reason",
+      next: "do this",
+      retryAfterSeconds: 7,
+    })
+    assert.deepEqual(
+      [problem.code, problem.reason, problem.next, problem.retryAfter],
+      [code, "finer-reason", "do this", 7],
+    )
   }
 })
 
@@ -128,7 +137,7 @@ test("[AGT-34] the proof of possession is good for the token of its call and for
   await using server = await startIdentityServer(ca, SERVER, {
     batchIssueX509: (call, reply) => {
       requests.push(call.request)
-      const value = { code: "not-ready", message: "", reason: "", retryAfterSeconds: 0 }
+      const value = { code: "not-ready", message: "", reason: "", retryAfterSeconds: 0, next: "" }
       reply(null, { results: [{ result: { $case: "problem", value } }], bundle: undefined })
     },
   })

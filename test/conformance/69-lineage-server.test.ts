@@ -27,7 +27,9 @@ test("[INV-31] a copied agent: whoever renews second is refused over the wire; o
   assert.deepEqual([refused.code, refused.reason], ["policy-denied", "lineage-violated"])
   const [result] = (await agent.batchX509([{ key: provenKey(token), renews: second }], token)).results
   assert.ok(result?.result?.$case === "problem")
-  assert.deepEqual([result.result.value.code, result.result.value.reason], ["policy-denied", "lineage-frozen"])
+  const { code, reason, next } = result.result.value
+  assert.deepEqual([code, reason], ["policy-denied", "lineage-frozen"])
+  assert.match(next, /^delete the pod/)
   const { registry } = server.metrics
   assert.match(await registry.metrics(), /^assay_lineage_violation_total 1$/m)
   assert.match(await registry.metrics(), /^assay_refused_total\{kind="x509",code="policy-denied"\} 2$/m)
@@ -54,6 +56,7 @@ test("[LIN-03] of 200 who renew one certificate at once, one has it", async () =
   const { serial } = await ask(undefined)
   const outcomes = await Promise.allSettled(Array.from({ length: 200 }, () => ask(serial)))
   assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 1)
+  await server.state.store.issuanceLog.flush()
   const { intents, outcomes: signed } = counts(server.setup)
   assert.equal(intents - signed, 0)
 })

@@ -6,10 +6,11 @@ import { Status as RpcStatus } from "../../gen/google/rpc/status.ts"
 
 /** A status of the server as the error that it was there. @see AGT-33 */
 export function statusToError(status: Pick<StatusObject, "code" | "details" | "metadata">): IdentityError {
-  const { code, reason, retryAfter } = readDetails(status.metadata)
+  const { code, reason, next, retryAfter } = readDetails(status.metadata)
   return new IdentityError(code ?? CODE_OF_STATUS[status.code] ?? "internal", status.details, {
     cause: status,
     ...(reason === undefined ? {} : { reason }),
+    ...(next === undefined ? {} : { next }),
     ...(retryAfter === undefined ? {} : { retryAfter }),
   })
 }
@@ -20,9 +21,10 @@ export function isServersAnswer(status: Pick<StatusObject, "metadata">): boolean
 }
 
 /** What befell one item of a batch. */
-export function problemToError({ code, message, reason, retryAfterSeconds }: Problem): IdentityError {
+export function problemToError({ code, message, reason, next, retryAfterSeconds }: Problem): IdentityError {
   return new IdentityError(knownCode(code) ?? "internal", message, {
     ...(reason === "" ? {} : { reason }),
+    ...(next === "" ? {} : { next }),
     ...(retryAfterSeconds === 0 ? {} : { retryAfter: retryAfterSeconds }),
   })
 }
@@ -30,6 +32,7 @@ export function problemToError({ code, message, reason, retryAfterSeconds }: Pro
 interface Details {
   readonly code?: ErrorCode | undefined
   readonly reason?: string | undefined
+  readonly next?: string | undefined
   readonly retryAfter?: number | undefined
 }
 
@@ -51,7 +54,8 @@ function readDetail(
     case "google.rpc.ErrorInfo": {
       const info = ErrorInfo.decode(value)
       if (info.domain !== ERROR_DOMAIN) return details
-      return { ...details, code: knownCode(info.metadata["code"] ?? info.reason), reason: info.reason }
+      const { code = info.reason, next } = info.metadata
+      return { ...details, code: knownCode(code), reason: info.reason, next }
     }
     case "google.rpc.RetryInfo":
       return { ...details, retryAfter: RetryInfo.decode(value).retryDelay?.seconds }

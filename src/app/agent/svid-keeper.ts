@@ -212,6 +212,7 @@ export class SvidKeeper {
     const fields = {
       err: error,
       code: error.code,
+      next: error.next,
       identities: ids.length,
       spiffeId: ids[0],
       retryMs: Math.round(delay),

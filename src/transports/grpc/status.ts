@@ -44,7 +44,11 @@ function encodeDetails(error: IdentityError, code: number, requestId: string): U
   const info = ErrorInfo.encode({
     reason: error.reason ?? error.code,
     domain: ERROR_DOMAIN,
-    metadata: requestId === "" ? { code: error.code } : { code: error.code, requestId },
+    metadata: {
+      code: error.code,
+      ...(requestId === "" ? {} : { requestId }),
+      ...(error.next === undefined ? {} : { next: error.next }),
+    },
   }).finish()
   const details = [{ typeUrl: `${TYPE_PREFIX}google.rpc.ErrorInfo`, value: Buffer.from(info) }]
   if (error.retryAfter !== undefined) {

@@ -118,6 +118,7 @@ function problem(thrown: unknown): Problem {
     reason: error.reason ?? error.code,
     message: error.message,
     retryAfterSeconds: error.retryAfter ?? 0,
+    next: error.next ?? "",
   }
 }
 

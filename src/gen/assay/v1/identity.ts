@@ -149,6 +149,8 @@ export interface Problem {
   retryAfterSeconds: number;
   /** Finer than the code and stable, as ErrorInfo.reason. */
   reason: string;
+  /** What can be done about it, in one sentence, as metadata "next" of ErrorInfo. Empty: nothing that is known here. */
+  next: string;
 }
 
 export interface IssueJwtRequest {
@@ -1017,7 +1019,7 @@ export const BatchX509Result: MessageFns<BatchX509Result> = {
 };
 
 function createBaseProblem(): Problem {
-  return { code: "", message: "", retryAfterSeconds: 0, reason: "" };
+  return { code: "", message: "", retryAfterSeconds: 0, reason: "", next: "" };
 }
 
 export const Problem: MessageFns<Problem> = {
@@ -1033,6 +1035,9 @@ export const Problem: MessageFns<Problem> = {
     }
     if (message.reason !== "") {
       writer.uint32(34).string(message.reason);
+    }
+    if (message.next !== "") {
+      writer.uint32(42).string(message.next);
     }
     return writer;
   },
@@ -1082,6 +1087,14 @@ export const Problem: MessageFns<Problem> = {
             message.reason = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.next = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1103,6 +1116,7 @@ export const Problem: MessageFns<Problem> = {
     message.message = object.message ?? "";
     message.retryAfterSeconds = object.retryAfterSeconds ?? 0;
     message.reason = object.reason ?? "";
+    message.next = object.next ?? "";
     return message;
   },
 };
@@ -2355,8 +2369,8 @@ export const Evict: MessageFns<Evict> = {
  *
  * Every call but FetchBundle is authenticated by `authorization: Bearer <token>` metadata, where the token is a platform
  * token such as a Kubernetes service-account token. A batch item may carry a token of its own.
- * Errors carry google.rpc.ErrorInfo (domain "assay", reason = stable, metadata "code" = error code of spec/90-errors.md) and, where a retry helps,
- * google.rpc.RetryInfo.
+ * Errors carry google.rpc.ErrorInfo (domain "assay", reason = stable, metadata "code" = error code of spec/90-errors.md, "next" = what can be
+ * done about it, if anything) and, where a retry helps, google.rpc.RetryInfo.
  */
 export type IdentityService = typeof IdentityService;
 export const IdentityService = {
