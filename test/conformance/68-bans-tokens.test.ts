@@ -13,6 +13,7 @@ import {
   spiffeJwt,
   type TokenServer,
 } from "../support/token-server.ts"
+import type { X509Client } from "../support/x509-client.ts"
 
 const ID = (name: string) => `spiffe://prod.example/ns/shop/sa/${name}`
 
@@ -88,6 +89,37 @@ for (const [kind, nameOf] of BANS) {
   })
 }
 
+for (const kind of ["pod", "node", "key"] as const) {
+  const dies = kind !== "key"
+  test(`[REVO-05][BAN-08] an access token ${dies ? "dies with" : "lives on under"} a ban by ${kind}`, async () => {
+    const pod = server.setup.cluster.createPod("elsewhere", "robot", `robot-${kind}`)
+    const credential = assertion(server.setup.token({ pod }))
+    const form = { grant_type: GRANT_TYPES.client_credentials, audience: API, ...credential }
+    const token = String((await server.post("/token", form)).body["access_token"])
+    const caller = await server.x509Client("backend")
+    const name = { pod: pod.uid, node: `main/${pod.node.name}`, key: "ab".repeat(32) }[kind]
+    await whileBanned(kind, name, async () => {
+      // All pods of the stand-in cluster are on one node, the caller's as well.
+      if (kind === "node") await assert.rejects(server.jwtSvid({ serviceAccount: "robot" }), { reason: "banned" })
+      else assert.equal(await isActiveBy(caller, token), !dies)
+    })
+    assert.equal(await isActiveBy(caller, token), !dies)
+  })
+}
+
+test("[REVO-05][BAN-08] a JWT-SVID proves nobody while its subject is banned, nor after the lift; a new one does", async () => {
+  const api = { grant_type: GRANT_TYPES.client_credentials, audience: API }
+  const svid = await server.jwtSvid({ serviceAccount: "prover" })
+  assert.equal((await server.post("/token", { ...spiffeJwt(svid), ...api })).status, 200)
+  await whileBanned("identity", ID("prover"), async () => {
+    const { body } = await server.post("/token", { ...spiffeJwt(svid), ...api })
+    assert.deepEqual([body["error"], body["reason"]], ["invalid_client", "token-revoked"])
+  })
+  assert.equal((await server.post("/token", { ...spiffeJwt(svid), ...api })).body["reason"], "token-revoked")
+  const renewed = await server.jwtSvid({ serviceAccount: "prover" })
+  assert.equal((await server.post("/token", { ...spiffeJwt(renewed), ...api })).status, 200)
+})
+
 test("[BAN-08] a client certificate is refused while its holder, its pod or its key is banned, and good again after", async () => {
   const { client } = await server.x509Client("certified")
   const fetchAs = server.fetchAs(client)
@@ -139,7 +171,10 @@ async function isActive(token: string, caller?: string): Promise<boolean> {
 }
 
 async function isActiveFor(token: string): Promise<boolean> {
-  const { client } = await server.x509Client("backend")
+  return isActiveBy(await server.x509Client("backend"), token)
+}
+
+async function isActiveBy({ client }: X509Client, token: string): Promise<boolean> {
   const form = { client_id: ID("backend"), token }
   const post = { method: "POST", body: new URLSearchParams(form) }
   return activeIn(await answerOf(await server.fetchAs(client)(`${ISSUER}/introspect`, post)))

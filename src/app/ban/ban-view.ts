@@ -86,15 +86,24 @@ class MemoryBanView implements BanView {
     return this.#index.all().filter((recorded) => isInForce(recorded, now))
   }
 
-  async add(ban: Ban, audit: AuditEvent): Promise<void> {
-    const since = this.#deps.clock.monotonic()
-    await this.#deps.log.add(ban, audit)
-    await this.#catchUp(since)
+  add(ban: Ban, audit: AuditEvent): Promise<void> {
+    return this.#write(() => this.#deps.log.add(ban, audit))
   }
 
-  async lift(target: BanTarget, at: Instant, audit: AuditEvent): Promise<void> {
-    await this.#deps.log.lift(target, at, audit)
-    await this.catchUp()
+  lift(target: BanTarget, at: Instant, audit: AuditEvent): Promise<void> {
+    return this.#write(() => this.#deps.log.lift(target, at, audit))
+  }
+
+  /** What is said about a write that failed must agree with what is known here afterwards: it may have landed, as may an earlier one. */
+  async #write(write: () => Promise<void>): Promise<void> {
+    const since = this.#deps.clock.monotonic()
+    try {
+      await write()
+    } catch (thrown) {
+      await this.#catchUp(since).catch(this.#deps.onReadFailed)
+      throw thrown
+    }
+    await this.#catchUp(since)
   }
 
   catchUp(): Promise<void> {
