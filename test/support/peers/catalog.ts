@@ -88,6 +88,10 @@ const CATALOG = {
   "go-spiffe": go("go-spiffe", "15 s", { "go-spiffe": "." }),
   zlint: go("zlint", "60 s", { zlint: "github.com/zmap/zlint/v3/cmd/zlint" }),
   load: go("load", "15 s", { load: "." }),
+  prometheus: {
+    ...go("prometheus", "2 min", {}),
+    steps: [["go", "test", "-c", "-ldflags", "-s -w", "-o", "{out}/alerts", "."]],
+  },
   etcd: go("etcd", "1 min", { etcd: "go.etcd.io/etcd/server/v3" }),
   "kube-apiserver": go("kube", "8 min", { "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver" }, KUBE_LDFLAGS),
   spire: {

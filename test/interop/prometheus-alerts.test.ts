@@ -1,0 +1,106 @@
+import assert from "node:assert/strict"
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { describe, test } from "node:test"
+import { parse } from "yaml"
+import { skipWithout } from "../support/peers/peer.ts"
+import { askPrometheus, type Scene } from "../support/peers/prometheus.ts"
+
+const RULES = join(import.meta.dirname, "../../deploy/prometheus/assay.rules.yaml")
+const DAY = 86_400
+
+/** A sample each minute, for ten hours. */
+function scene(at: number, ...lines: readonly string[]): Scene {
+  return { at, series: ["load 1m", ...lines.map((line) => `  ${line}`)].join("\n") }
+}
+
+const UP = 'up{job="assay-server",instance="a"} 1x600'
+/** Everything is well. */
+const WELL = [
+  UP,
+  'assay_ready{instance="a"} 1x600',
+  `assay_authority_not_after_seconds{instance="a",authority="root"} ${400 * DAY}x600`,
+  `assay_authority_not_after_seconds{instance="a",authority="issuing"} ${DAY}x600`,
+  'assay_authority_step_failed_total{instance="a",what="jwt-key"} 0x600',
+  'assay_authority_step_failed_total{instance="a",what="audit-seal"} 0x600',
+  'assay_refused_total{instance="a",kind="x509",code="policy-denied"} 0+60x600',
+  'assay_refused_total{instance="a",kind="x509",code="not-ready"} 3x600',
+  'assay_issued_total{instance="a",kind="x509"} 0+600x600',
+  'assay_issue_seconds_bucket{instance="a",kind="x509",le="0.01"} 0+600x600',
+  'assay_issue_seconds_bucket{instance="a",kind="x509",le="+Inf"} 0+600x600',
+  'assay_token_review_total{instance="a",cluster="main",outcome="answered"} 0+60x600',
+  'assay_bundle_epoch{instance="a"} 7x600',
+  'assay_bundle_epoch{instance="b"} 7x600',
+  'assay_config_reload_total{instance="a",outcome="adopted"} 0+1x600',
+  'assay_publication_behind{instance="a",target="folder"} 0x600',
+  'assay_consumer_behind{instance="a",kind="sds"} 0x600',
+  'assay_consumer_gone{instance="a"} 0x600',
+  'assay_rotation_phase_since_seconds{instance="a",kind="x509"} 60x600',
+  'assay_rotation_stopped{instance="a",kind="x509"} 0x600',
+  'assay_audit_file_failing{instance="a",file="/audit"} 0x600',
+  'assay_admin_request_total{instance="a",operation="status.show",outcome="done"} 0+6x600',
+  'assay_agent_ready{instance="n"} 1x600',
+  `assay_agent_svid_not_after_seconds{instance="n"} ${DAY}x600`,
+  'assay_agent_insecure_bootstrap{instance="n"} 0x600',
+]
+const OUTAGE = 'assay_refused_total{instance="a",kind="x509",code="not-ready"} 0+60x600'
+/** What fires each alert, beside a server that answers. */
+const WRONG: Readonly<Record<string, readonly string[]>> = {
+  AssayNotReady: ['assay_ready{instance="a"} 0x600'],
+  AssayRootExpires: [`assay_authority_not_after_seconds{instance="a",authority="root"} ${29 * DAY}x600`],
+  AssayIssuingAuthorityExpires: ['assay_authority_not_after_seconds{instance="a",authority="issuing"} 33000x600'],
+  AssayAuthorityStepFails: ['assay_authority_step_failed_total{instance="a",what="jwt-key"} 0+1x600'],
+  AssayIssuanceFailsFast: [OUTAGE, 'assay_issued_total{instance="a",kind="x509"} 0+600x600'],
+  AssayIssuanceFailsSlowly: [OUTAGE, 'assay_issued_total{instance="a",kind="x509"} 0+15000x600'],
+  AssayIssuanceSlow: [
+    'assay_issue_seconds_bucket{instance="a",kind="x509",le="0.1"} 0+500x600',
+    'assay_issue_seconds_bucket{instance="a",kind="x509",le="0.25"} 0+600x600',
+    'assay_issue_seconds_bucket{instance="a",kind="x509",le="+Inf"} 0+600x600',
+  ],
+  AssayTokenReviewFails: ['assay_token_review_total{instance="a",cluster="main",outcome="failed"} 0+1x600'],
+  AssayEpochsDiffer: ['assay_bundle_epoch{instance="a"} 7x600', 'assay_bundle_epoch{instance="b"} 8x600'],
+  AssayConfigurationRefused: ['assay_config_reload_total{instance="a",outcome="refused"} 0+1x600'],
+  AssayPublicationBehind: ['assay_publication_behind{instance="a",target="folder"} 1x600'],
+  AssayBundleRefused: ['assay_consumer_refusing{instance="a",kind="sds"} 1x600'],
+  AssayRotationStopped: ['assay_rotation_stopped{instance="a",kind="x509"} 1x600'],
+  AssayRotationStuck: [
+    'assay_rotation_phase_since_seconds{instance="a",kind="x509"} 60x600',
+    'assay_rotation_phase_since_seconds{instance="a",kind="jwt"} 0x600',
+    'assay_consumer_behind{instance="a",kind="sds"} 2x600',
+    'assay_consumer_behind{instance="a",kind="file"} 0x600',
+    'assay_consumer_gone{instance="a"} 0x600',
+  ],
+  AssayAuditFileFails: ['assay_audit_file_failing{instance="a",file="/audit"} 1x600'],
+  AssayAuditBroken: ['assay_authority_step_failed_total{instance="a",what="audit-seal"} 0+1x600'],
+  AssayOperatorsRefused: ['assay_admin_request_total{instance="a",operation="",outcome="unauthenticated"} 0+2x600'],
+  AssayAgentNotReady: ['assay_agent_ready{instance="n"} 0x600'],
+  AssayAgentSvidExpires: ['assay_agent_svid_not_after_seconds{instance="n"} 30100x600'],
+  AssayAgentInsecure: ['assay_agent_insecure_bootstrap{instance="n"} 1x600'],
+}
+/** Eight hours and twenty minutes after the first sample. */
+const LOOK = 30_000
+
+describe("alerts, as Prometheus reads and evaluates them", { skip: await skipWithout("prometheus") }, () => {
+  test("[MET-04] the file is without fault, each alert fires when it should, and none when all is well", async () => {
+    const bad = Object.entries(WRONG)
+    const scenes = [scene(LOOK, ...WELL), scene(LOOK, "other 1x600"), ...bad.map(([, s]) => scene(LOOK, UP, ...s))]
+    const { errors, firing } = await askPrometheus(RULES, scenes)
+    assert.deepEqual(errors, [])
+    const [well, away, ...wrong] = firing
+    assert.deepEqual(well, [])
+    assert.deepEqual(away, ["AssayServerAbsent"])
+    for (const [index, [alert]] of bad.entries()) assert.ok(wrong[index]?.includes(alert), `${alert} does not fire`)
+    const fired = new Set(firing.flat())
+    assert.deepEqual(
+      await alertsOf(RULES),
+      [...(await alertsOf(RULES))].filter((alert) => fired.has(alert)),
+    )
+  })
+})
+
+async function alertsOf(file: string): Promise<readonly string[]> {
+  const rules: { readonly groups: readonly { readonly rules: readonly { readonly alert: string }[] }[] } = parse(
+    await readFile(file, "utf8"),
+  )
+  return rules.groups.flatMap((group) => group.rules.map(({ alert }) => alert))
+}
