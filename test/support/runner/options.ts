@@ -36,7 +36,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
 
 export const USAGE = `usage: npm test [-- flags]
 
-Prepares the real peers (Envoy, kube-apiserver, etcd, go-spiffe, py-spiffe, zlint, Wycheproof, the load client), runs tsc, biome and
+Prepares the real peers (Envoy, kube-apiserver, etcd, go-spiffe, py-spiffe, zlint, Prometheus, Wycheproof, the load client), runs tsc, biome and
 oxlint, then every test file. The last line is "N passed, N failed"; the exit status is 1 when anything failed.
 
   --only <text>     only test files whose path contains <text>, e.g. --only unit or --only interop/kube; may be repeated;
