@@ -168,7 +168,7 @@ test("[ROT-37] an abort leaves everything as it was, and no key behind", async (
     const before = trust.record().roots
     await operate.start(WISH, ALICE)
     if (drives > 0) await controller.drive()
-    await operate.abort(ALICE)
+    await operate.abort(undefined, ALICE)
     late.rows = []
     assert.equal(await controller.drive(), "stable")
     assert.deepEqual(trust.record().roots, before)

@@ -3,7 +3,7 @@ import { test } from "node:test"
 import { jwtEvidence } from "../../src/app/rotate/jwt-evidence.ts"
 import type { ConsumerRow } from "../../src/core/authority/evidence.ts"
 import type { JwtKeyRecord } from "../../src/ports/authority-journal.ts"
-import { jwtRequest, NEVER, openIssueFixture } from "../support/issue-fixture.ts"
+import { jwtRequest, NEVER, openIssueFixture, x509Request } from "../support/issue-fixture.ts"
 import { refusal } from "../support/refusal.ts"
 import { ALICE, JWT_SCHEDULE, openControlled, SKEW, WISH } from "../support/rotation/controlled.ts"
 import { consumer, replica } from "../support/rotation/rows.ts"
@@ -91,10 +91,10 @@ test("[ROT-62][ROT-06][ROT-07] an operator's rotation goes by hand: it is rolled
   await it.operate.rollback(ALICE)
   await it.controller.drive()
   assert.equal(it.fixture.jwtKeys.active("ES256").kid, first)
-  const early = await it.operate.abort(ALICE)
+  const early = await it.operate.abort(undefined, ALICE)
   assert.ok(early.kind === "refused" && early.late[0]?.reason === "unexpired")
   await it.fixture.clock.advance(expiresAt - it.fixture.clock.now() + SKEW)
-  await it.operate.abort(ALICE)
+  await it.operate.abort(undefined, ALICE)
   assert.equal(await it.controller.drive(), "stable")
   assert.deepEqual(
     it.trust.record().jwtKeys.map(({ kid, state }) => [kid, state]),
@@ -103,6 +103,37 @@ test("[ROT-62][ROT-06][ROT-07] an operator's rotation goes by hand: it is rolled
   assert.equal((await it.fixture.keys.list()).filter((id) => id.startsWith("jwt")).length, 1)
 })
 
+for (const kind of ["x509", "jwt"] as const) {
+  test(`[ROT-48] ${kind}: what a stolen new authority signed is not waited for when a waiver says so, and it is gone at once`, async () => {
+    const it = await openControlled({ rows: [] }, { kind, publishAhead: 0 })
+    const known = () => {
+      const { roots, jwtKeys } = it.trust.record()
+      return kind === "x509" ? roots.map(({ keyId }) => keyId) : jwtKeys.map(({ kid }) => kid)
+    }
+    const first = known()
+    await it.operate.start(BY_HAND, ALICE)
+    await it.controller.drive()
+    for (const _ of ["published", "draining"]) {
+      await it.operate.advance(ALICE)
+      await it.controller.drive()
+    }
+    if (kind === "jwt") await it.fixture.issueJwt(jwtRequest(), NEVER)
+    else await it.fixture.issueX509(x509Request(), NEVER)
+    await it.operate.rollback(ALICE)
+    await it.controller.drive()
+    assert.equal((await it.operate.abort(undefined, ALICE)).kind, "refused")
+    const waiver = { by: "alice", reason: "the new key is stolen", consumers: "all" } as const
+    assert.equal((await it.operate.abort(waiver, ALICE)).kind, "moved")
+    assert.equal(await it.controller.drive(), "stable")
+    assert.deepEqual(known(), first)
+    const recorded = it.fixture.store.events.findLast(
+      (event) => event.type === "rotation.changed" && event.waivedCount > 0,
+    )
+    assert.ok(recorded?.type === "rotation.changed")
+    assert.deepEqual([recorded.change, recorded.reason.includes("stolen")], ["abort", true])
+  })
+}
+
 test("[ROT-37] an abort before the keys are made leaves none behind, also not one that a crash left", async () => {
   const it = await openControlled({ rows: [] }, { kind: "jwt", jwtAlgorithms: ["ES256", "RS256"] })
   await it.operate.start(BY_HAND, ALICE)
@@ -110,7 +141,7 @@ test("[ROT-37] an abort before the keys are made leaves none behind, also not on
   await assert.rejects(it.controller.drive())
   it.fixture.store.onWrite = () => "none"
   assert.equal((await it.fixture.keys.list()).filter((id) => id.startsWith("jwt")).length, 3)
-  await it.operate.abort(ALICE)
+  await it.operate.abort(undefined, ALICE)
   assert.equal((await it.fixture.keys.list()).filter((id) => id.startsWith("jwt")).length, 2)
 })
 

@@ -3,6 +3,7 @@ import { test } from "node:test"
 import { rotationStatus } from "../../src/transports/admin/rotation-contracts.ts"
 import { openAdminUnderTest } from "../support/admin-server.ts"
 import { NEVER } from "../support/issue-fixture.ts"
+import { runAssay } from "../support/run-assay.ts"
 
 type Server = Awaited<ReturnType<typeof openAdminUnderTest>>
 
@@ -17,6 +18,18 @@ test("[ROT-50] a rotation is started, paused, resumed and aborted over the admin
   assert.deepEqual([tried["phase"], tried["changed"]], ["planned", false])
   const done = await post(server, "abort", { dry_run: false })
   assert.deepEqual([done["phase"], done["changed"]], ["stable", true])
+})
+
+test("[ROT-48] an abort over the admin API takes a waiver, which needs a reason", async () => {
+  await using server = await openAdminUnderTest()
+  await post(server, "start", { auto: false })
+  await assert.rejects(post(server, "abort", { consumers: [], dry_run: false }), { code: "malformed" })
+  const tried = await post(server, "abort", { consumers: "all", reason: "stolen" })
+  assert.deepEqual([tried["changed"], tried["late_count"]], [false, 0])
+  const done = await post(server, "abort", { consumers: "all", reason: "stolen", dry_run: false })
+  assert.deepEqual([done["phase"], done["changed"]], ["stable", true])
+  const ended = await runAssay(["rotation", "abort", "--all", "--admin-socket", server.admin.socket])
+  assert.deepEqual([ended.code, ended.err.includes("--reason")], [64, true])
 })
 
 test("[ROT-50] what cannot be done is refused with a stable reason and the next step", async () => {

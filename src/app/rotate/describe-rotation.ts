@@ -1,6 +1,6 @@
 import { type LateParty, type LateReason, lateUntil, type SafePoint } from "../../core/authority/late-party.ts"
 import type { StepContext } from "../../core/authority/rotation-command.ts"
-import { gateOf } from "../../core/authority/rotation-gate.ts"
+import { gateOf, lateForAbort } from "../../core/authority/rotation-gate.ts"
 import type { RotationPhase, RotationState, Waiver } from "../../core/authority/rotation-state.ts"
 import { lateForTrust } from "../../core/authority/safe-points.ts"
 import { IdentityError } from "../../core/errors.ts"
@@ -15,6 +15,8 @@ export interface RotationFacts {
   readonly state: RotationState
   /** The way forward; `undefined` when nothing is under way, or only the key is missing. */
   readonly next: RotationNext | undefined
+  /** Whom an abort would wait for. */
+  readonly abort: readonly LateParty[]
   readonly waivers: readonly Waiver[]
   /** Of consumers that are known now. */
   readonly consumers: number
@@ -68,6 +70,7 @@ export function makeDescribeRotation(deps: StepDeps): DescribeRotation {
         now: context.now,
         state,
         next: nextOf(state, context),
+        abort: state.phase === "stable" || state.phase === "planned" ? [] : lateForAbort(state, context),
         waivers: state.phase === "stable" ? [] : state.waivers,
         consumers: context.evidence.consumers.length,
       }

@@ -19,7 +19,8 @@ export interface OperateRotation {
   pause(asking: Asking): Promise<RotationOutcome>
   resume(auto: boolean, asking: Asking): Promise<RotationOutcome>
   rollback(asking: Asking): Promise<RotationOutcome>
-  abort(asking: Asking): Promise<RotationOutcome>
+  /** @param waiver names everybody who would be waited for, and is not then */
+  abort(waiver: WaiverRequest | undefined, asking: Asking): Promise<RotationOutcome>
   waive(waiver: WaiverRequest, asking: Asking): Promise<RotationOutcome>
   /** Makes the new authority first, when there is none. */
   emergency(waiver: WaiverRequest, asking: Asking): Promise<RotationOutcome>
@@ -34,9 +35,9 @@ export function makeOperateRotation(deps: RotateDeps): OperateRotation {
     pause: simply("pause"),
     resume: (auto, asking) => takeStep(deps, { kind: "resume", auto }, asking),
     rollback: simply("rollback"),
-    abort: async (asking) => {
+    abort: async (waiver, asking) => {
       const before = stateOf(deps)
-      const outcome = await takeStep(deps, { kind: "abort" }, asking)
+      const outcome = await takeStep(deps, { kind: "abort", ...(waiver === undefined ? {} : { waiver }) }, asking)
       // A key may have been made that no record names.
       if (outcome.kind === "moved" && before.phase === "planned") {
         for (const keyId of deps.authority.plannedKeyIds(before)) await deps.keys.destroy(keyId)

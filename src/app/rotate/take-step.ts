@@ -81,7 +81,7 @@ function auditOf(
     old: named.phase === "stable" ? "" : named.old,
     next: "next" in named ? named.next : "",
     epoch: "epoch" in state ? Math.max(epoch, state.epoch) : epoch,
-    reason: "waiver" in command ? waiverReason(command.waiver) : stoppedBy(state),
+    reason: "waiver" in command && command.waiver !== undefined ? waiverReason(command.waiver) : stoppedBy(state),
     waived: waived.slice(0, MAX_AUDITED),
     waivedCount: waived.length,
   }

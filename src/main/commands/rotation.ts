@@ -58,7 +58,10 @@ export function registerRotation(program: Command): void {
     .action(resume)
   simple(rotation, "rollback", "sign with the old one again; both stay trusted", contracts.rotationRollback)
   withKind(withDryRun(rotation.command("abort")))
-    .description("give the new one up and take it out of the bundle")
+    .description("give the new one up and take it out of the bundle, once nothing that it signed is alive")
+    .option("--reason <text>", "why nobody waits for those who hold something of it; goes into the audit log")
+    .option("--all", "wait for nobody: whoever holds something of it loses its trust")
+    .option("--consumer <id...>", "the same of these alone, which must be all of them")
     .action(abort)
   withWaiver(rotation.command("waive")).description("do not wait for these").action(waive)
   withWaiver(rotation.command("emergency"))
@@ -119,8 +122,13 @@ async function resume(options: AdminOptions & KindOption & { readonly auto?: tru
   printAdmin(reply, options, () => outcomeText(reply))
 }
 
-async function abort(options: DestructiveOptions & KindOption): Promise<void> {
-  const reply = await askAdmin(contracts.rotationAbort, { kind: options.kind }, options)
+/** @throws UsageError for a waiver without reason, or a reason without waiver */
+async function abort(options: Partial<WaiverOptions> & DestructiveOptions & KindOption): Promise<void> {
+  const { kind, reason, all, consumer } = options
+  const waives = all === true || consumer !== undefined
+  if (waives !== (reason !== undefined)) throw new UsageError("--reason goes with --all or --consumer")
+  const request = reason === undefined ? { kind } : waiverOf({ ...options, reason })
+  const reply = await askAdmin(contracts.rotationAbort, request, options)
   printAdmin(reply, options, () => outcomeText(reply))
 }
 

@@ -131,9 +131,12 @@ export const rotationAdvance = step("advance", "Take the next step, which eviden
 export const rotationPause = step("pause", "Take no step until resumed", none)
 export const rotationResume = step("resume", "Go on", z.strictObject({ kind, auto: z.boolean().default(false) }))
 export const rotationRollback = step("rollback", "Sign with the old one again; both stay trusted", none)
-export const rotationAbort = step("abort", "Give the new one up and take it out of the bundle", none, {
-  destructive: true,
-})
+export const rotationAbort = step(
+  "abort",
+  "Give the new one up and take it out of the bundle; without a waiver, once nothing that it signed is alive",
+  z.strictObject({ kind, reason: waiver.reason.optional(), consumers: waiver.consumers.optional() }),
+  { destructive: true },
+)
 export const rotationWaive = step("waive", "Do not wait for these", z.strictObject(waiver), { destructive: true })
 export const rotationEmergency = step(
   "emergency",

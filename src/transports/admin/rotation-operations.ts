@@ -36,12 +36,16 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
     const { standing: stands, next } = await standingOf(kind)
     return { ...stands, changed: false, ...lateReply(next?.late ?? []) }
   }
+  const abortTried = async (kind: RotationKind) => {
+    const { standing: stands, abort } = await standingOf(kind)
+    return { ...stands, changed: false, ...lateReply(abort) }
+  }
   const emergencyTried = async (kind: RotationKind) => {
     const { silent } = await rotations[kind].describe.plan()
     const { standing: stands, next } = await standingOf(kind)
     return { ...stands, changed: false, ...lateReply(next?.late ?? silent) }
   }
-  const simple = (contract: typeof contracts.rotationAdvance, verb: "advance" | "pause" | "rollback" | "abort") =>
+  const simple = (contract: typeof contracts.rotationAdvance, verb: "advance" | "pause" | "rollback") =>
     bindOperation(contract, {
       ...about,
       handle: ({ kind }, call) => (call.dryRun ? tried(kind) : done(kind, rotations[kind].operate[verb](asking(call)))),
@@ -69,7 +73,15 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
       handle: async ({ kind, auto }, call) => done(kind, rotations[kind].operate.resume(auto, asking(call))),
     }),
     simple(contracts.rotationRollback, "rollback"),
-    simple(contracts.rotationAbort, "abort"),
+    bindOperation(contracts.rotationAbort, {
+      ...about,
+      target: ({ kind, reason }) => (reason === undefined ? kind : `${kind}: ${reason}`),
+      handle: ({ kind, reason = "", consumers }, call) => {
+        if (call.dryRun) return abortTried(kind)
+        const waiver = consumers === undefined ? undefined : waiverOf({ reason, consumers }, call)
+        return done(kind, rotations[kind].operate.abort(waiver, asking(call)))
+      },
+    }),
     bindOperation(contracts.rotationWaive, {
       ...about,
       target: ({ kind, reason }) => `${kind}: ${reason}`,
