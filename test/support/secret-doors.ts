@@ -11,7 +11,8 @@ import { dpopProof } from "./dpop-proof.ts"
 import { makeHttpsFetch } from "./https-fetch.ts"
 import { bearer, IdentityPeer, provenKey } from "./identity-peer.ts"
 import { makeJwtKey } from "./jwt-key.ts"
-import { API, addPrivateKey, ISSUER, MARKER, type SecretWorld } from "./secret-world.ts"
+import { runAssay } from "./run-assay.ts"
+import { ADMIN_AUDIENCE, API, addPrivateKey, ISSUER, MARKER, type SecretWorld, STAFF } from "./secret-world.ts"
 import { until } from "./until.ts"
 
 /** Pass secrets through every door of a server and an agent, in every place where one may stand, and some where none may. */
@@ -21,6 +22,8 @@ export async function passSecrets(world: SecretWorld): Promise<void> {
   await passAgent(world)
   await passTokenEndpoint(world, jwtSvid)
   await passAdmin(world)
+  await passRemoteAdmin(world)
+  await passCommands(world)
 }
 
 /** A new secret that looks like nothing in particular; known to the hunt. */
@@ -218,6 +221,50 @@ async function passAdmin(world: SecretWorld): Promise<void> {
     "/admin/v1/consumers",
   ]) {
     world.note(`admin ${path}`, await askRaw(world.adminSocket, { path }))
+  }
+}
+
+async function passRemoteAdmin(world: SecretWorld): Promise<void> {
+  const { hunt, client, roots, adminPort, note } = world
+  const ask = makeHttpsFetch({ ca: roots, port: adminPort })
+  const now = Math.floor(Date.now() / 1000)
+  const claims = { iss: STAFF, aud: ADMIN_AUDIENCE, sub: MARKER, iat: now, exp: now + 300 }
+  const good = client.token(claims, { typ: "JWT" })
+  hunt.addToken("token of an operator", good)
+  const expired = client.token({ ...claims, exp: now - 60 }, { typ: "JWT" })
+  hunt.addToken("expired token of an operator", expired)
+  const forgery = forged(world, "forged token of an operator", good)
+  for (const authorization of [
+    ...[good, expired, forgery, canary(world, "remote admin bearer")].map((token) => `Bearer ${token}`),
+    `Basic ${Buffer.from(`ops:${canary(world, "admin password")}`).toString("base64")}`,
+  ]) {
+    for (const path of [
+      "/status",
+      "/audit",
+      "/rotation/plan",
+      `/status?token=${canary(world, "remote admin query")}`,
+    ]) {
+      const headers = { "assay-admin": "1", authorization }
+      const response = await ask(`https://localhost/admin/v1${path}`, { headers })
+      note(`remote admin ${response.status}`, JSON.stringify([...response.headers]) + (await response.text()))
+      const wanted = authorization === `Bearer ${good}` && path === "/status"
+      if (wanted !== (response.status === 200 && path === "/status")) throw new Error(`${path}: ${response.status}`)
+    }
+  }
+}
+
+/** What the command line is given on standard input, and says. */
+async function passCommands(world: SecretWorld): Promise<void> {
+  const { setup, agent, note } = world
+  const good = platformToken(world, "token to explain")
+  for (const token of [good, forged(world, "forged token to explain", good), canary(world, "garbage to explain")]) {
+    for (const form of ["table", "json"]) {
+      const { out, err } = await runAssay(["explain", "-c", setup.configFile, "--token", "-", "-o", form], token)
+      note("assay explain", out + err)
+    }
+    const socket = ["--socket", agent.socket]
+    const { out, err } = await runAssay(["api", "validate", "jwt", "--audience", "db", "--svid", "-", ...socket], token)
+    note("assay api validate jwt", out + err)
   }
 }
 

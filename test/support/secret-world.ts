@@ -19,6 +19,8 @@ import { makeServerSetup, type ServerSetup } from "./server-setup.ts"
 
 export const ISSUER = "https://assay.example"
 export const API = "https://api.example"
+export const ADMIN_AUDIENCE = "https://assay.example/admin"
+export const STAFF = "https://login.example"
 /** The service account of everybody here. It is no secret, so it must be found wherever identities are named. */
 export const MARKER = "marker-5f1c9be2d04a"
 
@@ -29,7 +31,9 @@ export interface SecretWorld extends AsyncDisposable {
   readonly agent: AgentProcess
   readonly roots: string
   readonly adminSocket: string
-  /** Signs the assertions of the registered client `billing`. */
+  /** Of the remote door of the admin API. */
+  readonly adminPort: number
+  /** Signs the assertions of the registered client `billing`, and the tokens of operators. */
   readonly client: JwtKey
   readonly hunt: SecretHunt
   /** Write down what was answered. */
@@ -68,6 +72,7 @@ export async function openSecretWorld(t: TestContext): Promise<SecretWorld> {
     agent,
     roots,
     adminSocket,
+    adminPort: Number(/"adminHttps":(\d+)/.exec(server.log())?.[1]),
     client,
     hunt,
     note: (place, answer) => void notes.push({ place, bytes: Buffer.from(textOf(answer)) }),
@@ -87,10 +92,24 @@ export async function openSecretWorld(t: TestContext): Promise<SecretWorld> {
 
 function configOf(pathOf: (name: string) => string): Readonly<Record<string, unknown>> {
   return {
-    listen: { grpc: "127.0.0.1:0", https: "127.0.0.1:0", health: "127.0.0.1:0" },
+    listen: { grpc: "127.0.0.1:0", https: "127.0.0.1:0", health: "127.0.0.1:0", admin: "127.0.0.1:0" },
     serving: { dns_names: ["localhost", "assay.example"], ip_addresses: ["127.0.0.1"] },
     log: { level: "debug" },
     audit: { sinks: [{ file: pathOf("audit.jsonl") }] },
+    admin: {
+      audience: ADMIN_AUDIENCE,
+      issuers: [
+        {
+          name: "staff",
+          issuer: STAFF,
+          audiences: [ADMIN_AUDIENCE],
+          keys: { jwks_file: pathOf("clients.jwks") },
+          required_claims: {},
+          spiffe_id: "/ops/{{sub}}",
+        },
+      ],
+      roles: [{ name: "staff", who: { spiffe_id: "/ops/*" }, verbs: ["status", "audit", "issuances"] }],
+    },
     oauth: {
       issuer: ISSUER,
       clients: [
@@ -118,7 +137,7 @@ async function addKeys(hunt: SecretHunt, setup: ServerSetup): Promise<void> {
   for (const use of ["dpop nonce v1", "audit seal v1"] as const) {
     deriveSharedKey(sealingKey, use).expose((bytes) => hunt.add(use, bytes))
   }
-  for (const name of await readdir(config.keys.directory)) {
+  for (const name of (await readdir(config.keys.directory)).filter((one) => one.endsWith(".sealed"))) {
     const file = await readFile(join(config.keys.directory, name))
     addPrivateKey(hunt, name, unsealKey(name.replace(/\.sealed$/, ""), file, sealingKey).pkcs8)
   }
