@@ -87,6 +87,7 @@ const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly module:
   ["consumers", { summary: "show who holds certificates and bundles", module: "consumers" }],
   ["rotation", { summary: "rotate the root of the trust domain, on evidence", module: "rotation" }],
   ["ban", { summary: "stop issuing to somebody, at once", module: "ban" }],
+  ["doctor", { summary: "check a server, its machine and what it depends on", module: "doctor" }],
   ["approval", { summary: "approve what another operator wants done", module: "approval" }],
   ["agent", { summary: "run the agent: Workload API and SDS on a unix socket", module: "agent" }],
   ["validate", { summary: "check a configuration file and exit", module: "validate" }],
