@@ -88,6 +88,8 @@ class Follower implements AsyncDisposable {
   #next: Ticket[] = []
   #timer: NodeJS.Timeout | undefined
   #closed = false
+  /** The thread has begun to work; what it takes to load is no sign of a file that hangs. */
+  #up = false
 
   constructor(data: FollowerWorkerData, changed: (failure: IdentityError | undefined) => void) {
     this.#data = data
@@ -121,9 +123,8 @@ class Follower implements AsyncDisposable {
       await this.follow()
     } catch (thrown) {
       const { code, reason, cause } = toIdentityError(thrown)
-      const detail = cause instanceof Error ? ` (${cause.message})` : ""
-      const message = `audit file "${this.#data.file}" cannot be written${detail}`
-      throw new IdentityError(code, message, { cause, reason: reason ?? code })
+      const why = cause instanceof Error ? cause.message : this.#data.file
+      throw new IdentityError(code, `an audit file cannot be written: ${why}`, { cause, reason: reason ?? code })
     }
   }
 
@@ -146,14 +147,19 @@ class Follower implements AsyncDisposable {
   /** The thread itself gives up on a pipe a little earlier. */
   #watch(): void {
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => {
-      this.#refuse(this.#become(`it hangs for ${this.#data.patience} ms`))
-    }, this.#data.patience + GRACE)
+    this.#timer = setTimeout(
+      () => {
+        this.#refuse(this.#become(`it hangs for ${this.#data.patience} ms`))
+      },
+      this.#up ? this.#data.patience + GRACE : LOADING,
+    )
   }
 
   #hear(reply: FollowerReply): void {
-    if (reply.kind === "progress") this.#watch()
-    else if (reply.kind === "failed") this.#fail(reply.detail)
+    this.#up = true
+    if (reply.kind === "progress") {
+      if (this.#current !== undefined) this.#watch()
+    } else if (reply.kind === "failed") this.#fail(reply.detail)
     else this.#finish()
   }
 
@@ -189,7 +195,7 @@ class Follower implements AsyncDisposable {
 
   /** Callers hear of it, so it names no path. */
   #failureOf(detail: string): IdentityError {
-    const cause = new Error(`audit file "${this.#data.file}": ${detail}`)
+    const cause = new IdentityError("not-ready", `${this.#data.file}: ${detail}`)
     const message = "the audit log cannot be written, and nothing is given without it"
     return new IdentityError("not-ready", message, { cause, reason: "audit-failed", retryAfter: 1 })
   }
@@ -200,4 +206,6 @@ class Follower implements AsyncDisposable {
 }
 
 const GRACE: Millis = 500
+/** For a thread to start, on a machine that is busy. */
+const LOADING: Millis = 30_000
 const RETRY_AFTER: Millis = 1000

@@ -7,6 +7,7 @@ import { openAuditReader } from "./audit-reader.ts"
 function main(): void {
   const { path, ...options } = workerData as FollowerWorkerData // only AuditFollowers starts this file
   let follower: AuditFollower | undefined
+  reply({ kind: "progress" })
   parentPort?.on("message", (request: FollowerRequest) => {
     if (request === "close") {
       follower?.[Symbol.dispose]()
