@@ -41,6 +41,17 @@ for (const { name, open } of STORES) {
       assert.equal((await store.holdings.readHoldings(NOW - 1)).held.length, 1)
     })
 
+    test("finds what expires within seconds, at whatever second that is", async () => {
+      await using store = await openWithIssuers(open)
+      for (const end of [1, 100, 200, 255, 256, 257]) {
+        await issue(store, `${end}`, { notAfter: NOW + end })
+        for (const before of [1, 10]) {
+          const { held } = await store.holdings.readHoldings(NOW + end - before)
+          assert.equal(held[0]?.notAfter, NOW + end, `${before} s before ${end}`)
+        }
+      }
+    })
+
     test("tells pods of one name apart, and holders without a pod by the token that they showed", async () => {
       await using store = await openWithIssuers(open)
       await issue(store, "1", {})

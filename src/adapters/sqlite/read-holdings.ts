@@ -54,14 +54,15 @@ function merged(before: Held | undefined, next: Held): Held {
 
 /**
  * An SVID does not outlive its issuer, so issuers that expired have nothing to look at. Names of a pod are those of its UID. The
- * index has the ends in steps of 256 s: they are jittered, and one that had them exactly would cost each intent a page of log.
+ * index has the ends in steps of 256 s: they are jittered, and one that had them exactly would cost each intent a page of log. A
+ * number is bound as a REAL, whose division is another one.
  */
 const HELD = `
 SELECT spiffe_id, cluster, namespace, service_account, pod, pod_uid, max(node) AS node,
   CASE pod_uid WHEN '' THEN lower(hex(evidence_digest)) ELSE '' END AS proof,
   root_key_id, max(intent.not_after) AS not_after, max(created_at) AS last_issued
 FROM issuing_authority AS issuer
-CROSS JOIN intent ON intent.authority_id = issuer.authority_id AND intent.not_after / 256 >= ?1 / 256 AND intent.not_after > ?1
+CROSS JOIN intent ON intent.authority_id = issuer.authority_id AND intent.not_after / 256 >= CAST(?1 AS INTEGER) / 256 AND intent.not_after > ?1
 WHERE issuer.not_after > ?1 AND kind = 'x509'
 GROUP BY spiffe_id, cluster, namespace, service_account, pod, pod_uid, proof, root_key_id
 LIMIT ?2`
