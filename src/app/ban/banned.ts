@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { banName, type RecordedBan } from "../../core/ban/ban.ts"
 import type { BanPlace, BanSubject } from "../../core/ban/ban-index.ts"
 import { IdentityError } from "../../core/errors.ts"
@@ -45,7 +45,7 @@ export function subjectOfParties(parties: readonly Principal[], actors: readonly
 
 /** How bans name a key. @param spki SubjectPublicKeyInfo, DER */
 export function keyNameOf(spki: Uint8Array): string {
-  return createHash("sha256").update(spki).digest("hex")
+  return hash("sha256", spki)
 }
 
 const BANNED = "banned"

@@ -13,7 +13,7 @@ export function encodeTime(at: Instant): Uint8Array {
   out[0] = isGeneral ? TAG.generalizedTime : TAG.utcTime
   out[1] = out.length - 2
   let end = out.length - 1
-  out[end] = 0x5a
+  out[end] = Z
   const put = (value: number): void => {
     out[--end] = 0x30 + (value % 10)
     out[--end] = 0x30 + Math.floor(value / 10)
@@ -32,31 +32,48 @@ export function encodeTime(at: Instant): Uint8Array {
 export function readTime(reader: DerReader): Instant {
   const general = reader.tag === TAG.generalizedTime
   const content = reader.content(general ? TAG.generalizedTime : TAG.utcTime)
-  const text = Buffer.from(content.buffer, content.byteOffset, content.length).toString("latin1")
-  if (!(general ? GENERALIZED : UTC).test(text)) throw malformed("der-time", "DER time is not YYMMDDHHMMSSZ or longer")
-  const full = general ? text : (Number(text.slice(0, 2)) < 50 ? "20" : "19") + text
-  const at = instantOf(full)
+  if (content.length !== (general ? GENERALIZED_OCTETS : UTC_OCTETS) - HEADER || content[content.length - 1] !== Z) {
+    throw malformed("der-time", "DER time is not YYMMDDHHMMSSZ or longer")
+  }
+  const rest = general ? 4 : 2
+  const at = instantOf(content, rest, general ? pairOf(content, 0) * 100 + pairOf(content, 2) : shortYear(content))
   if (general === at < YEAR_2050) throw malformed("der-time", "DER time is in the form of another year")
   return at
 }
 
-function instantOf(text: string): Instant {
-  const part = (from: number, to: number): number => Number(text.slice(from, to))
-  const [month, day] = [part(4, 6), part(6, 8)]
-  const date = new Date(0)
-  // Not Date.UTC, which takes the years 0 to 99 for 1900 to 1999.
-  date.setUTCFullYear(part(0, 4), month - 1, day)
-  const [hour, minute, second] = [part(8, 10), part(10, 12), part(12, 14)]
-  const exists = date.getUTCMonth() === month - 1 && date.getUTCDate() === day
+function shortYear(content: Uint8Array): number {
+  const year = pairOf(content, 0)
+  return year < 50 ? 2000 + year : 1900 + year
+}
+
+/** @param at where the month begins */
+function instantOf(content: Uint8Array, at: number, year: number): Instant {
+  const [month, day] = [pairOf(content, at), pairOf(content, at + 2)]
+  const [hour, minute, second] = [pairOf(content, at + 4), pairOf(content, at + 6), pairOf(content, at + 8)]
+  const exists = month >= 1 && month <= 12 && day >= 1 && day <= daysIn(month, year)
   if (!exists || hour > 23 || minute > 59 || second > 59) throw malformed("der-time", "DER time does not exist")
-  return date.getTime() / 1000 + hour * 3600 + minute * 60 + second
+  // Years before 100 would be taken for 1900 to 1999; both are refused, as of another form.
+  return Date.UTC(year, month - 1, day, hour, minute, second) / 1000
+}
+
+function daysIn(month: number, year: number): number {
+  if (month !== 2) return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
+  return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28
+}
+
+/** Two digits. @throws IdentityError `malformed` */
+function pairOf(content: Uint8Array, at: number): number {
+  const [tens, ones] = [(content[at] ?? 0) - ZERO, (content[at + 1] ?? 0) - ZERO]
+  if (tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9) return tens * 10 + ones
+  throw malformed("der-time", "DER time is not YYMMDDHHMMSSZ or longer")
 }
 
 /** Of the whole element. */
 const UTC_OCTETS = 15
 const GENERALIZED_OCTETS = 17
-const UTC = /^\d{12}Z$/
-const GENERALIZED = /^\d{14}Z$/
+const HEADER = 2
+const ZERO = 0x30
+const Z = 0x5a
 const YEAR_1950 = -631152000
 const YEAR_2050 = 2524608000
 const YEAR_9999 = 253402300799

@@ -5,12 +5,13 @@ import { headerOctets, writeHeader } from "./der.ts"
  * twice. For what is written often; elsewhere `encodeDer` reads better.
  */
 export class DerWriter {
-  readonly #bytes: Uint8Array
+  readonly #bytes: Buffer
   #at: number
 
   /** @param capacity octets that are enough for everything */
   constructor(capacity: number) {
-    this.#bytes = new Uint8Array(capacity)
+    // Of the pool: a fresh array of this size costs as much as all that is written to it.
+    this.#bytes = Buffer.allocUnsafe(capacity)
     this.#at = capacity
   }
 
@@ -34,8 +35,9 @@ export class DerWriter {
     this.#at = at
   }
 
-  /** A copy of what was written. */
+  /** What was written: a view, so whoever sends it to another thread copies it first. */
   finish(): Uint8Array {
-    return this.#bytes.slice(this.#at)
+    const { buffer, byteOffset, length } = this.#bytes
+    return new Uint8Array(buffer, byteOffset + this.#at, length - this.#at)
   }
 }

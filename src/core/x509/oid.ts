@@ -9,6 +9,10 @@ export function encodeOid(dotted: string): Uint8Array {
 
 /** Dotted form of the content of an OBJECT IDENTIFIER. Arcs up to 2^49. @throws IdentityError `malformed` @see DER-06 */
 export function decodeOid(content: Uint8Array): string {
+  if (content.length === 3 && content[0] === 0x55 && content[1] === 0x1d) {
+    const known = EXTENSION_IDS[content[2] ?? 0]
+    if (known !== undefined) return known
+  }
   if (content.length === 0 || content.length > MAX_OCTETS) throw malformed("der-oid", "DER OID is empty or too long")
   let text = ""
   let arc = 0
@@ -59,5 +63,7 @@ export const OID = {
   organization: "2.5.4.10",
 } as const
 
+/** 2.5.29.n of one octet, by n: what nearly every extension has. */
+const EXTENSION_IDS: readonly string[] = Array.from({ length: 0x80 }, (_, n) => `2.5.29.${n}`)
 const MAX_OCTETS = 64
 const MAX_ARC = 2 ** 49
