@@ -11,7 +11,7 @@ export interface BanFigures {
   readonly subscribers: number
   /** From the operator's request until the last of them had ended its stream, asked for a renewal, and was refused. */
   readonly refusedSeconds: number
-  /** The same until the operator had the answer: the ban is durable, and nothing is issued any more. */
+  /** The same until the operator had the answer, which waits for the streams for a second. */
   readonly confirmedSeconds: number
   /** Processor time of the server until the last refusal. */
   readonly serverCpuSeconds: number

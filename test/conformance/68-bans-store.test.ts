@@ -69,6 +69,25 @@ test("[BAN-04] a store that is opened again has its bans, their numbers and thei
   assert.deepEqual(forces, [["identity", FIXTURE_NOW + 60]])
 })
 
+test("[BAN-03] only bans that ended long enough ago are forgotten, and their numbers are never given again", async () => {
+  await using bench = await openBench()
+  const { ban, lift } = bench.one
+  await ban("identity", WEB)
+  await ban("identity", OTHER, FIXTURE_NOW + 60)
+  await ban("cluster", "east", FIXTURE_NOW + 600)
+  await lift("cluster", "east")
+  const names = async () => (await bench.store.banLog.readAfter(0, 10)).records.map(({ ban: one }) => one.target.kind)
+  assert.equal(await bench.store.pruneBans(FIXTURE_NOW, 10), 0)
+  assert.equal(await bench.store.pruneBans(FIXTURE_NOW + 1, 10), 1)
+  assert.deepEqual(await names(), ["identity", "identity"])
+  assert.equal(await bench.store.pruneBans(FIXTURE_NOW + 61, 10), 1)
+  assert.equal(await bench.store.pruneBans(FIXTURE_NOW + 1_000_000, 10), 0)
+  const { records, head } = await bench.store.banLog.readAfter(0, 10)
+  assert.deepEqual([records.map(({ sequence }) => sequence), head], [[1], 4])
+  await ban("cluster", "east")
+  assert.equal((await bench.store.banLog.readAfter(0, 10)).head, 5)
+})
+
 /** One store with two replicas: `one` bans, the other signs and is told nothing. */
 async function openBench() {
   await using stack = new AsyncDisposableStack()

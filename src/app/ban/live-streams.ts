@@ -46,6 +46,16 @@ export class LiveStreams {
     return this.#namedBy(target).length
   }
 
+  /** How many do not act upon `recorded` yet, as soon as that is none, or after a second. */
+  async late({ sequence }: RecordedBan): Promise<number> {
+    const spreading = [...this.#spreading].find(({ recorded }) => recorded.sequence === sequence)
+    if (spreading === undefined) return 0
+    const stop = new AbortController()
+    await Promise.race([spreading.concluded.promise, this.#deps.clock.sleep(PATIENCE, stop.signal)])
+    stop.abort()
+    return spreading.waiting.size
+  }
+
   #namedBy(target: BanTarget): readonly Entry[] {
     const isNamed = namedBy(target)
     return [...this.#streams].filter(({ subject }) => isNamed(subject()))
@@ -54,7 +64,8 @@ export class LiveStreams {
   #spread(recorded: RecordedBan, since: Millis): void {
     const waiting = new Set(this.#namedBy(recorded.ban.target))
     if (isInForce(recorded, this.#deps.clock.now())) {
-      const spreading = { recorded, since, waiting, streams: waiting.size }
+      const concluded = Promise.withResolvers<void>()
+      const spreading = { recorded, since, waiting, streams: waiting.size, concluded }
       this.#spreading.add(spreading)
       this.#conclude(spreading)
     }
@@ -68,6 +79,7 @@ export class LiveStreams {
   #conclude(spreading: Spreading): void {
     if (spreading.waiting.size > 0) return
     this.#spreading.delete(spreading)
+    spreading.concluded.resolve()
     const elapsed = this.#deps.clock.monotonic() - spreading.since
     this.#deps.events.propagated(spreading.recorded, spreading.streams, elapsed)
   }
@@ -84,4 +96,7 @@ interface Spreading {
   readonly since: Millis
   readonly streams: number
   readonly waiting: Set<Entry>
+  readonly concluded: PromiseWithResolvers<void>
 }
+
+const PATIENCE: Millis = 1000

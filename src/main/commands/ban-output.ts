@@ -7,14 +7,15 @@ type Added = ResponseOf<typeof bansAdd>
 
 /** What a ban did, or would do. */
 export function addedText({ kind, name }: { readonly kind: string; readonly name: string }, reply: Added): string {
-  const { changed, ban, streams, now } = reply
+  const { changed, ban, streams, late, now } = reply
   if (!changed) {
     const already = ban === undefined ? [] : [`It is banned already, ${endText(ban.until, now)}: ${ban.reason}`]
     const would = `It would end ${counted(streams, "live stream")}, or tell them what is left.`
     return [`nothing was changed; --yes bans ${kind} ${name}.`, ...already, would, holdersText(reply)].join("\n")
   }
   const head = `banned: ${kind} ${name}, ${endText(ban?.until, now)}.`
-  return [head, `${counted(streams, "live stream")} told.`, holdersText(reply)].join("\n")
+  const slow = late === 0 ? "" : ` ${late} of them did not take it within a second, and will when they read.`
+  return [head, `${counted(streams, "live stream")} told.${slow}`, holdersText(reply)].join("\n")
 }
 
 export function liftedText({ kind, name }: ResponseOf<typeof bansLift>): string {

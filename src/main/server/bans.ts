@@ -18,6 +18,7 @@ export function makeBanUses({
     list: makeListBans(deps),
     find: (target) => bans.find(target),
     countStreams: (target) => liveStreams.count(target),
+    countLate: (recorded) => liveStreams.late(recorded),
     countHolders: makeCountHolders(state.store.holdings, clock),
     add: makeAddBan(deps),
     lift: makeLiftBan(deps),

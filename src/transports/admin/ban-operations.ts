@@ -59,6 +59,7 @@ export const bansAdd = defineContract({
     changed: z.boolean().describe("False for a dry run."),
     ban: ban.optional().describe("As it is in force now; absent: there is none."),
     streams: z.int().describe("Live streams of whom it names, just before."),
+    late: z.int().describe("Those that did not act upon the ban within a second; 0 for a dry run."),
     holders: z
       .int()
       .optional()
@@ -83,6 +84,8 @@ export interface BanUses {
   readonly list: ListBans
   readonly find: (target: BanTarget) => RecordedBan | undefined
   readonly countStreams: (target: BanTarget) => number
+  /** Streams that do not act upon a ban after a second. */
+  readonly countLate: (recorded: RecordedBan) => Promise<number>
   readonly countHolders: CountHolders
   readonly add: AddBan
   readonly lift: LiftBan
@@ -106,8 +109,9 @@ export function banOperations(uses: BanUses): readonly Operation[] {
         const order = orderOf(request, call)
         const streams = uses.countStreams(order.target)
         const inForce = call.dryRun ? uses.find(order.target) : await uses.add(order, ttl)
+        const late = call.dryRun || inForce === undefined ? 0 : await uses.countLate(inForce)
         const holders = holdersReply(await uses.countHolders(order.target))
-        return { now: uses.now(), changed: !call.dryRun, streams, ...holders, ...maybeBan(inForce) }
+        return { now: uses.now(), changed: !call.dryRun, streams, late, ...holders, ...maybeBan(inForce) }
       },
     }),
     bindOperation(bansLift, {
