@@ -53,6 +53,36 @@ describe("the copies of the audit log of a real server", { timeout: 180_000 }, (
     walk(recordsIn(bench.path("only.jsonl.old"), bench.path("only.jsonl")))
   })
 
+  test("[AUD-31] a device that is gone while it is written: Unavailable, the log says why, and a file in its place goes on", async (t) => {
+    await using scratch = await makeScratch()
+    const log = scratch.path("terminal.log")
+    await using terminal = new Child({
+      name: "terminal",
+      command: "script",
+      args: ["--quiet", "--command", "tty; exec sleep 300", scratch.path("typescript")],
+      log,
+    })
+    const device = await terminal.until("its device", async () => DEVICE.exec(terminal.logTail())?.[0], 10_000)
+    const sink = scratch.path("audit.jsonl")
+    await symlink(device, sink)
+    await using bench = await openBench(t, [sink])
+    await bench.issue()
+    const before = bench.recorded()
+    terminal.signal("SIGKILL")
+    await until("the terminal to be gone", () => !terminal.running)
+    const failure = await bench.refused()
+    assert.deepEqual([failure.status, failure.code, failure.reason], [UNAVAILABLE, "not-ready", "audit-failed"])
+    await until("the log to name the cause", () => /audit\.jsonl: E(?:IO|ACCES|NOENT)/.test(bench.server.log()))
+    await rm(sink)
+    await until("SVIDs again", () => bench.tried())
+    const records = recordsIn(sink)
+    assert.ok(
+      records[0] !== undefined && records[0].sequence <= before + 1,
+      "what was not written to the device is here",
+    )
+    walk(records, "middle")
+  })
+
   test("[AUD-32] a reader that is stopped: Unavailable within the deadline of a call, and on when it reads again", async (t) => {
     await using scratch = await makeScratch()
     const pipe = scratch.path("audit.pipe")
@@ -139,6 +169,8 @@ async function openBench(t: TestContext, files: readonly string[]): Promise<Benc
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   }
 }
+
+const DEVICE = /\/dev\/pts\/\d+/
 
 function succeeds(call: Promise<unknown>): Promise<boolean> {
   return call.then(
