@@ -2,6 +2,7 @@
 import { realpathSync } from "node:fs"
 import { Command } from "commander"
 import { describeFailure, UsageError } from "./command-failure.ts"
+import { COMMANDS, registerCommand } from "./command-table.ts"
 import { nearestName } from "./config/suggest.ts"
 
 /**
@@ -39,7 +40,7 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
     .addHelpText("after", EXAMPLES)
   const wanted = argv.find((argument) => !argument.startsWith("-"))
   for (const [name, { summary, module }] of COMMANDS) {
-    if (name === wanted) await register(program, module)
+    if (name === wanted) await registerCommand(program, module)
     else program.command(name).description(summary)
   }
   program.action(() => {
@@ -48,14 +49,6 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
     throw new UsageError(`there is no command "${wanted}"${meant === undefined ? "" : `; did you mean "${meant}"?`}`)
   })
   return program
-}
-
-async function register(program: Command, module: string): Promise<void> {
-  const name = `register${module.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase())}`
-  const loaded: unknown = await import(`./commands/${module}.ts`)
-  const member = Object.entries(loaded ?? {}).find(([key]) => key === name)?.[1]
-  if (typeof member !== "function") throw new TypeError(`commands/${module}.ts does not export ${name}`)
-  member(program)
 }
 
 function asksForJson(argv: readonly string[]): boolean {
@@ -78,29 +71,6 @@ function isMain(): boolean {
   return script !== undefined && realpathSync(script) === import.meta.filename
 }
 
-const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly module: string }> = new Map([
-  ["init", { summary: "make a new trust domain: its store, root authority and JWT key", module: "init" }],
-  ["server", { summary: "run the server", module: "server" }],
-  ["backup", { summary: "copy the store into a file, also while the server runs", module: "backup" }],
-  ["restore", { summary: "go on from a backup, or from the keys alone", module: "restore" }],
-  ["status", { summary: "show what a running server is and holds", module: "status" }],
-  ["consumers", { summary: "show who holds certificates and bundles", module: "consumers" }],
-  ["rotation", { summary: "rotate the root of the trust domain, on evidence", module: "rotation" }],
-  ["ban", { summary: "stop issuing to somebody, at once", module: "ban" }],
-  ["approval", { summary: "approve what another operator wants done", module: "approval" }],
-  ["agent", { summary: "run the agent: Workload API and SDS on a unix socket", module: "agent" }],
-  ["validate", { summary: "check a configuration file and exit", module: "validate" }],
-  ["explain", { summary: "show which identities a token gets, and why", module: "explain" }],
-  ["policy", { summary: "check, explain and compare the rules about tokens", module: "policy" }],
-  ["config", { summary: "print the JSON Schema of a configuration file", module: "config-schema" }],
-  ["bundle", { summary: "print the bundle that others are to trust", module: "bundle" }],
-  ["oidc", { summary: "what relying parties such as kube-apiserver need to trust the issuer", module: "oidc" }],
-  ["log", { summary: "search the issuance log", module: "log" }],
-  ["audit", { summary: "verify, search and export the audit log", module: "audit" }],
-  ["api", { summary: "ask the Workload API as a workload would", module: "api" }],
-  ["write", { summary: "keep PEM files current for programs that read files", module: "write" }],
-  ["exec", { summary: "run a command with the files of its identity", module: "exec" }],
-])
 const EXAMPLES = `
 Examples:
   assay validate --config assay.yaml           check a file before a server reads it

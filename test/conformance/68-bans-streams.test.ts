@@ -105,6 +105,26 @@ test("[REVO-02] a stream that has another identity goes on with that", async () 
   await server.reload({})
 })
 
+test("[BAN-07] a live stream has its other identity again when the ban of that has ended by itself", async () => {
+  const stop = new AbortController()
+  const following = bans.run(stop.signal)
+  await server.reload({
+    rules: [
+      { name: "stays", spiffe_id: "/stays", hint: "a" },
+      { name: "returns", spiffe_id: "/returns", hint: "b" },
+    ],
+  })
+  using subscriber = new Subscriber(peer, server.setup.token({ serviceAccount: "both" }))
+  subscriber.hello()
+  assert.equal((await subscriber.snapshot()).identities.length, 2)
+  await ban("identity", "spiffe://prod.example/returns", server.clock.now() + 2)
+  assert.equal((await subscriber.snapshot(2)).identities.length, 1)
+  assert.equal((await subscriber.snapshot(3)).identities.length, 2)
+  stop.abort()
+  await following
+  await server.reload({})
+})
+
 test("[BAN-13] each ban is observed once, with the streams that it ended, and one that concerns nobody as well", async () => {
   const subscribers = await Promise.all(
     ["x", "y", "z"].map(async (agent) => {

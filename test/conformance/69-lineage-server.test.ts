@@ -1,13 +1,18 @@
 import assert from "node:assert/strict"
 import { X509Certificate } from "node:crypto"
-import { copyFile } from "node:fs/promises"
+import { copyFile, writeFile } from "node:fs/promises"
 import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
+import { openIdentityClient } from "../../src/adapters/identity-client/open-identity-client.ts"
+import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
+import { systemClock } from "../../src/adapters/system/clock.ts"
+import { parseSpiffeId, parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import { failureOf, IdentityPeer, provenKey } from "../support/identity-peer.ts"
 import { FIXTURE_NOW } from "../support/issuance-fixtures.ts"
 import { NEVER, x509Request } from "../support/issue-fixture.ts"
 import { renew } from "../support/lineage-fixtures.ts"
+import { quietLog } from "../support/quiet-log.ts"
 import { refusal } from "../support/refusal.ts"
 import { runAssay } from "../support/run-assay.ts"
 import { makeScratch } from "../support/scratch.ts"
@@ -37,6 +42,34 @@ test("[INV-31] a copied agent: whoever renews second is refused over the wire; o
   const found = JSON.parse((await runAssay([...search, "-o", "json"])).out)
   const text = JSON.stringify(found)
   assert.ok(text.includes(second) && text.includes(refused.requestId), text)
+})
+
+test("[LIN-10] an agent's client quotes the serial as the server knows it", async () => {
+  await using server = await openServerUnderTest()
+  await using scratch = await makeScratch()
+  const [tokenFile, file] = [scratch.path("token"), scratch.path("roots.pem")]
+  await Promise.all([writeFile(tokenFile, server.setup.token()), writeFile(file, server.roots)])
+  const trustDomain = parseTrustDomain(server.setup.trustDomain)
+  await using client = openIdentityClient(
+    {
+      endpoint: { host: "127.0.0.1", port: server.port, trustDomain, knownBy: "spiffe-id" },
+      bootstrap: { kind: "bundle-file", file },
+      tokenFile,
+      timeout: 5000,
+      agent: { name: "test", version: "0" },
+    },
+    { clock: systemClock, log: quietLog },
+  )
+  const spiffeId = parseSpiffeId("spiffe://prod.example/ns/shop/sa/web")
+  const ask = async (renews?: string) => {
+    const key = await processKeys.makeWorkloadKey("ec-p256")
+    const [outcome] = await client.issueX509([{ spiffeId, key, renews }], NEVER)
+    if (outcome?.kind !== "issued") throw outcome?.error ?? assert.fail("no outcome")
+    return outcome.value.serial
+  }
+  const first = await ask()
+  await ask(await ask(first))
+  await assert.rejects(ask(first), { code: "policy-denied", reason: "lineage-violated", next: /^delete the pod/ })
 })
 
 test("[INV-31] a quote that is no serial is malformed", async () => {

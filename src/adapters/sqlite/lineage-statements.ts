@@ -63,7 +63,8 @@ export class LineageStatements {
     const columns = keyColumns(intent)
     const next = nextLineage(lineage ?? { id: row, notAfter: 0 }, renewal, columns)
     if (lineage !== undefined) {
-      this.#update.run(next.current, next.previous, next.key, next.notAfter, next.id)
+      const { changes } = this.#update.run(next.current, next.previous, next.key, next.notAfter, next.id)
+      if (changes !== 1) throw new TypeError("store: a lineage that was read is not there")
       return
     }
     if (verdict.kind === "begins" && verdict.replaces !== undefined) this.#forget.run(verdict.replaces)

@@ -25,7 +25,10 @@ export interface BanView {
   lift(target: BanTarget, at: Instant, audit: AuditEvent): Promise<void>
   /** See at least all that was changed before this call. @throws IdentityError `not-ready` */
   catchUp(): Promise<void>
-  /** Called with the records that are new here, and since when (monotonic) they were being written or, by others, were here. */
+  /**
+   * Called with the records that are new here, and since when (monotonic) they were being written or, by others, were here; while
+   * {@link run} runs, also with those that have just ended by themselves.
+   */
   onChange(listener: BanListener): void
   /** Follow the log, and forget what ended long ago, until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>
@@ -125,9 +128,13 @@ class MemoryBanView implements BanView {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock, steady, onReadFailed } = this.#deps
+    let looked = clock.now()
     while (!signal.aborted) {
       await clock.sleep(FOLLOW_EVERY, signal)
       if (signal.aborted) return
+      const now = clock.now()
+      this.#tell(this.#endedBetween(looked, now), clock.monotonic())
+      looked = now
       if (steady()) this.#index.forget(clock.now() - BANS_KEPT_FOR)
       await this.catchUp().catch(onReadFailed)
     }
@@ -138,7 +145,18 @@ class MemoryBanView implements BanView {
     const fresh = records.filter(({ sequence }) => sequence > this.#head)
     for (const recorded of fresh) this.#index.put(recorded)
     this.#head = Math.max(this.#head, head)
-    if (fresh.length > 0) for (const listener of this.#listeners) listener(fresh, since)
+    this.#tell(fresh, since)
+  }
+
+  /** Those whose time was over after `from`, and by `to`. */
+  #endedBetween(from: Instant, to: Instant): readonly RecordedBan[] {
+    return this.#index.all().filter(({ ban: { until }, liftedAt }) => {
+      return liftedAt === undefined && until !== undefined && from < until && until <= to
+    })
+  }
+
+  #tell(changed: readonly RecordedBan[], since: Millis): void {
+    if (changed.length > 0) for (const listener of this.#listeners) listener(changed, since)
   }
 }
 

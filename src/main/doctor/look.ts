@@ -1,0 +1,28 @@
+import type { Look } from "../../core/doctor/facts.ts"
+import { IdentityError } from "../../core/errors.ts"
+import { UsageError } from "../command-failure.ts"
+import { ConfigError } from "../config/problem.ts"
+
+/** Whatever is wrong becomes what is seen: a doctor does not fail because the patient is ill. @throws UsageError */
+export async function look<Seen>(at: () => Seen | Promise<Seen>): Promise<Look<Seen>> {
+  try {
+    return { kind: "seen", seen: await at() }
+  } catch (thrown) {
+    if (thrown instanceof UsageError) throw thrown
+    return { kind: "failed", ...reasonOf(thrown) }
+  }
+}
+
+function reasonOf(thrown: unknown): { readonly why: string; readonly next?: string } {
+  if (thrown instanceof ConfigError) return { why: thrown.message }
+  if (thrown instanceof IdentityError) {
+    const cause =
+      thrown.code === "attestor-down" && thrown.cause instanceof Error
+        ? ` (${thrown.cause.message.slice(0, MAX_CAUSE)})`
+        : ""
+    return { why: `${thrown.message}${cause}`, ...(thrown.next === undefined ? {} : { next: thrown.next }) }
+  }
+  return { why: thrown instanceof Error ? thrown.message : "cannot be looked at" }
+}
+
+const MAX_CAUSE = 200
