@@ -14,7 +14,7 @@ export const SDS_DEFINITION = {
 
 /** A DiscoveryResponse; its version is that of its one secret, or is derived from those of its secrets. */
 export function encodeDiscoveryResponse({ nonce, secrets }: Pick<Reply, "nonce" | "secrets">): Buffer {
-  const writer = new BinaryWriter().uint32(tag(1)).string(versionOf(secrets))
+  const writer = WRITER.uint32(tag(1)).string(versionOf(secrets))
   for (const secret of secrets) writer.uint32(tag(2)).bytes(secret.resource)
   writer.uint32(tag(4)).string(SECRET_TYPE)
   if (nonce !== "") writer.uint32(tag(5)).string(nonce)
@@ -23,7 +23,7 @@ export function encodeDiscoveryResponse({ nonce, secrets }: Pick<Reply, "nonce" 
 
 /** A DeltaDiscoveryResponse. */
 export function encodeDeltaResponse({ nonce, secrets, removed }: Reply): Buffer {
-  const writer = new BinaryWriter().uint32(tag(1)).string(versionOf(secrets))
+  const writer = WRITER.uint32(tag(1)).string(versionOf(secrets))
   for (const { version, resource, name } of secrets) {
     writer.uint32(tag(2)).fork()
     writer.uint32(tag(1)).string(version).uint32(tag(2)).bytes(resource).uint32(tag(3)).string(name).join()
@@ -56,3 +56,6 @@ function asBuffer(bytes: Uint8Array): Buffer {
 function asIs(bytes: Buffer): Buffer {
   return bytes
 }
+
+/** Empty between responses. One for all, as it keeps its room: one that grows anew for each of thousands costs more memory than the streams. */
+const WRITER = new BinaryWriter()
