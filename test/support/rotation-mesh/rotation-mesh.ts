@@ -10,6 +10,8 @@ import { type LiveMesh, openLiveMesh } from "../live-mesh.ts"
 import { freePort } from "../peers/free-port.ts"
 import { makeScratch } from "../scratch.ts"
 import { listenTcpProxy, type TcpProxy } from "../tcp-proxy.ts"
+import { until } from "../until.ts"
+import { WatchedWorkload } from "../watched-workload.ts"
 import { type Destination, EnvoyMember } from "./envoy-member.ts"
 import { GoMember } from "./go-member.ts"
 import { RotationOperator } from "./rotation-operator.ts"
@@ -57,6 +59,8 @@ export async function openRotationMesh(svidTtl: Seconds): Promise<RotationMesh> 
     stack.use(await GoMember.start("ledger", ledger)),
     stack.use(await GoMember.start("mail", await mesh.startAgent("mail"))),
   ]
+  const witness = stack.use(new WatchedWorkload(ledger))
+  await until("the first bundle", () => witness.served)
   const envoys = await startEnvoys(feeds, clients, folder.directory, stack)
   const traffic = stack.use(new MeshTraffic(PACE))
   await openTraffic(traffic, envoys, clients)
@@ -75,9 +79,9 @@ export async function openRotationMesh(svidTtl: Seconds): Promise<RotationMesh> 
     },
     materialOfLedger: () => materialOf(ledger),
     handOutRoots: async () => {
-      const { svids } = await materialOf(ledger)
-      const roots = svids[0]?.bundle.map((der) => encodePem("CERTIFICATE", der)) ?? []
-      await writeFile(mesh.rootsFile, roots.join(""))
+      const roots = witness.seen.at(-1)?.bundle ?? []
+      const pem = roots.map((der) => encodePem("CERTIFICATE", Buffer.from(der, "hex")))
+      await writeFile(mesh.rootsFile, pem.join(""))
     },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   }
