@@ -183,6 +183,20 @@ test("[EVD-05] after a restart nobody is live or believed, and who was there is 
   })
 })
 
+test("[EVD-05][EV-6] after an outage longer than its life, who held a certificate is not waited for, and who held none is for an hour", async () => {
+  const evidence = await openEvidence()
+  agent(evidence)
+  await evidence.issue(WEB_0, 600)
+  evidence.subscribers.enter("verifier", pod("web-1"), "agent")
+  await settled(evidence)
+  evidence.clock.time = NOW + 601
+  const next = await reopened(evidence)
+  assert.deepEqual(
+    next.gone.map(({ name, notAfter }) => [name, notAfter]),
+    [["verifier", NOW + 601 + 3600]],
+  )
+})
+
 test("[EVD-05] what was given after the agent had left is waited for after a restart as well", async () => {
   const evidence = await openEvidence()
   await evidence.issue(WEB_0, 300)

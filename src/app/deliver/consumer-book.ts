@@ -109,7 +109,8 @@ export class ConsumerBook {
     known.streams -= 1
     if (known.streams > 0) return
     const now = this.#now()
-    known.record = { ...known.record, notAfter: this.#lastOf(holder), lastContact: now, leftAt: now }
+    const notAfter = this.#lastOf(holder, known.record.notAfter)
+    known.record = { ...known.record, notAfter, lastContact: now, leftAt: now }
     this.#dirty.add(id)
   }
 
@@ -120,7 +121,9 @@ export class ConsumerBook {
       return
     }
     const entry = this.#holder(holder)
+    const isFirst = entry.issuedUntil === 0
     entry.issuedUntil = Math.max(entry.issuedUntil, notAfter)
+    if (isFirst) this.#given(entry)
     if (entry.overlooks) this.#overlook(entry)
     if (quoted === undefined) return
     entry.quote = quoted === 0 ? undefined : { epoch: quoted, until: notAfter }
@@ -176,7 +179,7 @@ export class ConsumerBook {
   #restoreOne(record: ConsumerRecord): void {
     const entry = this.#holder(record.holder)
     // It was there when the process ended, so it may have been given more than the record knows of.
-    const last = record.leftAt === undefined ? this.#lastOf(record.holder) : record.notAfter
+    const last = record.leftAt === undefined ? this.#lastOf(record.holder, record.notAfter) : record.notAfter
     const leftAt = record.leftAt ?? this.#now()
     this.#known.set(record.id, { record: { ...record, notAfter: last, leftAt }, streams: 0 })
     entry.consumers.add(record.id)
@@ -198,11 +201,24 @@ export class ConsumerBook {
     return entry
   }
 
-  /** Somebody who was given no certificate has a bundle, for which nothing sets an end but this. @see EV-6 */
-  #lastOf(holder: Holder): Instant {
-    const { issuedUntil } = this.#holder(holder)
+  /** Those who came before there was a certificate hold one now. @see EV-6 */
+  #given(entry: KnownHolder): void {
+    for (const id of entry.consumers) {
+      const known = this.#known.get(id)
+      if (known === undefined || known.streams === 0 || known.record.notAfter > 0) continue
+      known.record = { ...known.record, notAfter: entry.issuedUntil }
+      this.#dirty.add(id)
+    }
+  }
+
+  /**
+   * Somebody who was given no certificate has a bundle, for which nothing sets an end but a lease. Somebody who was has none once that
+   * expired. @param given what is written down of him; 0: nothing @see EV-6
+   */
+  #lastOf(holder: Holder, given: Instant): Instant {
+    const until = Math.max(this.#holder(holder).issuedUntil, given)
     const now = this.#now()
-    return issuedUntil > now ? issuedUntil : now + VERIFIER_LEASE
+    return until > now ? until : until > 0 ? now : now + VERIFIER_LEASE
   }
 
   #isFollowed(entry: KnownHolder): boolean {
