@@ -16,6 +16,8 @@ export function agentFacts(state: IdentityState): AgentFacts {
 
 export interface AgentMetrics {
   readonly sds: SdsMetrics
+  /** The bundle does not verify the root that a rotation brings in. */
+  readonly trustProbeFailed: () => void
   /** Prometheus text; `undefined` when nobody can ask for it. */
   readonly text: (() => Promise<string>) | undefined
 }
@@ -26,10 +28,14 @@ export async function openAgentMetrics(
   facts: () => AgentFacts,
   insecure: boolean,
 ): Promise<AgentMetrics> {
-  if (!served) return { sds: UNCOUNTED, text: undefined }
+  if (!served) return { sds: UNCOUNTED, trustProbeFailed: () => undefined, text: undefined }
   const { makeAgentMetrics } = await import("../adapters/metrics/agent-registry.ts")
   const metrics = makeAgentMetrics(facts, insecure)
-  return { sds: sdsMetrics(metrics), text: () => metrics.registry.metrics() }
+  return {
+    sds: sdsMetrics(metrics),
+    trustProbeFailed: () => metrics.trustProbeFailed.inc(),
+    text: () => metrics.registry.metrics(),
+  }
 }
 
 function sdsMetrics(metrics: ReturnType<typeof makeAgentMetrics>): SdsMetrics {

@@ -39,7 +39,11 @@ export async function runAgent(
   const path = await prepareSocketPath(config.socket.path)
   await using stack = new AsyncDisposableStack()
   const settings = identityClientSettings(config, config.name ?? hostname())
-  const authority = stack.use(openIdentityClient(settings, { clock: systemClock, log }))
+  const insecure = config.bootstrap.kind === "insecure"
+  const served = config.health.listen !== undefined
+  const metrics = await openAgentMetrics(served, () => agentFacts(source.current()), insecure)
+  const probeFailed = () => metrics.trustProbeFailed()
+  const authority = stack.use(openIdentityClient(settings, { clock: systemClock, log, probeFailed }))
   const source = stack.use(
     openIdentitySource({
       authority,
@@ -52,9 +56,6 @@ export async function runAgent(
       verifyIssued,
     }),
   )
-  const insecure = config.bootstrap.kind === "insecure"
-  const served = config.health.listen !== undefined
-  const metrics = await openAgentMetrics(served, () => agentFacts(source.current()), insecure)
   const sds = makeSds(config, source, log, metrics.sds)
   const closing = new AbortController()
   stack.use(

@@ -91,6 +91,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     pipeline,
     live: () => live,
     tls: serving.tls,
+    probe: () => serving.probe(),
     readiness,
     clock: systemClock,
     random,

@@ -9,7 +9,7 @@ import { listenServer, type ServerListeners } from "../../src/main/server/listen
 import { type LiveConfig, openLiveConfig } from "../../src/main/server/live-config.ts"
 import { openPipeline, type Pipeline } from "../../src/main/server/pipeline.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
-import { openServingTls } from "../../src/main/server/serving-certificate.ts"
+import { type KeptTls, openServingTls } from "../../src/main/server/serving-certificate.ts"
 import { initServerState, openServerState, type ServerState } from "../../src/main/server/state.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
 import type { Clock } from "../../src/ports/clock.ts"
@@ -93,6 +93,7 @@ export interface ServerUnderTest extends PipelineUnderTest {
   readonly port: number
   readonly listeners: ServerListeners
   readonly tls: ServingTls
+  readonly serving: KeptTls
   /** What health says; a test may change it. */
   readonly readiness: { ready: boolean; changed(): void }
 }
@@ -107,14 +108,15 @@ export async function openServerUnderTest(options: PipelineOptions = {}): Promis
   const plan = { ttl: 3600, backdate: config.x509.backdate, serialPrefix }
   const servingDeps = { trust, issuing, ephemeral, signIntent: pipeline.signIntent, clock, random, plan }
   const { headerSize: headerBytes, streamsPerConnection } = config.limits
-  const { tls } = await openServingTls(config.serving, servingDeps, { headerBytes, streamsPerConnection }, log)
+  const serving = await openServingTls(config.serving, servingDeps, { headerBytes, streamsPerConnection }, log)
   const changes = makeChangeSignal()
   const readiness = { ready: true, changed: () => changes.fire() }
   const listeners = stack.use(
     await listenServer({
       pipeline,
       live,
-      tls,
+      tls: serving.tls,
+      probe: () => serving.probe(),
       readiness: { ready: () => readiness.ready, changed: (signal) => changes.changed(signal) },
       clock,
       random,
@@ -126,7 +128,8 @@ export async function openServerUnderTest(options: PipelineOptions = {}): Promis
   return {
     ...server,
     listeners,
-    tls,
+    tls: serving.tls,
+    serving,
     readiness,
     port: listeners.grpcPort,
     address: `127.0.0.1:${listeners.grpcPort}`,

@@ -12,11 +12,14 @@ import {
   type TlsTerms,
   tlsTerms,
 } from "./channel-trust.ts"
+import { proveTrust, type TrustProof } from "./prove-trust.ts"
 import { probeTrust } from "./trust-probe.ts"
 
 export interface ChannelDeps {
   readonly clock: Clock
   readonly log: Log
+  /** The bundle does not verify the root that a rotation brings in. */
+  readonly probeFailed?: () => void
 }
 
 /** A client in use. Its channel stays until it is released, even when the roots change meanwhile. */
@@ -69,6 +72,17 @@ export class Channel implements Disposable {
     // A server whose root was just replaced may show the certificate of before for a moment.
     this.#noReloadBefore = Math.max(this.#noReloadBefore, this.#deps.clock.monotonic() + FIRST_RELOAD)
     if (this.#line !== undefined) this.#replace(this.#open(roots, "bundle"))
+  }
+
+  /** Ask for a certificate of the root that a rotation brings in, while the newest bundle has more than one. @see AGT-44 */
+  async prove(): Promise<TrustProof> {
+    const line = this.#line
+    if (line?.from !== "bundle" || (this.#adopted?.length ?? 0) < 2) return { kind: "none" }
+    const proof = await proveTrust(this.#endpoint, line.terms)
+    if (proof.kind !== "untrusted") return proof
+    this.#deps.log.warn({ reason: proof.reason }, "the bundle does not verify the root that is brought in")
+    this.#deps.probeFailed?.()
+    return proof
   }
 
   /** The server was reached and is who it should be. */

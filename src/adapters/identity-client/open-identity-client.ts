@@ -19,6 +19,7 @@ import { bearer, callUnary, type UnaryMethod } from "./call-unary.ts"
 import { Channel, type ChannelDeps } from "./channel.ts"
 import type { ServerEndpoint } from "./channel-trust.ts"
 import { clip, MAX_NAME, parseJwtResult, parseX509Result } from "./messages.ts"
+import type { TrustProof } from "./prove-trust.ts"
 import { readToken } from "./read-token.ts"
 import { isServiceError } from "./service-error.ts"
 import { isServersAnswer, statusToError } from "./status-to-error.ts"
@@ -60,8 +61,15 @@ class GrpcAuthority implements IdentityAuthority, AsyncDisposable {
   async issueX509(orders: readonly X509Order[], signal: AbortSignal): Promise<readonly Outcome<X509Issued>[]> {
     const token = await readToken(this.#settings.tokenFile)
     const digest = createHash("sha256").update(token).digest()
-    const items = await Promise.all(orders.map((order) => encodeOrder(order, digest)))
-    const { results } = await this.#call((client) => client.batchIssueX509.bind(client), { items }, token, signal)
+    const quotes = orders.some(({ bundleEpoch = 0 }) => bundleEpoch > 0)
+    const proof = quotes ? await this.#channel.prove() : NO_PROOF
+    const quoted = proof.kind === "untrusted" ? orders.map((order) => ({ ...order, bundleEpoch: 0 })) : orders
+    const items = await Promise.all(quoted.map((order) => encodeOrder(order, digest)))
+    const method = (client: IdentityClient) => client.batchIssueX509.bind(client)
+    const { results } =
+      proof.kind === "proven"
+        ? await this.#callOver(proof.client, method, { items }, token, signal).finally(() => proof.client.close())
+        : await this.#call(method, { items }, token, signal)
     return checkCount(results.map(parseX509Result), orders.length)
   }
 
@@ -104,8 +112,18 @@ class GrpcAuthority implements IdentityAuthority, AsyncDisposable {
     signal: AbortSignal,
   ): Promise<Response> {
     using lease = await this.#channel.lease()
+    return await this.#callOver(lease.client, method, request, token, signal)
+  }
+
+  async #callOver<Request, Response>(
+    client: IdentityClient,
+    method: (client: IdentityClient) => UnaryMethod<Request, Response>,
+    request: Request,
+    token: string,
+    signal: AbortSignal,
+  ): Promise<Response> {
     try {
-      const response = await callUnary(method(lease.client), request, token, this.#settings.timeout, signal)
+      const response = await callUnary(method(client), request, token, this.#settings.timeout, signal)
       this.#channel.confirmed()
       return response
     } catch (thrown) {
@@ -120,6 +138,8 @@ class GrpcAuthority implements IdentityAuthority, AsyncDisposable {
     return (await this.#channel.explain()) ?? unreachable(thrown)
   }
 }
+
+const NO_PROOF: TrustProof = { kind: "none" }
 
 async function encodeOrder(
   { spiffeId, key, bundleEpoch = 0, renews = "" }: X509Order,

@@ -38,6 +38,11 @@ export function makeAgentMetrics(facts: () => AgentFacts, insecureBootstrap: boo
   )
   return {
     registry,
+    trustProbeFailed: new Counter({
+      name: "assay_trust_probe_fail_total",
+      help: "Probes that found the root of a rotation not trusted by the bundle.",
+      registers,
+    }),
     sdsStreams: new Gauge({
       name: "assay_agent_sds_streams",
       help: "Live SDS streams.",

@@ -1,5 +1,6 @@
 import { isPublished } from "../../core/authority/authority-roles.ts"
 import { isCanary } from "../../core/authority/canary.ts"
+import type { RotationPhase } from "../../core/authority/rotation-state.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
 import { type CertificateView, parseCertificate } from "../../core/x509/certificate.ts"
@@ -49,6 +50,8 @@ export interface IssuingAuthorities {
   follow(): Promise<void>
   /** Key identifier of the root that {@link current} chains to, in hex. */
   signsWith(): string
+  /** Below the root that a rotation has published and that does not sign yet; `undefined`: there is none. For the server's own probe alone. @see EV-4 */
+  prepared(): IssuingAuthority | undefined
   /** Make a new one and sign with it from now on. Chains change, bundles do not. */
   rotate(): Promise<void>
   /** {@link rotate} at half the life, until `signal` aborts. A failure is tried again, ever more slowly. */
@@ -94,7 +97,7 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
   const follow = async () => {
     if (current.rootKeyId !== activeRoot(deps).keyId) await rotate()
     const root = canaryRoot(deps)
-    if (root?.keyId === canary?.rootKeyId) return
+    if (root?.keyId === canary?.rootKeyId && !(canary && deps.clock.now() >= halfOf(canary))) return
     canary = root === undefined ? undefined : await makeIssuing(deps, root)
     blocked = keyIds(deps, current)
   }
@@ -111,11 +114,12 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
     authorityKeyIds: () => blocked,
     follow,
     signsWith: () => rootIdOf(deps, current),
+    prepared: () => canary,
     rotate,
     run: async (signal) => {
       let retry = FIRST_RETRY
       while (!signal.aborted) {
-        const due = current.notBefore + (current.notAfter - current.notBefore) / 2
+        const due = halfOf(current)
         const wait = due - deps.clock.now()
         if (wait > 0 || !deps.guard.steady()) {
           await deps.clock.sleep(Math.min(Math.max(wait, 1), MAX_SLEEP) * 1000, signal)
@@ -132,6 +136,11 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
       }
     },
   }
+}
+
+/** When half of its life is over. */
+function halfOf({ notBefore, notAfter }: IssuingAuthority): Instant {
+  return notBefore + (notAfter - notBefore) / 2
 }
 
 /** The same one, as long as no bundle became necessary that it does not name. */
@@ -161,7 +170,9 @@ function isCanaryNow(deps: IssuingDeps, canary: IssuingAuthority, caller: Signed
 function canaryRoot(deps: IssuingDeps): RootRecord | undefined {
   const { rotations, roots } = deps.trust.record()
   const rotation = rotations.x509
-  return rotation.phase === "canary" ? roots.find(({ keyId }) => keyId === rotation.keyId) : undefined
+  return BEFORE_IT_SIGNS.includes(rotation.phase) && "keyId" in rotation
+    ? roots.find(({ keyId }) => keyId === rotation.keyId)
+    : undefined
 }
 
 function rootIdOf(deps: IssuingDeps, authority: IssuingAuthority): string {
@@ -224,6 +235,8 @@ function keyIds(deps: IssuingDeps, current: IssuingAuthority): ReadonlySet<strin
   return new Set([current.authorityId, ...deps.trust.record().roots.map(rootId)])
 }
 
+/** A root is published in these, and signs for canaries at most. */
+const BEFORE_IT_SIGNS: readonly RotationPhase[] = ["publishing", "published", "canary"]
 const FIRST_RETRY: Seconds = 1
 const MAX_RETRY: Seconds = 60
 /** Looks at the clock at least this often, in case it jumped. */

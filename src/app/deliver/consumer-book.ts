@@ -6,6 +6,8 @@ import { consumerId } from "./consumers.ts"
 /** Somebody's own word, with a renewal, for what it holds and has handed on. @see EV-3 */
 export interface Quote {
   readonly epoch: number
+  /** `trust-probe`: over a connection that it could not have completed otherwise. @see EV-4 */
+  readonly grade: "quoted-epoch" | "trust-probe"
   /** What it was given then expires. */
   readonly until: Instant
 }
@@ -115,7 +117,7 @@ export class ConsumerBook {
   }
 
   /** `quoted`: the epoch that the caller says to hold; 0 for none; `undefined`: this process keeps it for a proxy. */
-  issued(holder: Holder, notAfter: Instant, quoted: number | undefined): void {
+  issued(holder: Holder, notAfter: Instant, quoted: number | undefined, proven = false): void {
     if (!this.#holders.has(holderKey(holder)) && this.#holders.size >= MAX_HOLDERS) {
       this.#overlookedUntil = Math.max(this.#overlookedUntil, notAfter)
       return
@@ -126,7 +128,8 @@ export class ConsumerBook {
     if (isFirst) this.#given(entry)
     if (entry.overlooks) this.#overlook(entry)
     if (quoted === undefined) return
-    entry.quote = quoted === 0 ? undefined : { epoch: quoted, until: notAfter }
+    entry.quote =
+      quoted === 0 ? undefined : { epoch: quoted, grade: proven ? "trust-probe" : "quoted-epoch", until: notAfter }
     if (this.#isFollowed(entry)) return
     entry.unfollowedUntil = Math.max(entry.unfollowedUntil, notAfter)
     // Beside proxies that this process keeps something for, a restart would take it for theirs.

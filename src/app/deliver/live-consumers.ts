@@ -2,7 +2,7 @@ import type { ConsumerRow } from "../../core/authority/evidence.ts"
 import type { Holder } from "../../core/authority/holder.ts"
 import type { Instant } from "../../core/time.ts"
 import type { ConsumerReport } from "../../ports/identity-authority.ts"
-import type { ConsumerBook } from "./consumer-book.ts"
+import type { ConsumerBook, Quote } from "./consumer-book.ts"
 import { consumerId, type SubscriberRow } from "./consumers.ts"
 
 /** What a consumer with an open stream has said. */
@@ -28,7 +28,7 @@ export function liveConsumers(
   }
   for (const stream of streams) {
     if (stream.door === "agent") add(agentOf(stream))
-    const quoted = stream.door === "agent" ? (book.quoteOf(stream.holder)?.epoch ?? 0) : 0
+    const quoted = stream.door === "agent" ? book.quoteOf(stream.holder) : undefined
     for (const consumer of stream.consumers) add(behind(stream, consumer, quoted))
     if (stream.unlisted > 0) add(unlistedOf(stream))
   }
@@ -49,7 +49,7 @@ function unlistedOf({ holder, agent, lastContact }: SubscriberRow): LiveConsumer
 function behind(
   stream: SubscriberRow,
   { kind, name, epoch, nackReason }: ConsumerReport,
-  quoted: number,
+  quoted: Quote | undefined,
 ): LiveConsumer {
   const { holder, sent, lastContact } = stream
   const base = { id: consumerId(holder, kind, name), holder, kind, nackReason, lastContact }
@@ -61,8 +61,8 @@ function behind(
       return { ...base, grade: "subscription-ack", epoch: epoch <= sent ? epoch : 0 }
     case "workload-api":
       // It cannot say anything itself. Its agent says, when it renews, what it has handed on.
-      if (quoted === 0) return { ...base, grade: "lease", epoch: 0 }
-      return { ...base, grade: "quoted-epoch", epoch: Math.min(quoted, stream.epoch) }
+      if (quoted === undefined) return { ...base, grade: "lease", epoch: 0 }
+      return { ...base, grade: quoted.grade, epoch: Math.min(quoted.epoch, stream.epoch) }
     default:
       return kind satisfies never
   }

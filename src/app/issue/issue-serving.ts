@@ -23,7 +23,7 @@ export interface ServingSvid {
 
 export interface IssueServingDeps {
   readonly trust: TrustState
-  readonly issuing: IssuingAuthorities
+  readonly issuing: Pick<IssuingAuthorities, "current">
   readonly ephemeral: EphemeralKeys
   readonly signIntent: SignIntent
   readonly clock: Clock

@@ -13,8 +13,8 @@ export interface IssueX509Deps {
   readonly certify: Certify
   /** Whether each pod of the cluster has one agent. @see LIN-12 */
   readonly hasOneAgent: (cluster: string) => boolean
-  /** Told of each success: who holds it, and the epoch that was quoted; 0 for none, `undefined` when this process keeps it. */
-  readonly issued: (holder: Holder, notAfter: Instant, quoted: number | undefined) => void
+  /** Told of each success: who holds it, and the epoch that was quoted, 0 for none, `undefined` when this process keeps it; and whether a trust probe proved it. */
+  readonly issued: (holder: Holder, notAfter: Instant, quoted: number | undefined, proven: boolean) => void
 }
 
 /** The issuance cycle for X.509-SVIDs, for callers with a platform token. */
@@ -37,7 +37,12 @@ export function makeIssueX509({ authorize, certify, issued, hasOneAgent }: Issue
       requestId: request.requestId,
       decision: (intent) => grantedEvent("x509", attested, grant, intent, request.requestId, request.renews),
     })
-    issued(holderOf(requester), svid.notAfter, request.keptHere ? undefined : (request.bundleEpoch ?? 0))
+    issued(
+      holderOf(requester),
+      svid.notAfter,
+      request.keptHere ? undefined : (request.bundleEpoch ?? 0),
+      request.proven === true,
+    )
     return svid
   }
 }

@@ -17,6 +17,8 @@ export interface X509Request extends CredentialRequest {
   readonly key: KeyEvidence
   /** Epoch of the bundles that the caller says to hold and to have handed on; absent when it says nothing. */
   readonly bundleEpoch?: number
+  /** It says so over a connection that only who trusts the root of a rotation completes. @see EV-4 */
+  readonly proven?: boolean
   /** Serial of the certificate that this one is to replace; absent when the caller holds none. @see LIN-01 */
   readonly renews?: string | undefined
   /** This process asks, for a proxy that it keeps the key for. */

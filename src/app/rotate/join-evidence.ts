@@ -74,7 +74,7 @@ function unfollowedRow(sources: EvidenceSources, held: Held): readonly ConsumerR
   const notAfter = Math.min(sources.unfollowedUntil(held.holder), held.notAfter)
   if (notAfter <= sources.now) return []
   const quote = sources.quoteOf(held.holder)
-  const said = quote === undefined ? SILENT : ({ grade: "quoted-epoch", live: true, epoch: quote.epoch } as const)
+  const said = quote === undefined ? SILENT : { grade: quote.grade, live: true, epoch: quote.epoch }
   return [
     {
       ...whoOf(held.holder, held, `${holderKey(held.holder)}/issued`),

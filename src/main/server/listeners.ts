@@ -26,6 +26,8 @@ export interface ListenerDeps {
   readonly pipeline: Pipeline
   readonly live: () => LiveConfig
   readonly tls: ServingTls
+  /** Of the certificate that {@link tls} shows to who probes. */
+  readonly probe: () => string | undefined
   readonly readiness: Readiness
   readonly clock: Clock
   readonly random: Random
@@ -83,6 +85,7 @@ function identity(deps: ListenerDeps, subscribers: Subscribers, closing: AbortSi
     holderOf: pipeline.holderOf,
     snapshot: () => pipeline.trust.snapshot(),
     encodeJwks: encodeJwtBundle,
+    probe: deps.probe,
     newRequestId: makeRequestIds(deps.random),
     closing,
     limits: () => {

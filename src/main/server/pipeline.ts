@@ -174,10 +174,10 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
         authorize,
         certify,
         hasOneAgent: (name) => live().config.clusters.some((one) => one.name === name && one.oneAgentPerPod),
-        issued: (holder, notAfter, quoted) => {
+        issued: (holder, notAfter, quoted, proven) => {
           const { epoch } = trust.snapshot()
           // Nobody holds what was not published.
-          consumers.issued(holder, notAfter, (quoted ?? 0) > epoch ? 0 : quoted)
+          consumers.issued(holder, notAfter, (quoted ?? 0) > epoch ? 0 : quoted, proven)
           renewals.renewed(holder, quoted === undefined || quoted === epoch)
         },
       }),

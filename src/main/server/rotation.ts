@@ -23,7 +23,7 @@ import { ROOT_BACKDATE, type ServerState } from "./state.ts"
 export interface RotationDeps {
   readonly pipeline: Pipeline
   readonly state: Pick<ServerState, "keys" | "store">
-  readonly serving: Pick<KeptTls, "reload">
+  readonly serving: Pick<KeptTls, "reload" | "followProbe">
   readonly live: () => LiveConfig
   /** What was expired for less than `rotation.skew` is in it still. */
   readonly evidence: () => Promise<RotationEvidence>
@@ -96,6 +96,7 @@ function roots(deps: RotationDeps): Course {
           const before = issuing.signsWith()
           await issuing.follow()
           if (issuing.signsWith() !== before) await serving.reload()
+          await serving.followProbe()
         },
       },
     }),

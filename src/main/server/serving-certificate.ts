@@ -1,5 +1,8 @@
+import { hash } from "node:crypto"
 import { readFile } from "node:fs/promises"
-import { type IssueServingDeps, issueServing } from "../../app/issue/issue-serving.ts"
+import type { IssuingAuthorities } from "../../app/authority/issuing-authorities.ts"
+import { type IssueServingDeps, issueServing, type ServingSvid } from "../../app/issue/issue-serving.ts"
+import { trustProbeName } from "../../core/spiffe/probe-name.ts"
 import { parseIpAddress } from "../../core/x509/ip-address.ts"
 import { encodePem } from "../../core/x509/pem.ts"
 import type { Clock } from "../../ports/clock.ts"
@@ -18,6 +21,10 @@ export interface KeptTls {
   run(signal: AbortSignal): Promise<void>
   /** Make or read the certificate anew, because its root signs no more. */
   reload(): Promise<void>
+  /** Show a certificate of the root that a rotation brings in to whoever probes for it, and only as long as there is one. @see EV-4 */
+  followProbe(): Promise<void>
+  /** The fingerprint of that certificate; `undefined`: none is shown. */
+  probe(): string | undefined
 }
 
 /** A listener whose certificate can be replaced. */
@@ -26,7 +33,8 @@ export interface Replaceable {
   replace(certificate: ServingCertificate): void
 }
 
-export type OwnServingDeps = Omit<IssueServingDeps, "plan"> & {
+export type OwnServingDeps = Omit<IssueServingDeps, "plan" | "issuing"> & {
+  readonly issuing: Pick<IssuingAuthorities, "current" | "prepared">
   readonly plan: Omit<IssueServingDeps["plan"], "dnsNames" | "ipAddresses">
 }
 
@@ -51,8 +59,46 @@ export async function openServingTls(
     certificate: () => certificate,
     follow: (listener) => void listeners.push(listener),
     reload: async () => replace((await load()).certificate),
+    ...probing(serving, deps, tls),
     run: (signal) => keepCurrent({ replace }, load, first.refreshIn, deps.clock, log, signal),
   }
+}
+
+/** A certificate from files says nothing of roots. */
+function probing(
+  serving: ServingConfig,
+  deps: OwnServingDeps,
+  tls: Pick<ServingTls, "showProbe">,
+): Pick<KeptTls, "followProbe" | "probe"> {
+  if (serving.kind !== "own") return { followProbe: async () => undefined, probe: () => undefined }
+  const name = trustProbeName(deps.trust.record().trustDomain)
+  let shown: { readonly authorityId: string; readonly fingerprint: string } | undefined
+  tls.showProbe(name, undefined)
+  return {
+    followProbe: async () => {
+      const prepared = deps.issuing.prepared()
+      if (prepared?.authorityId === shown?.authorityId) return
+      shown = undefined
+      tls.showProbe(name, undefined)
+      if (prepared === undefined) return
+      const plan = { ...deps.plan, dnsNames: [], ipAddresses: [] }
+      const svid = await issueServing({ ...deps, plan, issuing: { current: () => prepared } })
+      tls.showProbe(name, encodeServing(svid))
+      shown = { authorityId: prepared.authorityId, fingerprint: fingerprintOf(svid.chain[0]) }
+    },
+    probe: () => shown?.fingerprint,
+  }
+}
+
+function encodeServing({ chain, key }: ServingSvid): ServingCertificate {
+  return {
+    chain: chain.map((der) => encodePem("CERTIFICATE", der)).join(""),
+    key: key.pkcs8.expose((der) => encodePem("PRIVATE KEY", der)),
+  }
+}
+
+function fingerprintOf(leaf: Uint8Array | undefined): string {
+  return hash("sha256", leaf ?? new Uint8Array(), "hex")
 }
 
 interface Loaded {
@@ -66,9 +112,7 @@ function ownLoader(serving: ServingConfig & { kind: "own" }, deps: OwnServingDep
   const plan = { ...deps.plan, dnsNames: serving.dnsNames, ipAddresses }
   return async () => {
     const svid = await issueServing({ ...deps, plan })
-    const chain = svid.chain.map((der) => encodePem("CERTIFICATE", der)).join("")
-    const key = svid.key.pkcs8.expose((der) => encodePem("PRIVATE KEY", der))
-    return { certificate: { chain, key }, refreshIn: (svid.notAfter - deps.clock.now()) / 2 }
+    return { certificate: encodeServing(svid), refreshIn: (svid.notAfter - deps.clock.now()) / 2 }
   }
 }
 

@@ -1,5 +1,7 @@
+import { hash } from "node:crypto"
 import { EventEmitter } from "node:events"
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2"
+import type { TLSSocket } from "node:tls"
 import { Metadata, type MethodDefinition } from "@grpc/grpc-js"
 import type { Millis } from "../../core/time.ts"
 import { frameMessage, UnaryBody } from "./unary-body.ts"
@@ -45,6 +47,13 @@ export class DirectCall extends EventEmitter implements UnaryCall<unknown> {
     stream.on("data", (chunk: Buffer) => this.#take(chunk))
     stream.on("end", () => this.#run())
     stream.on("close", () => this.#close())
+  }
+
+  get shown(): string | undefined {
+    // On TLS it is one of these; what HTTP/2 hands out in its place answers for it.
+    const socket = this.#stream.session?.socket as Partial<TLSSocket> | undefined
+    const certificate = socket?.getCertificate?.()
+    return certificate && "raw" in certificate ? hash("sha256", certificate.raw, "hex") : undefined
   }
 
   #take(chunk: Buffer): void {

@@ -1,5 +1,5 @@
 import type { SecureServerOptions } from "node:http2"
-import { createSecureContext } from "node:tls"
+import { createSecureContext, type SecureContext } from "node:tls"
 import { ServerCredentials } from "@grpc/grpc-js"
 import { type ServingCertificate, servingContext } from "../http/serving-context.ts"
 
@@ -15,9 +15,24 @@ export interface ConnectionLimits {
  * ones go on. There are no session tickets and no session cache, so nobody resumes past a check. @see INV-35
  */
 export class ServingTls extends ServerCredentials {
+  readonly #probe: Probe
+
   constructor(certificate: ServingCertificate, limits: ConnectionLimits) {
     const settings = { maxHeaderListSize: limits.headerBytes, maxConcurrentStreams: limits.streamsPerConnection }
-    super({ ...LISTENER, settings }, servingContext(certificate))
+    const probe: Probe = { name: undefined, context: undefined }
+    const SNICallback: SecureServerOptions["SNICallback"] = (name, done) => {
+      if (name !== probe.name) done(null)
+      else if (probe.context === undefined) done(new Error("no root is tried"))
+      else done(null, probe.context)
+    }
+    super({ ...LISTENER, settings, SNICallback }, servingContext(certificate))
+    this.#probe = probe
+  }
+
+  /** Show this certificate to whoever asks for `name`; `undefined`: refuse them. Any other name gets the usual one. @see EV-4 */
+  showProbe(name: string, certificate: ServingCertificate | undefined): void {
+    this.#probe.name = name
+    this.#probe.context = certificate && createSecureContext(servingContext(certificate))
   }
 
   /** @throws Error of OpenSSL when it is not a chain with its key; then the one before stays */
@@ -30,6 +45,11 @@ export class ServingTls extends ServerCredentials {
   override _equals(other: ServerCredentials): boolean {
     return this === other
   }
+}
+
+interface Probe {
+  name: string | undefined
+  context: SecureContext | undefined
 }
 
 const LISTENER: SecureServerOptions = { requestCert: false, handshakeTimeout: 10_000 }

@@ -4,6 +4,8 @@ import type { Metadata, ServiceError, StatusObject } from "@grpc/grpc-js"
 export interface UnaryCall<Request> {
   readonly request: Request
   readonly metadata: Pick<Metadata, "get">
+  /** SHA-256, in hex, of the certificate that this side shows on the connection; `undefined` where that cannot be told. */
+  readonly shown?: string | undefined
   /** The caller went away, or its deadline passed. */
   once(event: "cancelled", listener: () => void): unknown
 }

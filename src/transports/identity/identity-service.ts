@@ -35,6 +35,8 @@ export interface IdentityServiceDeps {
   readonly holderOf: (token: string, signal: AbortSignal) => Promise<Holder>
   readonly subscribers: Subscribers
   readonly snapshot: () => TrustSnapshot
+  /** What {@link UnaryCall.shown} is on a connection that proves trust in the root of a rotation; `undefined`: there is none. */
+  readonly probe: () => string | undefined
   readonly encodeJwks: wire.EncodeJwks
   readonly newRequestId: () => string
   readonly limits: () => IdentityLimits
@@ -52,7 +54,11 @@ export interface IdentityLimits {
 /** assay.v1.Identity: parse, hand to the pipeline, render. */
 export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
   const bundle = makeBundleCache(deps)
-  const x509 = (item: IssueX509Request, token: string, requestId: string, signal: AbortSignal) =>
+  const proven = (call: X509Call) => {
+    const probe = deps.probe()
+    return probe !== undefined && call.shown === probe
+  }
+  const x509 = (item: IssueX509Request, call: X509Call, token: string, requestId: string, signal: AbortSignal) =>
     deps.issueX509(
       {
         token,
@@ -61,6 +67,7 @@ export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
         ttl: item.ttlSeconds === 0 ? undefined : item.ttlSeconds,
         key: wire.keyEvidence(item, deps.limits().csrBytes),
         bundleEpoch: item.bundleEpoch,
+        proven: item.bundleEpoch > 0 && proven(call),
         renews: wire.quotedSerial(item.renews),
       },
       signal,
@@ -84,13 +91,15 @@ export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
     implementation: {
       fetchBundle: unary<unknown, FetchBundleResponse>(deps, async () => ({ bundle: bundle() })),
       issueX509: unary<IssueX509Request, IssueX509Response>(deps, async (call, requestId, signal) => {
-        const svid = await x509(call.request, caller(call), requestId, signal)
+        const svid = await x509(call.request, call, caller(call), requestId, signal)
         return wire.encodeX509(svid, call.request.withBundle ? bundle() : undefined)
       }),
       batchIssueX509: unary<BatchIssueX509Request, BatchIssueX509Response>(deps, async (call, requestId, signal) => {
         const items = bounded(call.request.items)
         const tokenOf = itemTokens(call, deps.limits().tokenBytes)
-        const outcomes = await settleAll(items, (item, n) => x509(item, tokenOf(item), `${requestId}.${n}`, signal))
+        const outcomes = await settleAll(items, (item, n) =>
+          x509(item, call, tokenOf(item), `${requestId}.${n}`, signal),
+        )
         const wanted = items.some((item) => item.withBundle)
         return { results: outcomes.map(wire.x509Result), bundle: wanted ? bundle() : undefined }
       }),
@@ -110,6 +119,7 @@ export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
   }
 }
 
+type X509Call = Pick<UnaryCall<unknown>, "shown">
 type Call = Pick<UnaryCall<unknown>, "metadata">
 
 /** One unary handler: request id, cancellation, and errors as statuses. */
