@@ -62,6 +62,51 @@ test("[ADM-02] another method, and a path that is not there, have their own answ
   assert.equal((await server.raw({ path: "/token" })).status, 404)
 })
 
+test("[ADM-02] a body that is too long, of another content type, or with a member twice has its own answer, and nothing is done", async () => {
+  await using server = await openAdminUnderTest()
+  const post = (body: string, headers: Readonly<Record<string, string>> = JSON_HEADERS) =>
+    server.raw({ method: "POST", path: "/admin/v1/rotation/start", headers, body })
+  const long = await post(JSON.stringify({ canary_prefixes: ["x".repeat(65_536)] }))
+  assert.deepEqual([long.status, long.body["reason"]], [413, "body-too-long"])
+  for (const type of ["text/plain", "application/x-www-form-urlencoded", "application/json5", "text/json"]) {
+    const other = await post("{}", { ...JSON_HEADERS, "content-type": type })
+    assert.deepEqual([other.status, other.body["reason"]], [415, "content-type-unsupported"], type)
+  }
+  for (const [body, detail] of [
+    ['{"auto":false,"auto":true}', "auto"],
+    ['{"auto":true,"\\u0061uto":false}', "auto"],
+    ['{"canary_namespaces":[],"canary_namespaces":["shop"]}', "canary_namespaces"],
+  ] as const) {
+    const twice = await post(body)
+    assert.deepEqual([twice.status, twice.body["code"]], [400, "malformed"], body)
+    assert.ok(
+      String(twice.body["detail"]).includes(detail) || /twice|repeated|duplicate/i.test(String(twice.body["detail"])),
+    )
+  }
+  for (const body of ["[]", "1", "null", '"x"', "{", "{}x"]) assert.equal((await post(body)).status, 400, body)
+  const asked = await server.raw({
+    method: "POST",
+    path: "/admin/v1/rotation/start?auto=true",
+    headers: JSON_HEADERS,
+    body: "{}",
+  })
+  assert.equal(asked.status, 400)
+  assert.equal(server.pipeline.trust.record().rotations.x509.phase, "stable")
+})
+
+test("[ADM-02] what was issued is found by the serial that it has, and a text that is none is refused", async () => {
+  await using server = await openAdminUnderTest()
+  const [newest] = await server.state.store.issuanceLog.search({ kind: "x509", limit: 1 })
+  const serial = newest?.intent.serial ?? assert.fail()
+  const found = await server.client.call({ method: "GET", path: "/issuances", input: { serial } }, NEVER)
+  assert.ok(JSON.stringify(found).includes(serial))
+  await server.client.call({ method: "GET", path: "/audit", input: { serial } }, NEVER)
+  for (const wrong of [serial.slice(1), `${serial}00`, serial.toUpperCase().replace(/^\w/, "A")]) {
+    const refused = server.client.call({ method: "GET", path: "/issuances", input: { serial: wrong } }, NEVER)
+    await assert.rejects(refused, { code: "malformed" }, wrong)
+  }
+})
+
 test("[ADM-04] a bug is answered as internal, with the request's id and nothing else", async () => {
   await using server = await openAdminUnderTest({
     wrap: (state) => {

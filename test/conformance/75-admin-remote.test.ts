@@ -315,6 +315,30 @@ test("[ADM-20] a caller without a role for its SPIFFE ID may do nothing, whoever
   assert.match(String(body["next"]), /admin\.roles/)
 })
 
+test("[ADM-05][ADM-07][ADM-20] an abort by somebody unknown, and by somebody without a role, changes nothing", async () => {
+  const sre = staffToken({ groups: "sre" })
+  const post = (order: Order, verb: string, input: object = {}) =>
+    ask({ ...order, path: `/rotation/${verb}`, headers: JSON_HEADERS, body: JSON.stringify(input) })
+  assert.equal((await post({ token: sre }, "start")).status, 200)
+  const { client } = await openX509Client(server, "batch")
+  const forged = pairOf(makeTestCa({ trustDomain: "prod.example" }).issueLeaf("spiffe://prod.example/ops/sre/alice"))
+  for (const [order, status] of [
+    [{}, 401],
+    [{ client: forged }, 401],
+    [{ token: staffToken({ groups: "sre" }, makeJwtKey()) }, 401],
+    [{ client }, 403],
+    [{ token: staffToken({}) }, 403],
+  ] as const) {
+    assert.equal((await post(order, "abort", { dry_run: false })).status, status)
+    assert.equal(server.pipeline.trust.record().rotations.x509.phase, "planned")
+  }
+  const { records } = await server.state.store.auditSearch.search({ type: "admin.refused", limit: 10 })
+  const refused = records.filter(({ record }) => record.data.includes('"operation":"rotation.abort"'))
+  const proofs = new Set(refused.map(({ record }) => record.actor.split(":")[0]))
+  assert.deepEqual(proofs, new Set(["external-token", "x509-svid"]))
+  assert.equal((await post({ token: sre }, "abort", { dry_run: false })).status, 200)
+})
+
 test("[ADM-33] the Workload API gives the SVID and the roots", async () => {
   const { chain, pkcs8 } = foreign.issueLeaf(FOREIGN)
   const view = fakeView({ svids: [fakeSvid(FOREIGN, { chain, key: new Secret(pkcs8) })], own: foreign.bundle })

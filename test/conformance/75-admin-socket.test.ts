@@ -3,8 +3,12 @@ import { chmod, lstat, mkdir, readFile, symlink, writeFile } from "node:fs/promi
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { test } from "node:test"
+import { parse } from "yaml"
+import { buildWholeProgram } from "../../src/main/command-table.ts"
 import { isDryRun } from "../../src/main/commands/admin-command.ts"
+import { commandTree } from "../../src/main/completion/command-tree.ts"
 import { openAdminUnderTest } from "../support/admin-server.ts"
+import { FakeClock } from "../support/fake-clock.ts"
 import { NEVER } from "../support/issue-fixture.ts"
 import { runAssay } from "../support/run-assay.ts"
 import { makeScratch } from "../support/scratch.ts"
@@ -107,6 +111,24 @@ test("[ADM-13][ADM-14][ADM-30][ADM-32] a running server answers its own user, an
   assert.match(yaml.out, /^epoch: \d+$/m)
   const refused = second.log()
   assert.equal(refused.includes("somebody unknown"), false)
+})
+
+test("[ADM-30] every command that asks a server answers as table, JSON or YAML, and both say the same", async () => {
+  const asking = commandTree(await buildWholeProgram()).filter(({ options }) =>
+    options.some(({ flags }) => flags.includes("--admin-socket")),
+  )
+  assert.ok(asking.length >= 20)
+  for (const { path, options } of asking) {
+    const output = options.find(({ flags }) => flags.includes("--output"))
+    assert.deepEqual(output?.choices, ["table", "json", "yaml"], path)
+  }
+  await using server = await openAdminUnderTest({ clock: new FakeClock(1_800_000_000) })
+  for (const command of ["consumers list", "rotation status", "rotation plan", "ban list", "approval list"]) {
+    const ask = (form: string) => runAssay([...command.split(" "), "--admin-socket", server.admin.socket, "-o", form])
+    const [json, yaml] = [await ask("json"), await ask("yaml")]
+    assert.deepEqual([json.code, yaml.code], [0, 0], `${command}: ${json.err}${yaml.err}`)
+    assert.deepEqual(parse(yaml.out), JSON.parse(json.out), command)
+  }
 })
 
 test("[ADM-31] what takes something away is only tried until the user says that it is meant", () => {

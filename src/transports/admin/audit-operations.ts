@@ -27,7 +27,10 @@ export const auditSearch = defineContract({
     spiffe_id: z.string().max(2048).optional().describe("The identity, or the subject of a token."),
     serial: z
       .string()
-      .regex(/^[0-9a-f]{32,34}$/, "must be the 34 hex digits of a serial, or the 32 of a jti")
+      .regex(
+        /^[0-9a-f]{32}(?:[0-9a-f]{2}|[0-9a-f]{6})?$/,
+        "must be the 38 (or 34) hex digits of a serial, or the 32 of a jti",
+      )
       .optional(),
     request_id: z.string().min(1).max(64).optional(),
     since: queryCount(whole).optional().describe("Unix seconds."),

@@ -16,7 +16,10 @@ export const issuanceSearch = defineContract({
     spiffe_id: z.string().max(2048).optional(),
     serial: z
       .string()
-      .regex(/^[0-9a-f]{32,34}$/, "must be the 34 hex digits of a serial, or the 32 of a jti")
+      .regex(
+        /^[0-9a-f]{32}(?:[0-9a-f]{2}|[0-9a-f]{6})?$/,
+        "must be the 38 (or 34) hex digits of a serial, or the 32 of a jti",
+      )
       .optional(),
     cluster: name().optional(),
     namespace: name().optional(),
