@@ -16,6 +16,7 @@ import { initTrustDomain, startServerProcess } from "../support/server-process.t
 import { makeServerSetup } from "../support/server-setup.ts"
 import { openPipelineUnderTest } from "../support/server-under-test.ts"
 import { until } from "../support/until.ts"
+import { openX509Client } from "../support/x509-client.ts"
 
 test("[ADM-11] the socket is beside the store, for its own user alone", async () => {
   await using server = await openAdminUnderTest()
@@ -130,6 +131,25 @@ test("[ADM-30] every command that asks a server answers as table, JSON or YAML, 
     assert.deepEqual(parse(yaml.out), JSON.parse(json.out), command)
   }
 })
+
+test("[ADM-30] assay log search asks a running server where one is named, which records who searched", async () => {
+  await using server = await openAdminUnderTest()
+  await openX509Client(server, "web")
+  const there = ["--admin-socket", server.admin.socket]
+  const asked = await runAssay(["log", "search", "--identity", WEB, ...there, "-o", "json"])
+  const read = await runAssay(["log", "search", "--identity", WEB, "-c", server.setup.configFile, "-o", "json"])
+  const [{ tbs: _tbs, requester, ...stored }] = JSON.parse(read.out)
+  const { evidence_sha256: _digest, ...who } = requester
+  assert.deepEqual(JSON.parse(asked.out), [{ ...stored, requester: who }], asked.err)
+  const table = await runAssay(["log", "search", "--kind", "x509", ...there])
+  assert.match(table.out, /^ISSUED .*\n.* x509 +issued /)
+  const { records } = await server.state.store.auditSearch.search({ type: "admin.permitted", limit: 10 })
+  assert.equal(records.filter(({ record }) => record.data.includes('"issuance.search"')).length, 2)
+  const nowhere = await runAssay(["log", "search"])
+  assert.deepEqual([nowhere.code, nowhere.err.includes("name the store")], [64, true])
+})
+
+const WEB = "spiffe://prod.example/ns/shop/sa/web"
 
 test("[ADM-31] what takes something away is only tried until the user says that it is meant", () => {
   const options = { output: "table" } as const

@@ -4,11 +4,13 @@ import { openIssuanceReader } from "../../adapters/sqlite/issuance-reader.ts"
 import { toIdentityError } from "../../core/errors.ts"
 import { parseSpiffeId, type SpiffeId } from "../../core/spiffe/id.ts"
 import type { IssuanceQuery } from "../../ports/issuance-log.ts"
+import { issuanceSearch } from "../../transports/admin/issuance-operations.ts"
+import { UsageError } from "../command-failure.ts"
 import { loadServerConfig } from "../config/server-config.ts"
-import { issuanceJson, issuanceTable } from "./log-output.ts"
+import { type AdminOptions, askAdmin, printAdmin, withAdmin } from "./admin-command.ts"
+import { type IssuanceRecord, issuanceTable, recordOfLogged, recordOfReply } from "./log-output.ts"
 
-interface SearchOptions {
-  readonly config: string
+interface SearchOptions extends AdminOptions {
   readonly identity?: SpiffeId
   readonly serial?: string
   readonly cluster?: string
@@ -17,17 +19,13 @@ interface SearchOptions {
   readonly kind?: "x509" | "jwt"
   readonly since?: number
   readonly limit: number
-  readonly output: "table" | "json"
 }
 
 /** `assay log`: what was issued, and to whom. @see CFG-21 */
 export function registerLog(program: Command): void {
-  program
-    .command("log")
-    .description("the record of everything that was signed")
-    .command("search")
+  const log = program.command("log").description("the record of everything that was signed")
+  withAdmin(log.command("search"))
     .description("find issuances, newest first; every filter that is given must match exactly")
-    .requiredOption("-c, --config <file>", "configuration of the server, which may be running")
     .option("--identity <spiffe id>", "issued for this identity", parseIdentity)
     .option("--serial <hex>", "this certificate, or the token with this jti", parseSerialText)
     .option("--cluster <name>", "asked for from this cluster")
@@ -36,16 +34,32 @@ export function registerLog(program: Command): void {
     .addOption(new Option("--kind <kind>", "certificates or tokens").choices(["x509", "jwt"]))
     .option("--since <time>", "issued at or after this time, ISO 8601", parseTime)
     .option("--limit <count>", "at most this many, 1 to 1000", parseLimit, 50)
-    .addOption(new Option("-o, --output <form>", "form of the output").choices(["table", "json"]).default("table"))
     .addHelpText("after", HELP)
     .action(search)
 }
 
 async function search(options: SearchOptions): Promise<void> {
-  const config = await loadServerConfig(options.config, makeCelConditions().compile)
+  const isAsked = options.server !== undefined || options.adminSocket !== undefined
+  if (!isAsked && options.config === undefined) {
+    throw new UsageError("name the store's server by -c, or a running one by --admin-socket or --server")
+  }
+  const found = isAsked ? await askServer(options) : await readStore(options.config ?? "", options)
+  printAdmin(found, options, () => issuanceTable(found))
+}
+
+/** Whoever can read the store needs no server for it. */
+async function readStore(file: string, options: SearchOptions): Promise<readonly IssuanceRecord[]> {
+  const config = await loadServerConfig(file, makeCelConditions().compile)
   await using reader = await openIssuanceReader({ path: config.storage.sqlite })
-  const found = await reader.search(queryOf(options))
-  process.stdout.write(options.output === "json" ? issuanceJson(found) : issuanceTable(found))
+  return (await reader.search(queryOf(options))).map(recordOfLogged)
+}
+
+/** Which writes down who searched, and needs the right to. */
+async function askServer(options: SearchOptions): Promise<readonly IssuanceRecord[]> {
+  const { identity, serial, cluster, namespace, pod, kind, since, limit } = options
+  const texts = { limit: String(limit), ...(since === undefined ? {} : { since: String(since) }) }
+  const request = { spiffe_id: identity, serial, cluster, namespace, pod, kind, ...texts }
+  return (await askAdmin(issuanceSearch, request, options)).issuances.map(recordOfReply)
 }
 
 function queryOf(options: SearchOptions): IssuanceQuery {
@@ -93,6 +107,8 @@ export function parseTime(text: string): number {
 const SERIAL = /^[0-9a-f]{2}(?::?[0-9a-f]{2}){15,18}$/i
 const MAX_LIMIT = 1000
 const HELP = `
+With -c the store is read; with --admin-socket or --server a running server is asked, which records who searched.
+
 Examples:
   assay log search -c assay.yaml --identity spiffe://prod.example/ns/shop/sa/web
   assay log search -c assay.yaml --serial 01f3a9…  -o json
