@@ -34,6 +34,34 @@ test("[ROT-60] roots and JWT keys rotate at the same time, and neither waits for
   assert.equal(await root.controller.drive(), "stable")
 })
 
+for (const fault of ["lost", "kept"] as const) {
+  test(`[ROT-35][AUT-21] a new process goes on where a ${fault} write ended the one before, with one set of keys in the end`, async () => {
+    for (let write = 1; write <= 9; write++) {
+      const jwtAlgorithms = ["ES256", "RS256"] as const
+      const first = await openControlled({ rows: [] }, { kind: "jwt", publishAhead: 0, jwtAlgorithms })
+      const { store, keys, clock } = first.fixture
+      await first.operate.start(WISH, ALICE)
+      let writes = 0
+      store.onWrite = (kind) => (kind === "authority" && ++writes === write ? fault : "none")
+      await first.controller.drive().catch(() => undefined)
+      store.onWrite = () => "none"
+      const options = { kind: "jwt", holder: "server-2", publishAhead: 0, jwtAlgorithms } as const
+      const second = await openControlled({ rows: [] }, options, first.fixture)
+      await clock.advance(SKEW) // longer than the lease of the one before
+      await second.controller.drive()
+      await clock.advance(SKEW)
+      assert.equal(await second.controller.drive(), "stable", `after write ${write}`)
+      const record = second.trust.record().jwtKeys
+      assert.deepEqual(
+        record.map(({ state }) => state),
+        ["active", "active"],
+      )
+      const left = (await keys.list()).filter((name) => name.startsWith("jwt"))
+      assert.deepEqual(left.toSorted(), record.map(({ keyId }) => keyId).toSorted(), `after write ${write}`)
+    }
+  })
+}
+
 test("[ROT-61][ROT-33] new keys sign only once all who verify have the bundle and unseen readers had their time; proxies are not asked", async () => {
   const rows: ConsumerRow[] = [
     consumer("proxy", { notAfter: FOREVER, epoch: 0 }),

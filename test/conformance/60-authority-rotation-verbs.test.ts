@@ -60,6 +60,28 @@ test("[ROT-50] an emergency is only tried until told otherwise, and then no bund
   assert.notEqual(root()[0], stolen)
 })
 
+test("[ROT-50][ROT-52] the verbs are the same for JWT keys, and leave the root alone", async () => {
+  await using server = await openAdminUnderTest()
+  const { trust } = server.pipeline
+  const { roots, jwtKeys } = trust.record()
+  const begun = await post(server, "start", { kind: "jwt", auto: false })
+  assert.deepEqual([begun["kind"], begun["phase"]], ["jwt", "planned"])
+  assert.equal((await status(server)).phase, "stable", "of the root")
+  const shown = await runAssay(["rotation", "status", "--kind", "jwt", "--admin-socket", server.admin.socket])
+  assert.match(shown.out, /^keys +\S+ -> \(not made yet\)$/m)
+  const canaries = { kind: "jwt", canary_namespaces: ["shop"] }
+  await assert.rejects(post(server, "start", canaries), { code: "unsupported" })
+  await assert.rejects(post(server, "start", { kind: "wit" }), { code: "malformed" })
+  const planned = await runAssay(["rotation", "plan", "--kind", "jwt", "--admin-socket", server.admin.socket])
+  assert.match(planned.out, /^JWT keys to replace: \S+$/m)
+  assert.match(planned.out, /unseen-readers/, "readers of the JWKS have jwt.publish_ahead")
+  const done = await post(server, "emergency", { kind: "jwt", consumers: "all", reason: "stolen", dry_run: false })
+  assert.deepEqual([done["kind"], done["phase"]], ["jwt", "retiring"])
+  const kids = trust.snapshot().own.jwtAuthorities.map(({ kid }) => kid)
+  assert.ok(kids.length === 1 && !jwtKeys.some(({ kid }) => kids.includes(kid)))
+  assert.deepEqual(trust.record().roots, roots)
+})
+
 test("[ROT-51] a plan says what would be waited for, and changes nothing", async () => {
   await using server = await openAdminUnderTest()
   const before = server.pipeline.trust.record()
