@@ -107,6 +107,22 @@ test("[CFG-05] values that contradict each other are refused with both keys", ()
     ["serving: { certificate_file: /c }", /certificate_file and key_file need each other/],
     ["serving: { certificate_file: /c, key_file: /k, dns_names: [a] }", /excludes dns_names/],
     ["listen: { health: 127.0.0.1:8443 }", /another port than listen\.grpc/],
+    ["listen: { admin: 0.0.0.0:8443 }", /listen\.admin: must have another port than listen\.grpc/],
+    ["admin: { audience: a }", /admin\.audience: has no meaning without oauth/],
+    [
+      "admin: { audience: https://i }\noauth: { issuer: https://i }",
+      /admin\.audience: must be another than oauth\.issuer/,
+    ],
+    [`admin: { issuers: [${ISSUER}] }\noauth: { issuer: https://i }`, /issuers\[0\]\.issuer: is this server/],
+    [
+      `admin: { issuers: [${ISSUER}] }\noauth: { issuer: https://o, external_issuers: [${ISSUER}] }`,
+      /admin\.issuers\[0\]\.audiences: "a" is one of oauth\.external_issuers as well/,
+    ],
+    [
+      "admin: { roles: [{ name: a, who: { spiffe_id: /assay/x }, verbs: [audit] }] }",
+      /who\.spiffe_id: is under \/assay/,
+    ],
+    ["admin: { approval: { verbs: [audit] } }", /admin\.approval\.verbs\[0\]/],
   ]
   for (const [line, message] of cases) assert.match(problems(BASE + line).join("\n"), message, line)
 })
@@ -192,3 +208,5 @@ test("[CFG-17] each example is valid", async () => {
     else assert.fail(`${file}: the name of an example begins with server or agent`)
   }
 })
+
+const ISSUER = "{ name: n, issuer: https://i, audiences: [a], keys: { jwks_file: /k }, spiffe_id: /ops/x }"

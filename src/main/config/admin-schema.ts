@@ -66,7 +66,7 @@ const approval = z
     lifetime: duration({ min: "1m", max: "7d" }).prefault("24h").describe("How long a request waits. Default 24h."),
   })
   .describe(
-    "What one operator alone may not do: it waits until another one approves it, who has the verbs approvals and that of what is approved. Reloadable. Default: everything may be done alone.",
+    "What one operator alone may not do: it waits until another one approves it, who has the verbs approvals and that of what is approved. A user of the machine and an identity are two, also where they are one person. Reloadable. Default: everything may be done alone.",
   )
 
 /** Operators and where they come in. */
