@@ -101,6 +101,27 @@ test("[ROT-32] what is signed follows the record: old, canaries, new, and only b
   assert.equal(await issuerOf(it), first)
 })
 
+test("[AUT-12][ROT-32] what signs for canaries is replaced at half its life, however long they run", async () => {
+  const it = await openControlled({ rows: [] })
+  const { operate, controller, fixture } = it
+  fixture.caller = { namespace: "canary", expiresAt: fixture.clock.now() + 400_000 }
+  await operate.start({ auto: false, canary: { namespaces: ["canary"], prefixes: [] } }, ALICE)
+  await controller.drive()
+  for (const _ of ["publishing", "canary"]) {
+    await operate.advance(ALICE)
+    await controller.drive()
+  }
+  const next = await issuerOf(it)
+  const [first] = [it.issuing.prepared()]
+  for (let half = 0; half < 4; half++) {
+    await fixture.clock.advance(43_200)
+    await controller.drive()
+    assert.equal(await issuerOf(it), next)
+  }
+  assert.equal(it.phase(), "canary")
+  assert.notEqual(it.issuing.prepared()?.authorityId, first?.authorityId)
+})
+
 test("[ROT-33] waits for a consumer that is late, names it, and goes on when it has acknowledged", async () => {
   const consumers: { rows: readonly ConsumerRow[] } = { rows: [consumer("web", { notAfter: 4_000_000_000, epoch: 0 })] }
   const { operate, controller, trust } = await openControlled(consumers)
