@@ -8,6 +8,7 @@ import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import { systemClock } from "../../src/adapters/system/clock.ts"
 import { parseSpiffeId, parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import { openAdminUnderTest } from "../support/admin-server.ts"
 import { failureOf, IdentityPeer, provenKey } from "../support/identity-peer.ts"
 import { FIXTURE_NOW } from "../support/issuance-fixtures.ts"
 import { NEVER, x509Request } from "../support/issue-fixture.ts"
@@ -80,6 +81,19 @@ test("[INV-31] a quote that is no serial is malformed", async () => {
     const { code } = await failureOf(peer.x509({ key: provenKey(token), renews }, token))
     assert.equal(code, "malformed", renews)
   }
+})
+
+test("[AUD-22] a running server finds by a serial its grant, who renewed it, and the incident", async () => {
+  await using server = await openAdminUnderTest()
+  const token = server.setup.token()
+  const ask = (renews: string | undefined) => server.pipeline.issueX509(x509Request({ token, renews }), NEVER)
+  const { serial } = await ask(undefined)
+  await ask(serial)
+  await assert.rejects(ask(serial))
+  const { body } = await server.raw({ path: `/admin/v1/audit?serial=${serial}` })
+  const types = [...JSON.stringify(body).matchAll(/"type":"([a-z.]+)"/g)].map(([, type]) => type)
+  assert.deepEqual(types, ["lineage.violated", "svid.granted", "svid.granted"])
+  assert.equal((await server.raw({ path: `/admin/v1/issuances?serial=${serial}` })).status, 200)
 })
 
 test("[LIN-03] of 200 who renew one certificate at once, one has it", async () => {

@@ -38,6 +38,9 @@ const CONDITIONS = [
   ["since", "at >= ?"],
   ["until", "at <= ?"],
   ["spiffeId", "? IN (json_extract(data, '$.spiffeId'), json_extract(data, '$.subject'))"],
-  ["serial", "? IN (json_extract(data, '$.serial'), json_extract(data, '$.tokenId'))"],
+  [
+    "serial",
+    "? IN (json_extract(data, '$.serial'), json_extract(data, '$.tokenId'), json_extract(data, '$.renews'), json_extract(data, '$.current'))",
+  ],
 ] as const
 const MAX_LOOKED_AT = 1_000_000
