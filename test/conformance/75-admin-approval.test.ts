@@ -2,9 +2,14 @@ import assert from "node:assert/strict"
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "node:test"
+import { z } from "zod"
+import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
 import { type AdminCaller, callerText } from "../../src/core/admin/caller.ts"
 import type { Proposal } from "../../src/core/admin/proposal.ts"
 import { parseSpiffeId } from "../../src/core/spiffe/id.ts"
+import { makeApprovals } from "../../src/transports/admin/approvals.ts"
+import { defineContract } from "../../src/transports/admin/contract.ts"
+import { bindOperation } from "../../src/transports/admin/operation.ts"
 import { type AdminUnderTest, openAdminUnderTest } from "../support/admin-server.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { NEVER } from "../support/issue-fixture.ts"
@@ -137,6 +142,68 @@ test("[ADM-23] the state is compared when the step is decided, not only before",
   const call = { caller: ALICE, requestId: "r", dryRun: false, over: "stable of yesterday" }
   await assert.rejects(prepared?.run(call, NEVER) ?? assert.fail(), { code: "conflict", reason: "proposal-stale" })
   assert.equal(phaseOf(server), "stable")
+})
+
+test("[ADM-21][ADM-23] what is not recorded for certain is not done, neither then nor later", async () => {
+  const store = openMemoryStore()
+  let done = 0
+  const contract = defineContract({
+    name: "thing.drop",
+    verb: "rotation",
+    method: "POST",
+    path: "/things/drop",
+    summary: "for this test",
+    request: z.strictObject({}),
+    response: z.strictObject({}),
+  })
+  const operation = bindOperation(contract, {
+    scope: () => ({ kind: "trust-domain" }),
+    handle: async () => {
+      done++
+      return {}
+    },
+  })
+  const who = (uid: number) => ({ kind: "uid", uid }) as const
+  const roles = [1, 2].map((uid) => ({
+    name: `role-${uid}`,
+    who: who(uid),
+    verbs: ["rotation"] as const,
+    prefixes: undefined,
+  }))
+  const approvals = makeApprovals({
+    terms: () => ({ verbs: ["rotation"], except: [], lifetime: 60 }),
+    operations: () => [operation],
+    roles: () => roles,
+    log: store.proposalLog,
+    clock: new FakeClock(NOW),
+    random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
+  })
+  const [first, second] = [1, 2].map((uid): AdminCaller => ({ kind: "peer", uid, gid: 1, pid: 1 }))
+  if (first === undefined || second === undefined) throw new RangeError("two callers")
+  const propose = () =>
+    approvals.propose(operation, operation.prepare({}), {
+      caller: first,
+      requestId: "r",
+      input: {},
+      target: "",
+      role: "",
+    })
+  const approve = ({ id, digest }: Proposal) =>
+    approvals.approve(id, digest, { caller: second, requestId: "r", dryRun: false }, NEVER)
+  for (const fault of ["lost", "kept"] as const) {
+    store.onWrite = () => fault
+    await assert.rejects(propose(), { code: "not-ready" }, fault)
+    store.onWrite = () => "none"
+    const proposal = await propose()
+    store.onWrite = () => fault
+    await assert.rejects(approve(proposal), { code: "not-ready" }, fault)
+    store.onWrite = () => "none"
+    assert.equal(done, 0, fault)
+    if (fault === "kept") await assert.rejects(approve(proposal), { reason: "proposal-decided" })
+    else await approve(proposal)
+    assert.equal(done, fault === "kept" ? 0 : 1)
+    done = 0
+  }
 })
 
 test("[ADM-24] one operator has 16 requests waiting at most, and none waits longer than configured", async () => {
