@@ -200,6 +200,19 @@ test("[AGT-23] a token whose key left the bundle is not served again", async () 
   assert.notEqual(await fetch(agent, "db"), first)
 })
 
+test("[AGT-46] a token from before a restore is not served again", async () => {
+  await using agent = new AgentUnderTest()
+  await ready(agent, CART)
+  const first = await fetch(agent, "db")
+  agent.authority.stream.snapshot(1_000_001, [CART], "second")
+  await agent.settle()
+  const second = await fetch(agent, "db")
+  assert.notEqual(second, first)
+  agent.authority.stream.snapshot(1_000_002, [CART], "second")
+  await agent.settle()
+  assert.equal(await fetch(agent, "db"), second)
+})
+
 test("[AGT-23] a token of an identity that was taken away is gone, also when it is given back", async () => {
   await using agent = new AgentUnderTest()
   await ready(agent, CART, PAY)

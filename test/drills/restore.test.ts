@@ -9,11 +9,13 @@ import { type Drill, drill } from "./drill.ts"
 drill(
   "restore",
   "a backup from before a rotation comes back; agents go on, below the root of after it",
-  { x509: { ttl: "20s" }, rotation: { skew: "1s" } },
+  { x509: { ttl: "20s" }, rotation: { skew: "1s", wave_share: "100%" } },
   async ({ book, folder, startServer, stopServer, addAgent }) => {
-    await book.run("Beforehand")
-    await rotate(folder)
     const { agent, workload } = await addAgent("web")
+    await book.run("Beforehand")
+    // It renews meanwhile, by certificates that the backup does not know.
+    await rotate(folder)
+    await until("the new root alone", () => workload.seen.at(-1)?.bundle.length === 1, RECOVERY)
     const before = await statusOf(folder)
     const [root] = workload.seen.at(-1)?.bundle ?? []
     await stopServer()

@@ -5,6 +5,7 @@ import { DatabaseSync } from "node:sqlite"
 import { readAuthority } from "../../src/adapters/sqlite/read-authority.ts"
 import { ownBundle } from "../../src/app/authority/trust-state.ts"
 import { isPublished } from "../../src/core/authority/authority-roles.ts"
+import type { RotationKind } from "../../src/core/authority/rotation-state.ts"
 import { encodePem } from "../../src/core/x509/pem.ts"
 import type { AuthorityRecord } from "../../src/ports/authority-journal.ts"
 import { type AgentProcess, startAgentProcess } from "../support/agent-process.ts"
@@ -25,8 +26,8 @@ export interface RotationBench extends AsyncDisposable {
   /** What the journal says, with no server needed. */
   record(): AuthorityRecord
   phase(): string
-  /** Names of the root keys on disk. */
-  rootKeys(): Promise<readonly string[]>
+  /** Names of the root keys, or of the JWT keys, on disk. */
+  keys(of: "root" | "jwt"): Promise<readonly string[]>
   /** Pods of consumers that are written down. */
   consumerPods(): readonly string[]
   /** A server that dies at the write into `phase`. `act`: run once it listens. Resolves when it is dead; what `act` returned. */
@@ -37,13 +38,14 @@ export interface RotationBench extends AsyncDisposable {
   rotation(...args: readonly string[]): Promise<Ended>
 }
 
-export async function openRotationBench(svidTtl: string): Promise<RotationBench> {
+export async function openRotationBench(svidTtl: string, kind: RotationKind = "x509"): Promise<RotationBench> {
   await using stack = new AsyncDisposableStack()
   const scratch = stack.use(await makeScratch("rotation"))
   const port = await freePort()
   const setup = await makeServerSetup(scratch.directory, {
     listen: { grpc: `127.0.0.1:${port}`, health: "127.0.0.1:0" },
     x509: { ttl: svidTtl },
+    jwt: { publish_ahead: "1s" },
     rotation: { skew: "1s", wave_share: "100%", wave_interval: "1s" },
     drain: { timeout: "1s" },
   })
@@ -61,19 +63,19 @@ export async function openRotationBench(svidTtl: string): Promise<RotationBench>
   return {
     configFile: setup.configFile,
     record,
-    phase: () => record().rotations.x509.phase,
-    rootKeys: async () => (await readdir(scratch.path("keys"))).filter((name) => name.startsWith("root-")).map(keyName),
+    phase: () => record().rotations[kind].phase,
+    keys: async (of) => (await readdir(scratch.path("keys"))).filter((name) => name.startsWith(`${of}-`)).map(keyName),
     consumerPods: () => readPods(database),
     runVictim: async (phase, way, act) => {
       endLease(database)
-      const fault = `${new URL("./rotation-fault.ts", import.meta.url).href}?phase=${phase}&way=${way}`
+      const fault = `${new URL("./rotation-fault.ts", import.meta.url).href}?phase=${phase}&way=${way}&kind=${kind}`
       const args = ["--import", fault, CLI, "server", "--config", setup.configFile]
       const log = scratch.path(`victim-${phase}-${way}.log`)
       await using child = new Child({ name: `victim ${phase} ${way}`, command: process.execPath, args, log })
       if (act !== undefined) await until("listening", () => child.logTail(LOG).includes('"server listens"'), READY)
       const acted = await act?.()
       const ended = await child.ended(DEATH).catch(async (cause: unknown) => {
-        const { out, err } = await runAssay(["rotation", "status", "-c", setup.configFile])
+        const { out, err } = await runAssay(["rotation", "status", "--kind", kind, "-c", setup.configFile])
         throw new Error(`it never came to be ${phase}\n${out}${err}${child.logTail()}`, { cause })
       })
       assert.equal(ended, undefined, `the victim ended by itself\n${child.logTail()}`)
@@ -94,21 +96,24 @@ export async function openRotationBench(svidTtl: string): Promise<RotationBench>
       await workload.renewed(0, READY)
       return { agent, workload }
     },
-    rotation: (...args) => runAssay(["rotation", ...args, "-c", setup.configFile]),
+    rotation: (...args) => runAssay(["rotation", ...args, "--kind", kind, "-c", setup.configFile]),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   }
 }
 
 /** What must hold of a record whenever a process ends. */
 export async function demandSound(bench: RotationBench, before: AuthorityRecord): Promise<void> {
-  const { roots, epoch, revision, trustDomain, incarnation } = bench.record()
+  const { roots, jwtKeys, epoch, revision, trustDomain, incarnation } = bench.record()
   assert.deepEqual([trustDomain, incarnation], [before.trustDomain, before.incarnation])
   assert.equal(roots.filter(({ state }) => state === "active").length, 1, "not one active root")
   assert.ok(epoch >= before.epoch && revision >= before.revision, "the record went back")
-  const keys = await bench.rootKeys()
+  const signing = jwtKeys.filter(({ state }) => state === "active")
+  assert.ok(jwtKeys.length === 0 || signing.length === 1, "not one JWT key that signs")
+  const keys = [...(await bench.keys("root")), ...(await bench.keys("jwt"))]
   for (const { keyId, state } of roots) {
     if (isPublished(state) || state === "prepared") assert.ok(keys.includes(keyId), `the ${state} root has no key`)
   }
+  for (const { keyId } of signing) assert.ok(keys.includes(keyId), "the JWT key that signs is gone")
 }
 
 /** Another process would wait for it for ten seconds; that it does is tested elsewhere. @see ROT-36 */

@@ -22,25 +22,29 @@ const FORWARD = [
 const SAFE_POINTS = { published: "publishing", drained: "draining", retired: "retiring" }
 const WAYS: readonly Way[] = ["lost", "kept"]
 
-describe("a real server, killed in the middle of a rotation", { concurrency: true, timeout: 900_000 }, () => {
-  test("[ROT-35] killed before and after the write of every phase: it goes on where it stood, with one active root and its key", async () => {
-    await using bench = await openRotationBench("1h")
-    const first = bench.record().roots[0]?.keyId
-    for (const [i, phase] of FORWARD.entries()) {
-      for (const way of WAYS) {
-        const last = bench.record()
-        const act = phase === "planned" ? () => bench.rotation("start", "--auto") : undefined
-        const acted = await bench.runVictim(phase, way, act)
-        assert.notEqual(acted?.code, 0, "the command did not hear that it was done")
-        assert.equal(bench.phase(), way === "lost" ? (FORWARD[i - 1] ?? "stable") : phase, `${way} ${phase}`)
-        await demandSound(bench, last)
+describe("a real server, killed in the middle of a rotation", { concurrency: 3, timeout: 900_000 }, () => {
+  for (const kind of ["x509", "jwt"] as const) {
+    test(`[ROT-35] ${kind}: killed before and after the write of every phase, it goes on where it stood, with one that signs and its key`, async () => {
+      await using bench = await openRotationBench("1h", kind)
+      const first = await bench.keys("root")
+      for (const [i, phase] of FORWARD.entries()) {
+        for (const way of WAYS) {
+          const last = bench.record()
+          const act = phase === "planned" ? () => bench.rotation("start", "--auto") : undefined
+          const acted = await bench.runVictim(phase, way, act)
+          assert.notEqual(acted?.code, 0, "the command did not hear that it was done")
+          assert.equal(bench.phase(), way === "lost" ? (FORWARD[i - 1] ?? "stable") : phase, `${way} ${phase}`)
+          await demandSound(bench, last)
+        }
       }
-    }
-    await using _server = await bench.startServer()
-    const { roots } = bench.record()
-    assert.deepEqual([roots.length, await bench.rootKeys()], [1, [roots[0]?.keyId]])
-    assert.notEqual(roots[0]?.keyId, first)
-  })
+      await using _server = await bench.startServer()
+      const { roots, jwtKeys } = bench.record()
+      const named = [roots, jwtKeys].map((authorities) => authorities.map(({ keyId }) => keyId))
+      assert.deepEqual([await bench.keys("root"), await bench.keys("jwt")], named)
+      assert.deepEqual([roots.length, jwtKeys.length], [1, 1])
+      assert.equal(first[0] === roots[0]?.keyId, kind === "jwt")
+    })
+  }
 
   test("[ROT-35][RINV-01] killed before and after the write that follows each safe point, with live workloads: all trust all, and it ends", async (t) => {
     await using bench = await openRotationBench("30s")
@@ -89,7 +93,7 @@ describe("a real server, killed in the middle of a rotation", { concurrency: tru
       assert.equal(bench.phase(), way === "lost" ? "unpublishing" : "stable")
       await demandSound(bench, first)
     }
-    assert.deepEqual([bench.record().roots, await bench.rootKeys()], [first.roots, [first.roots[0]?.keyId]])
+    assert.deepEqual([bench.record().roots, await bench.keys("root")], [first.roots, [first.roots[0]?.keyId]])
   })
 
   test("[ROT-35][ROT-38] killed before and after each write of an emergency: said again it is done, and nothing is signed below the stolen root", async () => {
@@ -116,7 +120,7 @@ describe("a real server, killed in the middle of a rotation", { concurrency: tru
     assert.equal(workload.seen.at(-1)?.bundle.length, 1)
     assert.notEqual(workload.seen.at(-1)?.bundle[0], stolen)
     assert.equal((await bench.rotation("advance")).code, 0)
-    assert.deepEqual(await bench.rootKeys(), [bench.record().roots[0]?.keyId])
+    assert.deepEqual(await bench.keys("root"), [bench.record().roots[0]?.keyId])
   })
 
   test("[ROT-35][EVD-05] killed with a workload that never came back: it stays where it was, and names who it waits for, and until when", async () => {
@@ -128,7 +132,7 @@ describe("a real server, killed in the middle of a rotation", { concurrency: tru
     await before[Symbol.asyncDispose]()
     await bench.runVictim("publishing", "kept", async () => {
       await bench.rotation("start")
-      await until("its key", () => bench.phase() === "keyed")
+      await until("its key", () => bench.phase() === "keyed", RECOVERY)
       return bench.rotation("advance")
     })
     assert.equal(bench.consumerPods().length, 1, "who was there is forgotten")
@@ -150,7 +154,7 @@ describe("a real server, killed in the middle of a rotation", { concurrency: tru
 async function startAndAdvanceTo(bench: RotationBench, phase: string): Promise<void> {
   await using _server = await bench.startServer()
   assert.equal((await bench.rotation("start")).code, 0)
-  await until("its key", () => bench.phase() === "keyed")
+  await until("its key", () => bench.phase() === "keyed", RECOVERY)
   assert.equal((await bench.rotation("advance")).code, 0)
   await until(phase, () => bench.phase() === phase || bench.phase() === "published")
 }

@@ -2,12 +2,13 @@ import { DatabaseSync, type StatementResultingChanges, StatementSync } from "nod
 import { isMainThread } from "node:worker_threads"
 
 /**
- * Loaded before anything else, in each thread of a real server. Kills the process at the write that brings the rotation of the root
- * into a phase: `lost` before its COMMIT, `kept` right after, before anybody hears of it. Both are in the query of the file's URL.
+ * Loaded before anything else, in each thread of a real server. Kills the process at the write that brings the rotation of a kind
+ * into a phase: `lost` before its COMMIT, `kept` right after, before anybody hears of it. All are in the query of the file's URL.
  */
 const wanted = new URL(import.meta.url).searchParams
 const phase = wanted.get("phase")
 const way = wanted.get("way")
+const kind = wanted.get("kind") ?? ""
 
 if (!isMainThread && phase !== null) {
   let isNear = false
@@ -29,7 +30,7 @@ if (!isMainThread && phase !== null) {
 
 function phaseOf(values: readonly unknown[]): unknown {
   const record = values.find((value) => typeof value === "string")
-  return record === undefined ? undefined : JSON.parse(record).rotations.x509.phase
+  return record === undefined ? undefined : JSON.parse(record).rotations[kind].phase
 }
 
 function methodOf(prototype: object, name: string): (...values: readonly unknown[]) => never {

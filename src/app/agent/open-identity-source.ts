@@ -41,6 +41,7 @@ class AgentIdentities implements OpenIdentitySource {
   readonly #jwts: JwtCache
   readonly #reports = new ConsumerReports()
   readonly #stop = new AbortController()
+  #incarnation: string | undefined
 
   constructor(deps: IdentitySourceDeps) {
     this.#deps = deps
@@ -104,8 +105,12 @@ class AgentIdentities implements OpenIdentitySource {
 
   #adopt({ snapshot, entitlements }: AuthorityUpdate & { readonly kind: "snapshot" }): string | undefined {
     const refusal = this.#keeper.adopt(snapshot, entitlements)
-    if (refusal === undefined) this.#jwts.prune()
-    return refusal
+    if (refusal !== undefined) return refusal
+    // Its server takes tokens from before for revoked. @see AGT-46 STO-36
+    if (this.#incarnation !== undefined && this.#incarnation !== snapshot.incarnation) this.#jwts.forget()
+    this.#incarnation = snapshot.incarnation
+    this.#jwts.prune()
+    return undefined
   }
 
   #evict(reason: string): void {
