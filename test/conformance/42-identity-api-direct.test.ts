@@ -35,6 +35,10 @@ function handle(call: UnaryCall<Buffer>, reply: UnaryReply<Buffer>): void {
     late.push(() => reply(null, Buffer.from("late")))
     return
   }
+  if (text === "half a character") {
+    reply({ code: 7, details: "\ud800" })
+    return
+  }
   if (text !== "fail") {
     reply(null, Buffer.from(`${text} ${call.metadata.get("x-word").join()}`))
     return
@@ -60,7 +64,10 @@ function methodOf(way: Way) {
   const codec = {
     requestSerialize: same,
     requestDeserialize: refusing,
-    responseSerialize: same,
+    responseSerialize: (bytes: Buffer): Buffer => {
+      if (bytes.toString().startsWith("unsendable")) throw new Error("not a message")
+      return bytes
+    },
     responseDeserialize: same,
   }
   return { path: `/test.${way}/Say`, requestStream: false, responseStream: false, ...codec } as const
@@ -149,7 +156,7 @@ test("[IDA-28] direct calls do not pass through the library, and others do", asy
   )
 })
 
-for (const text of ["hello", "fail", "garbage", "", "x".repeat(1025)]) {
+for (const text of ["hello", "fail", "garbage", "unsendable", "", "x".repeat(1025)]) {
   test(`[IDA-28] both ways answer "${text.slice(0, 10)}" (${text.length} octets) alike`, async () => {
     const [direct, library] = await Promise.all(WAYS.map((way) => say(way, text)))
     assert.deepEqual(direct, library)
@@ -182,6 +189,10 @@ for (const [name, pieces, headers] of [
     assert.deepEqual(direct, library)
   })
 }
+
+test("[IDA-28] a status text that is no Unicode is told as far as it goes", async () => {
+  assert.deepEqual(await say("direct", "half a character"), { code: 7, text: "\ufffd", details: [] })
+})
 
 test("[IDA-28] a compressed message whose encoding is not named is refused", async () => {
   assert.deepEqual(await raw("direct", [zipped]), { status: "13", body: "", http: 200 })

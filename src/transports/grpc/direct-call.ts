@@ -81,8 +81,19 @@ export class DirectCall extends EventEmitter implements UnaryCall<unknown> {
 
   readonly #reply: UnaryReply<unknown> = (error, value) => {
     if (this.#answered) return
-    if (error === null) this.#accept(frameMessage(this.#method.definition.responseSerialize(value)))
+    if (error === null) this.#send(value)
     else this.#refuse(error.code ?? UNKNOWN, error.details ?? "", error.metadata)
+  }
+
+  #send(value: unknown): void {
+    let message: Buffer
+    try {
+      message = frameMessage(this.#method.definition.responseSerialize(value))
+    } catch {
+      this.#refuse(INTERNAL, "Error serializing response")
+      return
+    }
+    this.#accept(message)
   }
 
   #accept(message: Buffer): void {
@@ -94,7 +105,11 @@ export class DirectCall extends EventEmitter implements UnaryCall<unknown> {
 
   #refuse(code: number, details: string, metadata?: Metadata): void {
     if (!this.#mayAnswer()) return
-    const status = { "grpc-status": `${code}`, "grpc-message": encodeURI(details), ...metadata?.toHttp2Headers() }
+    const status = {
+      "grpc-status": `${code}`,
+      "grpc-message": encodeURI(details.toWellFormed()),
+      ...metadata?.toHttp2Headers(),
+    }
     this.#stream.respond({ ...RESPONSE, ...status }, { endStream: true })
   }
 
