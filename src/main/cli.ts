@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=32
+#!/usr/bin/env -S node --max-semi-space-size=16
 import { realpathSync } from "node:fs"
 import { Command } from "commander"
 import { describeFailure, UsageError } from "./command-failure.ts"
