@@ -22,8 +22,8 @@ interface Pending {
 }
 
 /**
- * What came up in one turn of the event loop travels as one message. Groups form in the store's thread: what arrived while one
- * was being committed is the next one. Jobs are done in the order they were given. @see STO-10 STO-15
+ * What came up in one turn of the event loop travels together, in messages of a few. Groups form in the store's thread: what arrived
+ * while one was being committed is the next one, and each message is answered as soon as it is signed. Jobs are done in the order they were given. @see STO-10 STO-15
  */
 export class CommitQueue {
   readonly #run: RunJobs
@@ -157,5 +157,6 @@ const NOTHING: ReadonlyMap<Pending, JobResult> = new Map()
 /** Twice as long as the store waits for a lock. */
 const STALLED_AFTER: Millis = 10_000
 const MAX_OPEN = 8192
-const MAX_MESSAGE = 256
+/** Small, so that the first of a group are on their way while the last are being signed. */
+const MAX_MESSAGE = 16
 const WRITE_BEHIND: Millis = 50

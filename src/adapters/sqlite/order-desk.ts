@@ -25,16 +25,21 @@ export class OrderDesk {
     return this.#outcomes.length > 0
   }
 
-  /** One result for each job, in order. Never throws. */
-  run(jobs: readonly Job[]): readonly JobResult[] {
-    const recorded = this.#commit(jobs.flatMap(operationOf))
+  /**
+   * One result for each job, in order, in as many parts as there are: all are committed together, and a part is there when it is
+   * signed. Never throws.
+   */
+  *run(parts: readonly (readonly Job[])[]): Generator<readonly JobResult[]> {
+    const recorded = this.#commit(parts.flatMap((jobs) => jobs.flatMap(operationOf)))
     let next = 0
-    return jobs.map((job) => {
-      if (isKeyJob(job)) return this.#attempt(() => this.#keys.run(job))
-      const result = recorded[next++] ?? NO_RESULT
-      if (job.kind === "barrier") return this.#tellLost(result)
-      return job.kind === "order" && result.kind === "recorded" ? this.#sign(job, result.id) : result
-    })
+    for (const jobs of parts) {
+      yield jobs.map((job) => {
+        if (isKeyJob(job)) return this.#attempt(() => this.#keys.run(job))
+        const result = recorded[next++] ?? NO_RESULT
+        if (job.kind === "barrier") return this.#tellLost(result)
+        return job.kind === "order" && result.kind === "recorded" ? this.#sign(job, result.id) : result
+      })
+    }
   }
 
   /** Write the outcomes that wait. A failure is told to the next barrier. */

@@ -26,8 +26,8 @@ function serve(path: string, mode: StoreWorkerData["mode"]): void {
   let writeBehind: NodeJS.Timeout | undefined
   parentPort?.on("message", (first: StoreRequest) => {
     clearTimeout(writeBehind)
-    const { jobs, closing } = gather(first)
-    if (jobs.length > 0) run(desk, jobs)
+    const { parts, closing } = gather(first)
+    for (const results of desk.run(parts)) reply({ kind: "ran", results: packResults(results) })
     if (!closing) {
       if (desk.behind) writeBehind = setTimeout(() => desk.flush(), WRITE_BEHIND)
       return
@@ -39,24 +39,23 @@ function serve(path: string, mode: StoreWorkerData["mode"]): void {
   reply({ kind: "ready" })
 }
 
-/** All that has arrived by now is one group, up to a bound. */
-function gather(first: StoreRequest): { readonly jobs: readonly Job[]; readonly closing: boolean } {
-  const jobs: Job[] = []
+/** All that has arrived by now is one group, up to a bound: the jobs of each message. */
+function gather(first: StoreRequest): { readonly parts: readonly (readonly Job[])[]; readonly closing: boolean } {
+  const parts: (readonly Job[])[] = []
+  let count = 0
   let request: StoreRequest | undefined = first
   while (request !== undefined) {
-    if (request.kind === "close") return { jobs, closing: true }
-    jobs.push(...unpackJobs(request.jobs))
-    request = jobs.length < MAX_GROUP ? nextRequest() : undefined
+    if (request.kind === "close") return { parts, closing: true }
+    const jobs = unpackJobs(request.jobs)
+    parts.push(jobs)
+    count += jobs.length
+    request = count < MAX_GROUP ? nextRequest() : undefined
   }
-  return { jobs, closing: false }
+  return { parts, closing: false }
 }
 
 function nextRequest(): StoreRequest | undefined {
   return parentPort === null ? undefined : receiveMessageOnPort(parentPort)?.message
-}
-
-function run(desk: OrderDesk, jobs: readonly Job[]): void {
-  reply({ kind: "ran", results: packResults(desk.run(jobs)) })
 }
 
 function reply(message: StoreReply): void {
