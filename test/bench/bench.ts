@@ -21,7 +21,7 @@ const { values: flags } = parseArgs({
   options: { quick: { type: "boolean" }, json: { type: "boolean" }, baseline: { type: "boolean" } },
 })
 const say = (line: string) => void (flags.json === true ? process.stderr : process.stdout).write(`${line}\n`)
-const seconds = flags.quick === true ? 1 : 4
+const seconds = flags.quick === true ? 0.5 : 4
 
 say(`raw cryptography, ${seconds} s each`)
 const raw = await measureRaw(seconds)
@@ -43,7 +43,7 @@ for (const [name, result] of [
   say(`  ${name}: ${rate(result.perSecond)}, p50 ${ms(result.p50Ms)}, p99 ${ms(result.p99Ms)}`)
 }
 say("an agent's start until its workload holds its first SVID, one pod after the other")
-const first = await measureFirstSvid(flags.quick === true ? 40 : 200)
+const first = await measureFirstSvid(flags.quick === true ? 25 : 200)
 say(`  p50 ${ms(first.p50Ms)}, p99 ${ms(first.p99Ms)} of ${first.pods} pods`)
 const spire = flags.quick === true ? undefined : await besideSpire(wire)
 say("/token over HTTPS, beside oidc-provider, by the same compiled client")
