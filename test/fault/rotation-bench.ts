@@ -46,7 +46,7 @@ export async function openRotationBench(svidTtl: string, kind: RotationKind = "x
     listen: { grpc: `127.0.0.1:${port}`, health: "127.0.0.1:0" },
     x509: { ttl: svidTtl },
     jwt: { publish_ahead: "1s" },
-    rotation: { skew: "1s", wave_share: "100%", wave_interval: "1s" },
+    rotation: { skew: "1s", wave_share: "100%", wave_interval: "1s", canary: { soak: "1s" } },
     drain: { timeout: "1s" },
   })
   await initTrustDomain(setup)
