@@ -1,9 +1,7 @@
 import assert from "node:assert/strict"
-import { execFileSync, spawn } from "node:child_process"
-import { once } from "node:events"
+import { execFileSync } from "node:child_process"
 import { closeSync, constants, openSync, readFileSync, readSync } from "node:fs"
 import { appendFile, copyFile, rename, rm, symlink } from "node:fs/promises"
-import { createInterface } from "node:readline"
 import { test } from "node:test"
 import { CommitQueue } from "../../src/adapters/sqlite/commit-queue.ts"
 import type { JobResult } from "../../src/adapters/sqlite/job.ts"
@@ -15,6 +13,7 @@ import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/is
 import { refusal } from "../support/refusal.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { until } from "../support/until.ts"
+import { writeUntilKilled } from "../support/write-until-killed.ts"
 
 const FAILED = refusal("not-ready", "audit-failed")
 
@@ -194,18 +193,4 @@ function drain(fd: number): string {
     }
   }
   return Buffer.concat(chunks).toString()
-}
-
-async function writeUntilKilled(args: readonly string[], count: number): Promise<readonly string[]> {
-  const script = new URL("./store-writer.ts", import.meta.url).pathname
-  const child = spawn(process.execPath, [script, ...args], { stdio: ["ignore", "pipe", "inherit"] })
-  const exited = once(child, "exit")
-  const serials: string[] = []
-  for await (const line of createInterface({ input: child.stdout })) {
-    serials.push(line)
-    if (serials.length === count) child.kill("SIGKILL")
-  }
-  await exited
-  assert.ok(serials.length >= count, "the writer ended before it was killed")
-  return serials.filter((serial) => /^\d+-\d+-\d+$/.test(serial))
 }

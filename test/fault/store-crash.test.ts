@@ -1,8 +1,5 @@
 import assert from "node:assert/strict"
-import { type ChildProcess, spawn } from "node:child_process"
 import { randomInt } from "node:crypto"
-import { once } from "node:events"
-import { createInterface } from "node:readline"
 import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
 import { openAuditReader } from "../../src/adapters/sqlite/audit-reader.ts"
@@ -11,6 +8,7 @@ import type { AuditRecord } from "../../src/core/audit/record.ts"
 import { ChainWalk } from "../../src/core/audit/walk.ts"
 import { FIXTURE_NOW } from "../support/issuance-fixtures.ts"
 import { makeScratch } from "../support/scratch.ts"
+import { writeUntilKilled } from "../support/write-until-killed.ts"
 
 const ROUNDS = 6
 
@@ -20,7 +18,7 @@ test("[STO-16][ISS-04][AUD-10] keeps every acknowledged intent and its audit rec
   await makeStore(path)
   const acknowledged: string[] = []
   for (let round = 0; round < ROUNDS; round++) {
-    acknowledged.push(...(await writeUntilKilled(path, round, randomInt(1, 400))))
+    acknowledged.push(...(await writeUntilKilled([path, String(round)], randomInt(1, 400))))
     using db = new DatabaseSync(path)
     assert.deepEqual({ ...db.prepare("PRAGMA integrity_check").get() }, { integrity_check: "ok" })
     const recorded = db.prepare("SELECT serial FROM intent").all()
@@ -47,22 +45,4 @@ function chainIn(path: string): readonly AuditRecord[] {
   const walk = new ChainWalk({ from: "start" })
   for (const record of records) assert.equal(walk.take(record), undefined)
   return records
-}
-
-/** The serials that a child reported before it was killed, `count` of them or a few more. */
-async function writeUntilKilled(path: string, round: number, count: number): Promise<readonly string[]> {
-  const script = new URL("./store-writer.ts", import.meta.url).pathname
-  const child: ChildProcess = spawn(process.execPath, [script, path, String(round)], {
-    stdio: ["ignore", "pipe", "inherit"],
-  })
-  assert.ok(child.stdout)
-  const exited = once(child, "exit")
-  const serials: string[] = []
-  for await (const line of createInterface({ input: child.stdout })) {
-    serials.push(line)
-    if (serials.length === count) child.kill("SIGKILL")
-  }
-  await exited
-  assert.ok(serials.length >= count, "the writer ended before it was killed")
-  return serials.filter((serial) => /^\d+-\d+-\d+$/.test(serial))
 }

@@ -2,10 +2,10 @@ import { z } from "zod"
 import type { AuditRecord } from "../../core/audit/record.ts"
 import { canonicalJson } from "../../core/audit/record.ts"
 import { parseJsonObject } from "../../core/json.ts"
-import { parseSpiffeId, type TrustDomain } from "../../core/spiffe/id.ts"
+import type { TrustDomain } from "../../core/spiffe/id.ts"
 import type { AuditFound, AuditQuery, AuditSearch, FoundRecord } from "../../ports/audit-log.ts"
-import { defineContract, instant, queryCount, type ResponseOf } from "./contract.ts"
-import { bindOperation, type Operation } from "./operation.ts"
+import { defineContract, instant, loggedSerial, queryCount, type ResponseOf } from "./contract.ts"
+import { bindOperation, type Operation, scopeOfSearch } from "./operation.ts"
 
 const scalar = () => z.union([z.string(), z.number(), z.boolean()])
 const hash = () => z.string().regex(/^[0-9a-f]{64}$/)
@@ -25,13 +25,7 @@ export const auditSearch = defineContract({
       .optional(),
     actor: z.string().min(1).max(1024).optional().describe("Who asked, as records write it."),
     spiffe_id: z.string().max(2048).optional().describe("The identity, or the subject of a token."),
-    serial: z
-      .string()
-      .regex(
-        /^[0-9a-f]{32}(?:[0-9a-f]{2}|[0-9a-f]{6})?$/,
-        "must be the 38 (or 34) hex digits of a serial, or the 32 of a jti",
-      )
-      .optional(),
+    serial: loggedSerial().optional(),
     request_id: z.string().min(1).max(64).optional(),
     since: queryCount(whole).optional().describe("Unix seconds."),
     until: queryCount(whole).optional().describe("Unix seconds."),
@@ -63,11 +57,7 @@ export const auditSearch = defineContract({
 export function auditOperations(audit: AuditSearch, trustDomain: TrustDomain): readonly Operation[] {
   return [
     bindOperation(auditSearch, {
-      // Without an identity the answer may be about any.
-      scope: ({ spiffe_id: id }) =>
-        id === undefined
-          ? { kind: "trust-domain" }
-          : { kind: "ids", patterns: [{ kind: "exact", id: parseSpiffeId(id) }] },
+      scope: ({ spiffe_id: id }) => scopeOfSearch(id),
       target: ({ spiffe_id: id, serial, request_id: request, type }) => id ?? serial ?? request ?? type ?? "",
       handle: async (request) => auditReply(trustDomain, await audit.search(queryOf(request))),
     }),

@@ -50,6 +50,16 @@ export function queryCount(bounds: { readonly min: number; readonly max: number 
     .refine((value) => value >= bounds.min && value <= bounds.max, `must be from ${bounds.min} to ${bounds.max}`)
 }
 
+/** What was issued, as the log names it: a serial, of today or of an older server, or a `jti`. */
+export function loggedSerial() {
+  return z
+    .string()
+    .regex(
+      /^[0-9a-f]{32}(?:[0-9a-f]{2}|[0-9a-f]{6})?$/,
+      "must be the 38 (or 34) hex digits of a serial, or the 32 of a jti",
+    )
+}
+
 export const DRY_RUN = {
   dry_run: z.boolean().default(true).describe("Say what would be done, and do nothing. Default true."),
 }

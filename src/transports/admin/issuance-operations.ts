@@ -1,8 +1,7 @@
 import { z } from "zod"
-import { parseSpiffeId } from "../../core/spiffe/id.ts"
 import type { IssuanceLog, IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
-import { defineContract, instant, queryCount } from "./contract.ts"
-import { bindOperation, type Operation } from "./operation.ts"
+import { defineContract, instant, loggedSerial, queryCount } from "./contract.ts"
+import { bindOperation, type Operation, scopeOfSearch } from "./operation.ts"
 
 const name = () => z.string().min(1).max(253)
 
@@ -14,13 +13,7 @@ export const issuanceSearch = defineContract({
   summary: "Find what was issued, newest first; every filter that is given must match exactly",
   request: z.strictObject({
     spiffe_id: z.string().max(2048).optional(),
-    serial: z
-      .string()
-      .regex(
-        /^[0-9a-f]{32}(?:[0-9a-f]{2}|[0-9a-f]{6})?$/,
-        "must be the 38 (or 34) hex digits of a serial, or the 32 of a jti",
-      )
-      .optional(),
+    serial: loggedSerial().optional(),
     cluster: name().optional(),
     namespace: name().optional(),
     pod: name().optional(),
@@ -57,11 +50,7 @@ export const issuanceSearch = defineContract({
 export function issuanceOperations(log: Pick<IssuanceLog, "search">): readonly Operation[] {
   return [
     bindOperation(issuanceSearch, {
-      // Without an identity the answer may be about any.
-      scope: ({ spiffe_id: id }) =>
-        id === undefined
-          ? { kind: "trust-domain" }
-          : { kind: "ids", patterns: [{ kind: "exact", id: parseSpiffeId(id) }] },
+      scope: ({ spiffe_id: id }) => scopeOfSearch(id),
       target: ({ spiffe_id: id, serial }) => id ?? serial ?? "",
       handle: async (request) => ({ issuances: (await log.search(queryOf(request))).map(issuanceReply) }),
     }),

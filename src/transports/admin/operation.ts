@@ -2,6 +2,7 @@ import type { z } from "zod"
 import type { AdminCaller } from "../../core/admin/caller.ts"
 import type { AdminScope } from "../../core/admin/decide-admin.ts"
 import { IdentityError } from "../../core/errors.ts"
+import { parseSpiffeId } from "../../core/spiffe/id.ts"
 import type { Contract } from "./contract.ts"
 import { wireRequest } from "./contract.ts"
 
@@ -45,6 +46,12 @@ export interface Binding<C extends Contract> {
     call: AdminCall,
     signal: AbortSignal,
   ) => Promise<z.input<C["response"]>>
+}
+
+/** Of a search by identity; without one the answer may be about any. @throws IdentityError `malformed` */
+export function scopeOfSearch(id: string | undefined): AdminScope {
+  if (id === undefined) return { kind: "trust-domain" }
+  return { kind: "ids", patterns: [{ kind: "exact", id: parseSpiffeId(id) }] }
 }
 
 /** Bind a contract to its use case. */
