@@ -92,9 +92,11 @@ export class LocalCluster {
     return JSON.stringify({ keys: this.#keys.map(({ kid, jwk }) => ({ use: "sig", kid, alg: "ES256", ...jwk })) })
   }
 
-  /** Answer a TokenReview. Expects a token of this cluster: signatures are not its matter, `aud`, `exp` and the pod are. */
+  /** Answer a TokenReview. A JWT must be of this cluster: signatures are not its matter, `aud`, `exp` and the pod are. */
   review(token: string, audiences: readonly string[]): LocalReview {
-    const claims: TokenClaims = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString())
+    const payload = token.split(".")[1]
+    if (payload === undefined) return refuse("token is no JWT")
+    const claims: TokenClaims = JSON.parse(Buffer.from(payload, "base64url").toString())
     const pod = this.#pods.get(claims["kubernetes.io"].pod.uid)
     const granted = audiences.filter((audience) => claims.aud.includes(audience))
     if (claims.exp <= this.#now()) return refuse("service account token has expired")

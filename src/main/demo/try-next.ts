@@ -9,7 +9,7 @@ export async function tryNext(world: World, envoy: boolean): Promise<string> {
   const socket = `--socket unix://${web.socket}`
   const lines = [
     ["what web holds now", `npm run -s assay -- api fetch x509 ${socket}`],
-    ["watch it rotate, every five seconds or so", `npm run -s assay -- api watch ${socket}`],
+    ["watch it rotate, every three seconds or so", `npm run -s assay -- api watch ${socket}`],
     ["a token for api", `npm run -s assay -- api fetch jwt --audience ${idOf("api")} ${socket}`],
     ["exchange web's platform token for an access token once more", curlExchange(server, web.tokenFile)],
     [

@@ -85,6 +85,7 @@ test("speaks to the stand-in cluster as to a real one", async () => {
   const reviewer = makeTokenReviewer(makeFileEndpoint({ url: server.url, caFile: undefined, tokenFile: undefined }))
   equal((await reviewer.review(token, ["assay"], NEVER)).username, "system:serviceaccount:shop:cart")
   equal((await reviewer.review(token, ["other"], NEVER)).authenticated, false)
+  equal((await reviewer.review("no-token", ["assay"], NEVER)).authenticated, false)
   cluster.deletePod(pod.uid)
   equal((await reviewer.review(token, ["assay"], NEVER)).authenticated, false)
 })
