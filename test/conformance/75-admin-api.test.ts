@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { z } from "zod"
 import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
+import { makeRecordRefusals } from "../../src/app/admin/record-refusals.ts"
 import { callerSubject } from "../../src/core/admin/caller.ts"
 import { type AdminScope, decideAdmin } from "../../src/core/admin/decide-admin.ts"
 import { IdentityError } from "../../src/core/errors.ts"
@@ -199,10 +200,13 @@ function dropFixture(answer: object = { dropped: true }) {
     },
   })
   const ops = { name: "ops", who: { kind: "uid", uid: 7 }, verbs: ["bans"], prefixes: undefined } as const
+  const clock = new FakeClock(1_800_000_000)
+  const audit = store.auditLog
   const perform = makePerform({
     roles: () => [ops],
-    audit: store.auditLog,
-    clock: new FakeClock(1_800_000_000),
+    audit,
+    refusals: makeRecordRefusals({ audit, clock, failed: () => {} }),
+    clock,
     events: { answered: () => {}, proposed: () => {}, unauthenticated: () => {} },
     approvals: { isNeeded: () => false, propose: () => Promise.reject(new Error("nothing is proposed")) },
   })

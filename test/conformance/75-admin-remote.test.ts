@@ -288,6 +288,7 @@ test("[ADM-19] requests under way are bounded, and the place of one that ended o
       operations: [],
       perform: () => Promise.resolve({ kind: "done", reply: {} }),
       events: { unauthenticated: () => undefined },
+      refusals: { login: () => undefined },
       maxRequests: 1,
       authenticate: async () => {
         await new Promise<void>((resolve) => waiting.add(resolve))

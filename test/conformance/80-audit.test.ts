@@ -167,10 +167,11 @@ const FIELDS = {
   "audit.sealed": ["sequence", "hash", "mac"],
   "store.restored": ["incarnation", "before", "source", "epoch"],
   "admin.permitted": ["operation", "target", "role", "dryRun"],
-  "admin.refused": ["operation", "target", "code", "reason"],
+  "admin.refused": ["operation", "target", "code", "reason", "count", "since"],
   "admin.failed": ["operation", "target", "code", "reason"],
   "admin.proposed": ["operation", "target", "role", "proposal", "digest", "expiresAt"],
   "admin.decided": ["operation", "target", "proposal", "digest", "outcome", "proposer"],
+  "login.refused": ["operation", "source", "code", "reason", "count", "since"],
   "ban.added": ["ban", "name", "reason", "until"],
   "ban.lifted": ["ban", "name", "reason"],
 } satisfies { readonly [Type in AuditEvent["type"]]: readonly Fields<Type>[] }

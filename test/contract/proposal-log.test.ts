@@ -73,7 +73,7 @@ function proposalOf(n: number, fields: Partial<Proposal> = {}): Proposal {
 }
 
 const AUDIT: AuditEvent = {
-  type: "admin.refused",
+  type: "admin.failed",
   at: NOW,
   actor: "test",
   requestId: "r",

@@ -152,7 +152,7 @@ export async function openTokenPlaces(
       takes: ["access token", "outside token"],
       audience: "sole",
       claims: { aud: ADMIN_AUDIENCE },
-      enter: (token) => operator({ chain: [], token }, signal),
+      enter: (token) => operator({ chain: [], token }, () => undefined, signal),
       through: ["src/app/exchange/authenticate-client.ts", "src/app/attest/prove-external-token.ts", ...accessToken],
     },
     "ValidateJWTSVID of the agent": {

@@ -23,16 +23,22 @@ export interface ProveAccessTokenDeps {
 }
 
 /**
- * Verify an access token of ours, for which `accepts` answers whether it may say this.
+ * Verify an access token of ours, for which `accepts` answers whether it may say this. @param signed told what it says once its
+ * signature is good, whatever else is wrong with it
  * @throws IdentityError `unauthenticated` with a `RequestReason` @see AT-05 TX-10
  */
-export type ProveAccessToken = (token: string, accepts: (claims: AccessTokenClaims) => boolean) => Promise<ProvenToken>
+export type ProveAccessToken = (
+  token: string,
+  accepts: (claims: AccessTokenClaims) => boolean,
+  signed?: (claims: AccessTokenClaims) => void,
+) => Promise<ProvenToken>
 
 export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessToken {
-  return async (token, accepts) => {
+  return async (token, accepts, signed) => {
     const { jws, claims, notBefore } = refuseAs("token-invalid", () => parseAccessToken(token))
     if (claims.iss !== deps.issuer) throw requestRefusal("token-invalid")
     await refuseLaterAs("token-invalid", () => deps.verifier.verify(jws, deps.authorities()))
+    signed?.(claims)
     requireInDate({ expiresAt: claims.exp, issuedAt: claims.iat, notBefore }, deps.clock.now())
     if (!accepts(claims)) throw requestRefusal("token-audience-mismatch")
     const { jti: tokenId, iat: issuedAt, sub, clientId, actors } = claims

@@ -156,14 +156,33 @@ export type AuditEvent =
       readonly role: string
       readonly dryRun: boolean
     })
+  | (Common &
+      Counted & {
+        /** An authenticated caller may not do this. */
+        readonly type: "admin.refused"
+        readonly operation: string
+        readonly target: string
+        readonly code: string
+        readonly reason: string
+      })
   | (Common & {
-      /** An authenticated caller may not do this, or did not succeed in what was permitted. */
-      readonly type: "admin.refused" | "admin.failed"
+      /** What was permitted did not succeed. */
+      readonly type: "admin.failed"
       readonly operation: string
       readonly target: string
       readonly code: string
       readonly reason: string
     })
+  | (Common &
+      Counted & {
+        /** Somebody was not let in at the admin API. Its actor is what was proven of him all the same. @see ADM-26 */
+        readonly type: "login.refused"
+        readonly operation: string
+        /** The peer's address; `socket` for the local one. */
+        readonly source: string
+        readonly code: string
+        readonly reason: string
+      })
   | (Common & {
       /** An operator may do this, and it waits for a second one. @see ADM-21 */
       readonly type: "admin.proposed"
@@ -201,6 +220,14 @@ export type AuditEvent =
       readonly name: string
       readonly reason: string
     })
+
+/** Of what many can ask for at no cost: one event may stand for more, and is the newest of them. @see ADM-27 */
+interface Counted {
+  /** How many. */
+  readonly count: number
+  /** When the first of them was. */
+  readonly since: Instant
+}
 
 interface Common {
   readonly at: Instant

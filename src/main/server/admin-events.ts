@@ -1,10 +1,17 @@
 import type { ServerMetrics } from "../../adapters/metrics/registry.ts"
+import { toIdentityError } from "../../core/errors.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import type { AdminEvents } from "../../transports/admin/perform.ts"
 
 /** What operators do, as one log record and one count each. */
-export function makeAdminEvents(log: Log, metrics: Pick<ServerMetrics, "adminRequests">): AdminEvents {
+export function makeAdminEvents(
+  log: Log,
+  metrics: Pick<ServerMetrics, "adminRequests">,
+): AdminEvents & { readonly unrecorded: (thrown: unknown) => void } {
   return {
+    unrecorded: (thrown) => {
+      log.warn({ err: toIdentityError(thrown) }, "refusals at the admin API are not in the audit log yet")
+    },
     answered: (operation, caller, requestId, error) => {
       metrics.adminRequests.inc({ operation, outcome: error?.code ?? "done" })
       if (error === undefined) log.debug({ operation, caller, requestId }, "answered an operator")

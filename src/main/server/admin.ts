@@ -4,6 +4,7 @@ import packageJson from "../../../package.json" with { type: "json" }
 import type { ServerMetrics } from "../../adapters/metrics/registry.ts"
 import { openPeerCredentials, type PeerOf } from "../../adapters/unix-peer/peer-credentials.ts"
 import { makeDescribeServer } from "../../app/admin/describe-server.ts"
+import { makeRecordRefusals, type RecordRefusals, type RecordRefusalsDeps } from "../../app/admin/record-refusals.ts"
 import type { ProveAccessToken } from "../../app/attest/prove-access-token.ts"
 import type { Subscribers } from "../../app/deliver/consumers.ts"
 import { makeListConsumers } from "../../app/rotate/list-consumers.ts"
@@ -81,9 +82,11 @@ export async function openAdmin(deps: AdminDeps): Promise<AdminApi> {
     random: deps.random,
   })
   const operations = operationsOf(deps, approvals)
-  const perform = makePerform({ roles, audit: state.store.auditLog, clock, events, approvals })
-  const routes = { operations, perform, events }
   await using stack = new AsyncDisposableStack()
+  const audit = state.store.auditLog
+  const refusals = stack.use(keepRefusals({ audit, clock, failed: events.unrecorded }))
+  const perform = makePerform({ roles, audit, refusals, clock, events, approvals })
+  const routes = { operations, perform, events, refusals }
   const local = await listenLocally(deps, routes)
   stack.use(local.listener)
   const remote = await listenRemotely(deps, routes)
@@ -93,7 +96,19 @@ export async function openAdmin(deps: AdminDeps): Promise<AdminApi> {
   return { socket: local.socket, port, operations, perform, [Symbol.asyncDispose]: () => moved.disposeAsync() }
 }
 
-type Routes = Pick<AdminRoutesDeps, "operations" | "perform" | "events">
+/** Records what is left when it is disposed of. */
+function keepRefusals(deps: RecordRefusalsDeps): RecordRefusals & AsyncDisposable {
+  const refusals = makeRecordRefusals(deps)
+  const stop = new AbortController()
+  const ended = refusals.run(stop.signal)
+  const dispose = async () => {
+    stop.abort()
+    await ended
+  }
+  return { ...refusals, [Symbol.asyncDispose]: dispose }
+}
+
+type Routes = Pick<AdminRoutesDeps, "operations" | "perform" | "events" | "refusals">
 
 async function listenLocally(deps: AdminDeps, routes: Routes) {
   const { config } = deps.live()
@@ -132,7 +147,7 @@ async function listenRemotely(deps: AdminDeps, routes: Routes): Promise<HttpList
       ...routes,
       maxRequests: connections,
       challenge: "Bearer",
-      authenticate: async ({ raw }, signal) => known(shownCredentials(raw), signal),
+      authenticate: async ({ raw }, proven, signal) => known(shownCredentials(raw), proven, signal),
     })
   })
 }

@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify"
+import { isLoginRefusal, type RecordRefusals } from "../../app/admin/record-refusals.ts"
 import type { AdminCaller } from "../../core/admin/caller.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { readJsonText } from "../http/listen.ts"
 import { proposalReply } from "./approval-contracts.ts"
+import type { Contract } from "./contract.ts"
 import { openApiDocument } from "./openapi.ts"
 import type { Operation } from "./operation.ts"
 import type { AdminEvents, Perform } from "./perform.ts"
@@ -11,13 +13,18 @@ import type { AdminEvents, Perform } from "./perform.ts"
 export interface AdminRoutesDeps {
   readonly operations: readonly Operation[]
   readonly perform: Perform
-  /** Who asks. @throws IdentityError `unauthenticated` */
-  readonly authenticate: (request: FastifyRequest, signal: AbortSignal) => Promise<AdminCaller>
+  /** Who asks. @param proven told what is proven of a sender who is refused @throws IdentityError `unauthenticated` */
+  readonly authenticate: (
+    request: FastifyRequest,
+    proven: (who: string) => void,
+    signal: AbortSignal,
+  ) => Promise<AdminCaller>
   /** `WWW-Authenticate` of what is refused for want of a caller. */
   readonly challenge?: string
   /** Requests under way at once. @see ADM-19 */
   readonly maxRequests: number
   readonly events: Pick<AdminEvents, "unauthenticated">
+  readonly refusals: Pick<RecordRefusals, "login">
 }
 
 /**
@@ -46,8 +53,8 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminRoutesDeps): voi
       exposeHeadRoute: false,
     })
     for (const operation of deps.operations) {
-      const { method, path } = operation.contract
-      const url = `${ADMIN_BASE}${path.replace(/\{(\w+)\}/g, ":$1")}`
+      const { method } = operation.contract
+      const url = urlOf(operation.contract)
       const handler = async (request: FastifyRequest, reply: FastifyReply) => {
         const caller = callers.get(request)
         if (caller === undefined) throw new TypeError("a request without caller")
@@ -67,18 +74,39 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminRoutesDeps): voi
   })
 }
 
+/** Whoever is refused hears of it before that is recorded: it costs him, and the store, no more for it. @see ADM-26 ADM-27 */
 async function authenticate(request: FastifyRequest, reply: FastifyReply, deps: AdminRoutesDeps): Promise<AdminCaller> {
+  let actor = "unknown"
   try {
     refuseForged(request)
-    return await deps.authenticate(request, signalOf(reply))
+    return await deps.authenticate(request, (who) => (actor = who.slice(0, MAX_ACTOR)), signalOf(reply))
   } catch (thrown) {
     const error = toIdentityError(thrown)
     if (deps.challenge !== undefined && error.code === "unauthenticated") {
       reply.header("www-authenticate", deps.challenge)
     }
     deps.events.unauthenticated(request.id, error)
+    if (isLoginRefusal(error)) {
+      const { code, reason = code } = error
+      const [operation, source] = [operationOf(request, deps), sourceOf(request)]
+      deps.refusals.login({ type: "login.refused", actor, requestId: request.id, operation, source, code, reason })
+    }
     throw error
   }
+}
+
+/** By the route; empty for the document. */
+function operationOf({ method, routeOptions }: FastifyRequest, { operations }: AdminRoutesDeps): string {
+  const asked = operations.find(({ contract }) => contract.method === method && urlOf(contract) === routeOptions.url)
+  return asked?.contract.name ?? ""
+}
+
+function urlOf({ path }: Contract): string {
+  return `${ADMIN_BASE}${path.replace(/\{(\w+)\}/g, ":$1")}`
+}
+
+function sourceOf({ raw }: FastifyRequest): string {
+  return raw.socket.remoteAddress?.replace(/^::ffff:/, "") ?? "socket"
 }
 
 function tooMany(): IdentityError {
@@ -128,6 +156,8 @@ function signalOf(reply: FastifyReply): AbortSignal {
   return gone.signal
 }
 
+/** A SPIFFE ID, with how it was proven, is no longer. */
+const MAX_ACTOR = 2100
 export const ADMIN_BASE = "/admin/v1"
 /** @see ADM-03 */
 export const ADMIN_HEADER = "assay-admin"

@@ -1,3 +1,4 @@
+import type { RecordRefusals } from "../../app/admin/record-refusals.ts"
 import { type AdminCaller, callerText } from "../../core/admin/caller.ts"
 import { type AdminRole, decideAdmin } from "../../core/admin/decide-admin.ts"
 import type { Proposal } from "../../core/admin/proposal.ts"
@@ -10,6 +11,7 @@ import type { Operation, PreparedOperation } from "./operation.ts"
 export interface PerformDeps {
   readonly roles: () => readonly AdminRole[]
   readonly audit: AuditLog
+  readonly refusals: Pick<RecordRefusals, "operation">
   readonly clock: Clock
   readonly events: AdminEvents
   readonly approvals: Pick<Approvals, "isNeeded" | "propose">
@@ -75,7 +77,8 @@ async function perform(
   const decision = decideAdmin(caller, contract.verb, prepared.scope, deps.roles())
   if (decision.kind === "refuse") {
     const { reason } = decision
-    await deps.audit.append({ type: "admin.refused", ...record, target, code: "policy-denied", reason })
+    const { at: _, ...refused } = record
+    await deps.refusals.operation({ type: "admin.refused", ...refused, target, code: "policy-denied", reason })
     throw roleRefusal(reason, contract.verb)
   }
   const { role } = decision
