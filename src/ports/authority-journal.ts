@@ -23,8 +23,18 @@ export interface AuthorityRecord {
   readonly rotations: Readonly<Record<RotationKind, RotationState>>
   /** Who drives the rotations. */
   readonly controller: ControllerLease | undefined
+  /** Absent: there are none. */
+  readonly looseKeys?: Readonly<Partial<Record<RotationKind, LooseKeys>>>
   /** When this incarnation was made from a backup: what happened between that backup and then is not known. @see INV-24 */
   readonly restoredAt?: Instant
+}
+
+/** Names in the key store that no authority of the record has. @see ROT-67 */
+export interface LooseKeys {
+  /** Of an emergency that was declared and is not done: chosen before the key is made, so that a crash in between leaves nothing unknown. */
+  readonly chosen?: string
+  /** They may be there, and nothing is ever made of them: destroyed at the next emergency, and before a rotation ends. At most 16. */
+  readonly left: readonly string[]
 }
 
 export interface RootRecord {

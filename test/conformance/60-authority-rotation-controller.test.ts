@@ -4,6 +4,7 @@ import { test } from "node:test"
 import type { Fault } from "../../src/adapters/memory/memory-store.ts"
 import { parseAuthority } from "../../src/adapters/sqlite/authority-json.ts"
 import { rootId } from "../../src/app/authority/root-id.ts"
+import { makeOperateRotation } from "../../src/app/rotate/operate-rotation.ts"
 import type { ConsumerRow } from "../../src/core/authority/evidence.ts"
 import { rotationDue } from "../../src/core/authority/rotation-schedule.ts"
 import { parseCertificate } from "../../src/core/x509/certificate.ts"
@@ -203,7 +204,9 @@ test("[ROT-38] an emergency takes the stolen root out of the bundle and signs wi
   const rows = [consumer("web", { notAfter: 4_000_000_000, epoch: 0 })]
   const it = await openControlled({ rows })
   const stolen = it.trust.record().roots.map(rootId)
-  const outcome = await it.operate.emergency({ by: "alice", reason: "key stolen", consumers: "all" }, ALICE)
+  const follow = () => Promise.reject(new Error("the fresh key cannot be opened yet"))
+  const operate = makeOperateRotation({ ...it.deps, authority: { ...it.deps.authority, follow } })
+  const outcome = await operate.emergency({ by: "alice", reason: "key stolen", consumers: "all" }, ALICE)
   assert.equal(outcome.kind, "moved")
   await assert.rejects(issuerOf(it), refusal("not-ready"), "nothing is signed under the stolen root any more")
   assert.equal(await it.controller.drive(), "retiring")

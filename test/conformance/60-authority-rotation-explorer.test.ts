@@ -24,12 +24,22 @@ const WAYS: readonly (readonly [string, number, Partial<Circumstances>])[] = [
     { apart: true, crashes: false, rollbacks: 0 },
   ],
   ["consumers that refuse an automatic rotation", 2, { automatic: true, lapses: false, rollbacks: 0 }],
-  ["waivers and emergencies", 1, { waivers: true, replicas: 1, crashes: false, lapses: false, rollbacks: 1 }],
+  ["waivers", 1, { waivers: true, replicas: 1, crashes: false, lapses: false, rollbacks: 1 }],
+  [
+    "emergencies in every phase, and in an emergency, with waivers",
+    1,
+    { emergencies: 2, waivers: true, replicas: 1, crashes: false, lapses: false, rollbacks: 1 },
+  ],
+  [
+    "an emergency in any phase, with two replicas and two workloads",
+    2,
+    { emergencies: 1, crashes: false, lapses: false, rollbacks: 0 },
+  ],
   ["a second rotation after the first", 2, { starts: 2, crashes: false, lapses: false, rollbacks: 0 }],
 ]
 
 for (const [name, workloads, part] of WAYS) {
-  test(`[RINV-01] [RINV-02] [RINV-03] [RINV-04] [RINV-05] [RINV-07] hold in every reachable state: ${name}`, (t) => {
+  test(`[RINV-01] [RINV-02] [RINV-03] [RINV-04] [RINV-05] [RINV-07] [RINV-13] hold in every reachable state: ${name}`, (t) => {
     const phases = new Set<string>()
     const { states, depth, fault } = run(workloads, part, ({ db }) => phases.add(db.state.phase))
     t.diagnostic(`${states} states, the farthest ${depth} steps away`)
@@ -46,6 +56,7 @@ const BAD: readonly (readonly [string, string, Partial<Circumstances>])[] = [
   ["SVID and bundle on separate streams", "RINV-0[14]", { held: false }],
   ["early retire", "RINV-0[17]", { shown: withoutExpiry }],
   ["rollback after retire", "RINV-0[1247]", { step: rollbackAlways }],
+  ["an emergency that promotes what was prepared", "RINV-13", { emergencies: 1, step: promotePrepared }],
   ["writes without compare-and-swap", "RINV-0[12347]", { cas: false, apart: true }],
 ]
 
@@ -77,6 +88,21 @@ function withoutExpiry(evidence: RotationEvidence): RotationEvidence {
 function rollbackAlways(...[state, command, context]: Parameters<typeof stepRotation>): RotationOutcome {
   const isOut = command.kind === "rollback" && (state.phase === "retiring" || state.phase === "retired")
   return stepRotation(isOut ? { ...state, phase: "drained" } : state, command, context)
+}
+
+/** The one that was made for the rotation, and lay beside the one that is stolen, takes over. */
+function promotePrepared(...[state, command, context]: Parameters<typeof stepRotation>): RotationOutcome {
+  if (command.kind !== "emergency" || !("next" in state)) return stepRotation(state, command, context)
+  const { now, epoch } = context
+  const promoted = {
+    ...state,
+    phase: "retiring",
+    since: now,
+    epoch: epoch + 1,
+    epochSince: now,
+    emergency: true,
+  } as const
+  return { kind: "moved", what: "emergency", state: promoted }
 }
 
 const MAX_STATES = 1_000_000

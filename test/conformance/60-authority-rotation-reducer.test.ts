@@ -128,21 +128,6 @@ test("[ROT-08] a waiver names consumers that are late, with a name and a reason,
   assert.equal(refusalOf(stepRotation(state, ofReplica, behind)), "not-waivable")
 })
 
-test("[ROT-09] an emergency takes the old authority out in one step, once everybody who is hit was named", () => {
-  const hit = context([consumer("web"), consumer("api", { issuers: ["next"], epoch: 2 })])
-  const declare = (consumers: readonly string[] | "all") =>
-    stepRotation(after(START, KEYED), { kind: "emergency", waiver: { ...BY, consumers } }, hit)
-  assert.equal(refusalOf(declare(["web"])), "waiver-incomplete")
-  for (const outcome of [declare(["web", "api"]), declare("all")]) {
-    assert.equal(phaseOf(outcome), "retiring")
-    assert.ok(outcome.kind === "moved" && outcome.state.phase === "retiring" && outcome.state.epoch === 2)
-    assert.deepEqual(lateOf(stepRotation(outcome.state, { kind: "tick" }, hit)), [
-      "web not-acknowledged",
-      "r1 replica-behind",
-    ])
-  }
-})
-
 test("[ROT-10] SP1 waits for holders, verifiers and replicas, and for unseen readers as long as they need", () => {
   const state = after(...PUBLISHING)
   const rows = [

@@ -49,7 +49,12 @@ test("[ROT-40] a pause and a failure hold the waves up; an emergency asks everyb
   assert.equal(renewOrder({ ...state, paused: true }, NOW, TERMS), undefined)
   assert.equal(renewOrder({ ...state, stopped: "refused by web" }, NOW, TERMS), undefined)
   const emergency = { ...state, phase: "retiring", emergency: true } as const
-  assert.deepEqual(renewOrder(emergency, NOW, TERMS), { rotation: "r-1", wants: "certificate", share: 1, within: 1 })
+  assert.deepEqual(renewOrder(emergency, NOW, TERMS), {
+    rotation: "r-1/next",
+    wants: "certificate",
+    share: 1,
+    within: 1,
+  })
 })
 
 test("[ROT-40] a stream is asked once, when its wave comes, and is told of snapshots meanwhile", async () => {

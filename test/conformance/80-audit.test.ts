@@ -154,6 +154,7 @@ const FIELDS = {
     "to",
     "old",
     "next",
+    "others",
     "epoch",
     "reason",
     "waived",

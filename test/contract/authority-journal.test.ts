@@ -30,6 +30,7 @@ const FIRST: AuthorityRecord = {
       id: "r-1",
       old: "aa",
       next: "bb",
+      others: ["cc"],
       keyId: "root-2",
       epoch: 2,
       epochSince: FIXTURE_NOW,
@@ -45,6 +46,7 @@ const FIRST: AuthorityRecord = {
     jwt: { phase: "stable" },
   },
   controller: { holder: "h1", token: 3, until: FIXTURE_NOW },
+  looseKeys: { x509: { chosen: "root-3", left: ["root-4"] }, jwt: { left: [] } },
 }
 const ISSUING = {
   authorityId: "5a".repeat(20),

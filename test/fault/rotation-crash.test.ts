@@ -1,5 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
+import type { RotationKind } from "../../src/core/authority/rotation-state.ts"
+import type { AuthorityRecord } from "../../src/ports/authority-journal.ts"
 import { showLogsOnFailure } from "../support/peers/child.ts"
 import { watchPeerTrust } from "../support/rotation/peer-trust.ts"
 import { until } from "../support/until.ts"
@@ -24,6 +26,11 @@ const START = { x509: ["start", "--auto", "--canary-namespace", "shop"], jwt: ["
 /** Phases that evidence leads to, and the ones that wait for it. */
 const SAFE_POINTS = { published: "publishing", drained: "draining", retired: "retiring" }
 const WAYS: readonly Way[] = ["lost", "kept"]
+const EMERGENCIES = [
+  ["x509", "stable"],
+  ["x509", "published"],
+  ["jwt", "published"],
+] as const
 
 describe("a real server, killed in the middle of a rotation", { concurrency: 3, timeout: 900_000 }, () => {
   for (const kind of ["x509", "jwt"] as const) {
@@ -100,32 +107,34 @@ describe("a real server, killed in the middle of a rotation", { concurrency: 3, 
     assert.deepEqual([bench.record().roots, await bench.keys("root")], [first.roots, [first.roots[0]?.keyId]])
   })
 
-  test("[ROT-35][ROT-38] killed before and after each write of an emergency: said again it is done, and nothing is signed below the stolen root", async () => {
-    await using bench = await openRotationBench("10s")
-    const first = bench.record()
-    const emergency = () => bench.rotation("emergency", "--reason", "stolen", "--all", "--yes")
-    const after: Record<string, readonly string[]> = {
-      planned: ["stable", "planned"],
-      keyed: ["planned", "keyed"],
-      retiring: ["keyed", "retiring"],
-    }
-    for (const [phase, left] of Object.entries(after)) {
-      for (const [i, way] of WAYS.entries()) {
-        // What was planned is keyed by the next server, without being asked.
-        await bench.runVictim(phase, way, phase === "keyed" ? undefined : emergency)
-        assert.equal(bench.phase(), left[i])
-        await demandSound(bench, first)
+  for (const [kind, from] of EMERGENCIES) {
+    test(`[ROT-35][ROT-38][ROT-67] ${kind}: killed before and after each write of an emergency in ${from}: it is as it was or done, and nothing of before is left`, async () => {
+      await using bench = await openRotationBench("10s", kind)
+      if (from !== "stable") await startAndAdvanceTo(bench, "publishing")
+      const first = bench.record()
+      const before = authoritiesOf(first, kind)
+      for (const step of ["chosen", "retiring"]) {
+        for (const way of WAYS) {
+          const acted = await bench.runVictim(step, way, () => emergency(bench))
+          assert.notEqual(acted?.code, 0, "the command did not hear that it was done")
+          const isDone = step === "retiring" && way === "kept"
+          assert.equal(bench.phase(), isDone ? "retiring" : from, `${way} ${step}`)
+          if (!isDone) assert.deepEqual(authoritiesOf(bench.record(), kind), before)
+          await demandSound(bench, first)
+          await demandNothingUnknown(bench, kind)
+        }
       }
-    }
-    await using _server = await bench.startServer()
-    await until("nobody to wait for", () => bench.phase() === "retired")
-    const { agent: _agent, workload } = await bench.addAgent("web")
-    const stolen = Buffer.from(first.roots[0]?.certificate ?? []).toString("hex")
-    assert.equal(workload.seen.at(-1)?.bundle.length, 1)
-    assert.notEqual(workload.seen.at(-1)?.bundle[0], stolen)
-    assert.equal((await bench.rotation("advance")).code, 0)
-    assert.deepEqual(await bench.keys("root"), [bench.record().roots[0]?.keyId])
-  })
+      await using _server = await bench.startServer()
+      assert.match((await emergency(bench)).err, /--again/)
+      await until("nobody to wait for", () => bench.phase() === "retired")
+      const [there, ...more] = authoritiesOf(bench.record(), kind).filter(({ state }) => state !== "removed")
+      assert.deepEqual([there?.state, more], ["active", []])
+      assert.ok(!before.some(({ keyId }) => keyId === there?.keyId))
+      if (kind === "x509") await demandAloneTrusted(bench)
+      assert.equal((await bench.rotation("advance")).code, 0)
+      assert.deepEqual(await bench.keys(kind === "x509" ? "root" : "jwt"), [there?.keyId])
+    })
+  }
 
   test("[ROT-35][EVD-05] killed with a workload that never came back: it stays where it was, and names who it waits for, and until when", async () => {
     await using bench = await openRotationBench("5m")
@@ -154,6 +163,31 @@ describe("a real server, killed in the middle of a rotation", { concurrency: 3, 
     assert.equal(bench.phase(), "publishing")
   })
 })
+
+function emergency(bench: RotationBench) {
+  return bench.rotation("emergency", "--reason", "stolen", "--all", "--yes")
+}
+
+function authoritiesOf({ roots, jwtKeys }: AuthorityRecord, kind: RotationKind) {
+  return kind === "x509" ? roots : jwtKeys
+}
+
+/** Every key on the disk is one of an authority, or the record has its name all the same. */
+async function demandNothingUnknown(bench: RotationBench, kind: RotationKind): Promise<void> {
+  const record = bench.record()
+  const { chosen, left = [] } = record.looseKeys?.[kind] ?? {}
+  const loose = [...left, ...(chosen === undefined ? [] : [chosen])].flatMap((name) => [name, `${name}-es256`])
+  const known = [...authoritiesOf(record, kind).map(({ keyId }) => keyId), ...loose]
+  const unknown = (await bench.keys(kind === "x509" ? "root" : "jwt")).filter((keyId) => !known.includes(keyId))
+  assert.deepEqual(unknown, [])
+}
+
+/** A workload that comes now is given the active root and no other. */
+async function demandAloneTrusted(bench: RotationBench): Promise<void> {
+  const { workload } = await bench.addAgent("web")
+  const active = bench.record().roots.find(({ state }) => state === "active")
+  assert.deepEqual(workload.seen.at(-1)?.bundle, [Buffer.from(active?.certificate ?? []).toString("hex")])
+}
 
 async function startAndAdvanceTo(bench: RotationBench, phase: string): Promise<void> {
   await using _server = await bench.startServer()

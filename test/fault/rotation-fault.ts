@@ -3,7 +3,8 @@ import { isMainThread } from "node:worker_threads"
 
 /**
  * Loaded before anything else, in each thread of a real server. Kills the process at the write that brings the rotation of a kind
- * into a phase: `lost` before its COMMIT, `kept` right after, before anybody hears of it. All are in the query of the file's URL.
+ * into a phase, or with phase `chosen` at the one that names the key of an emergency: `lost` before its COMMIT, `kept` right after,
+ * before anybody hears of it. All are in the query of the file's URL.
  */
 const wanted = new URL(import.meta.url).searchParams
 const phase = wanted.get("phase")
@@ -30,7 +31,9 @@ if (!isMainThread && phase !== null) {
 
 function phaseOf(values: readonly unknown[]): unknown {
   const record = values.find((value) => typeof value === "string")
-  return record === undefined ? undefined : JSON.parse(record).rotations[kind].phase
+  if (record === undefined) return undefined
+  const { rotations, looseKeys } = JSON.parse(record)
+  return looseKeys?.[kind]?.chosen === undefined ? rotations[kind].phase : "chosen"
 }
 
 function methodOf(prototype: object, name: string): (...values: readonly unknown[]) => never {

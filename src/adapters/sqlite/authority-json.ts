@@ -3,7 +3,7 @@ import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { parseTrustDomain } from "../../core/spiffe/id.ts"
 import type { AuthorityRecord, JwtKeyRecord, RootRecord } from "../../ports/authority-journal.ts"
 import { integerIn, objectOf, objectsIn, oneOf, textIn } from "./json-fields.ts"
-import { parseController, parseRotations } from "./rotation-json.ts"
+import { parseController, parseLooseKeys, parseRotations } from "./rotation-json.ts"
 
 /** The authority record as the store keeps it: JSON, with bytes in base64. */
 export function encodeAuthority(record: AuthorityRecord): string {
@@ -26,6 +26,7 @@ export function parseAuthority(text: string): AuthorityRecord {
     rotations: parseRotations(record["rotations"]),
     controller: parseController(record["controller"]),
     ...(record["restoredAt"] === undefined ? {} : { restoredAt: integerIn(record, "restoredAt") }),
+    ...(record["looseKeys"] === undefined ? {} : { looseKeys: parseLooseKeys(record["looseKeys"]) }),
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ControllerLease } from "../../core/authority/controller-lease.ts"
 import { type RotationKind, type RotationState, STABLE, type Waiver } from "../../core/authority/rotation-state.ts"
 import { isJsonObject, type Json, type JsonObject } from "../../core/json.ts"
+import type { LooseKeys } from "../../ports/authority-journal.ts"
 import { booleanIn, integerIn, objectOf, objectsIn, oneOf, textIn, textsIn } from "./json-fields.ts"
 
 /** @throws TypeError as {@link parseAuthority} */
@@ -8,6 +9,18 @@ export function parseRotations(value: Json | undefined): Readonly<Record<Rotatio
   if (value === undefined) return { x509: STABLE, jwt: STABLE }
   const rotations = objectOf(value, "rotations")
   return { x509: parseRotation(rotations["x509"]), jwt: parseRotation(rotations["jwt"]) }
+}
+
+/** @throws TypeError as {@link parseRotations} */
+export function parseLooseKeys(value: Json): Readonly<Partial<Record<RotationKind, LooseKeys>>> {
+  const kinds = objectOf(value, "looseKeys")
+  const named = KINDS.filter((kind) => kinds[kind] !== undefined)
+  return Object.fromEntries(named.map((kind) => [kind, parseLoose(objectOf(kinds[kind], kind))]))
+}
+
+function parseLoose(loose: JsonObject): LooseKeys {
+  const chosen = loose["chosen"] === undefined ? {} : { chosen: textIn(loose, "chosen") }
+  return { ...chosen, left: textsIn(loose, "left") }
 }
 
 export function parseController(value: Json | undefined): ControllerLease | undefined {
@@ -21,7 +34,9 @@ function parseRotation(value: Json | undefined): RotationState {
   if (phase === "stable") return STABLE
   const begun = parseBegun(state)
   if (phase === "planned") return { ...begun, phase }
-  const next = { next: textIn(state, "next"), epoch: integerIn(state, "epoch") }
+  // Before emergencies took out everything, nothing but the old one left.
+  const others = state["others"] === undefined ? [] : textsIn(state, "others")
+  const next = { next: textIn(state, "next"), others, epoch: integerIn(state, "epoch") }
   return { ...begun, ...next, epochSince: integerIn(state, "epochSince"), phase }
 }
 
@@ -52,6 +67,7 @@ function parseWaiver(waiver: JsonObject): Waiver {
   }
 }
 
+const KINDS: readonly RotationKind[] = ["x509", "jwt"]
 const ROTATING = [
   "keyed",
   "publishing",

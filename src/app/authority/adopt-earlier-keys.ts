@@ -37,8 +37,9 @@ function stopped(key: JwtKeyRecord): JwtKeyRecord {
 }
 
 function draining(old: readonly JwtKeyRecord[], next: readonly JwtKeyRecord[], epoch: number, now: Instant): Rotating {
-  const names = { id: "rotation-adopted", old: jwtSetName(old), next: jwtSetName(next), keyId: next[0]?.keyId ?? "" }
+  const names = { id: "rotation-adopted", old: jwtSetName(old), others: [], next: jwtSetName(next) }
   const times = { startedAt: now, since: now, epochSince: now }
   const course = { auto: true, stopped: undefined, paused: false, emergency: false, waivers: [] }
-  return { ...names, ...times, ...course, phase: "draining", epoch, canary: { namespaces: [], prefixes: [] } }
+  const keyId = next[0]?.keyId ?? ""
+  return { ...names, keyId, ...times, ...course, phase: "draining", epoch, canary: { namespaces: [], prefixes: [] } }
 }

@@ -1,12 +1,13 @@
 import { type LateParty, type LateReason, lateUntil, type SafePoint } from "../../core/authority/late-party.ts"
 import type { StepContext } from "../../core/authority/rotation-command.ts"
+import { lateForEmergency, leavingNow } from "../../core/authority/rotation-emergency.ts"
 import { gateOf, lateForAbort } from "../../core/authority/rotation-gate.ts"
 import type { RotationPhase, RotationState, Waiver } from "../../core/authority/rotation-state.ts"
 import { lateForTrust } from "../../core/authority/safe-points.ts"
-import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { StepDeps } from "./rotate-deps.ts"
 import { rotationOver } from "./rotation-over.ts"
+import { signingNow } from "./signing-now.ts"
 import { contextOf } from "./take-step.ts"
 
 /** Where a rotation stands, and who is waited for. */
@@ -55,6 +56,8 @@ export interface DescribeRotation {
   status(): Promise<RotationFacts>
   /** @throws IdentityError as {@link status} */
   plan(): Promise<RotationForecast>
+  /** Whom an emergency that was declared now would leave behind. @throws IdentityError as {@link status} */
+  emergency(): Promise<readonly LateParty[]>
   /** {@link rotationOver} of now. */
   over(): string
 }
@@ -77,9 +80,12 @@ export function makeDescribeRotation(deps: StepDeps): DescribeRotation {
     },
     plan: async () => {
       const record = deps.trust.record()
-      const old = deps.authority.signing(record)
-      if (old === undefined) throw new IdentityError("not-ready", "no authority of this kind is active")
-      return forecast(old, await contextOf(deps, record))
+      return forecast(signingNow(deps.authority, record), await contextOf(deps, record))
+    },
+    emergency: async () => {
+      const record = deps.trust.record()
+      const leaving = leavingNow(record.rotations[deps.authority.kind], signingNow(deps.authority, record))
+      return lateForEmergency(leaving, await contextOf(deps, record))
     },
   }
 }

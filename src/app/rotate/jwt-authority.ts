@@ -1,4 +1,4 @@
-import { roleIn } from "../../core/authority/authority-roles.ts"
+import { partIn, roleIn } from "../../core/authority/authority-roles.ts"
 import { type JwtKeyAlgorithm, jwtSetKids, jwtSetName, signingSet } from "../../core/authority/jwt-keys.ts"
 import type { RotationState } from "../../core/authority/rotation-state.ts"
 import type { Instant } from "../../core/time.ts"
@@ -28,25 +28,20 @@ export function jwtAuthority(deps: JwtAuthorityDeps): RotatedAuthority {
       ...record,
       jwtKeys: record.jwtKeys.flatMap((key) => withRole(key, state, now)),
     }),
-    keyIds: ({ jwtKeys }, authority) => {
-      const kids = jwtSetKids(authority)
-      return jwtKeys.filter(({ kid }) => kids.includes(kid)).map(({ keyId }) => keyId)
-    },
-    plannedKeyIds: ({ keyId }) => jwtKeyIds(keyId),
+    removedKeyIds: ({ jwtKeys }) => jwtKeys.filter(({ state }) => state === "removed").map(({ keyId }) => keyId),
+    plannedKeyIds: jwtKeyIds,
     follow: () => deps.jwtKeys.follow(),
   }
 }
 
 function withRole(key: JwtKeyRecord, state: RotationState, now: Instant): readonly JwtKeyRecord[] {
-  const role = roleIn(state, key.state, partOf(key, state))
+  const role = roleIn(
+    state,
+    key.state,
+    partIn(state, (name) => jwtSetKids(name).includes(key.kid)),
+  )
   if (role === undefined) return []
   if (role === key.state) return [key]
   const stopped = key.state === "active" ? { signedUntil: now } : {}
   return [{ ...key, ...stopped, state: role, since: now }]
-}
-
-function partOf({ kid }: JwtKeyRecord, state: RotationState): "old" | "next" | undefined {
-  if (!("next" in state)) return undefined
-  if (jwtSetKids(state.old).includes(kid)) return "old"
-  return jwtSetKids(state.next).includes(kid) ? "next" : undefined
 }

@@ -25,7 +25,7 @@ function setNames({ jwtKeys, rotations }: AuthorityRecord): readonly string[] {
   const { jwt } = rotations
   const signing = signingSet(jwtKeys)
   if (jwt.phase === "stable") return signing === undefined ? [] : [signing]
-  return "next" in jwt ? [jwt.old, jwt.next] : [jwt.old]
+  return "next" in jwt ? [jwt.old, ...jwt.others, jwt.next] : [jwt.old]
 }
 
 function lastOf(

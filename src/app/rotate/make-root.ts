@@ -1,5 +1,4 @@
 import { rootProfileFaults } from "../../core/authority/root-profile.ts"
-import type { Planned } from "../../core/authority/rotation-state.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Seconds } from "../../core/time.ts"
 import { parseCertificate } from "../../core/x509/certificate.ts"
@@ -15,6 +14,7 @@ import { authorityName, type TrustDomainPlan } from "../authority/create-trust-d
 import { rootId } from "../authority/root-id.ts"
 import type { TrustState } from "../authority/trust-state.ts"
 import { signRoot } from "../issue/sign-authority.ts"
+import type { AuthorityPlan } from "./rotated-authority.ts"
 
 export interface MakeRootDeps {
   readonly trust: Pick<TrustState, "record">
@@ -29,10 +29,10 @@ export interface MakeRootDeps {
 export type RootPlan = Pick<TrustDomainPlan, "algorithm" | "subject" | "backdate"> & { readonly ttl: Seconds }
 
 /**
- * The new root of a planned rotation: key, certificate, and the record of both. After a crash the key that was made then is used.
+ * The new root of a rotation: key, certificate, and the record of both. After a crash the key that was made then is used.
  * @throws IdentityError `conflict` when it is not what the old root is like @see RINV-08 RINV-09
  */
-export async function makeRoot(deps: MakeRootDeps, planned: Planned): Promise<RootRecord> {
+export async function makeRoot(deps: MakeRootDeps, planned: AuthorityPlan): Promise<RootRecord> {
   const { root: plan, trust, clock, random } = deps
   const signer = await createOrOpen(deps.keys, planned.keyId, plan.algorithm)
   try {

@@ -1,9 +1,11 @@
 import type { RotationCommand, RotationOutcome, WaiverRequest } from "../../core/authority/rotation-command.ts"
 import { type CanarySelection, hasCanary, type RotationState } from "../../core/authority/rotation-state.ts"
 import { IdentityError } from "../../core/errors.ts"
+import { type DeclareEmergency, makeDeclareEmergency } from "./declare-emergency.ts"
 import { dropKey } from "./drop-key.ts"
 import type { Asking, RotateDeps } from "./rotate-deps.ts"
 import { refuseStale } from "./rotation-over.ts"
+import { signingNow } from "./signing-now.ts"
 import { takeStep } from "./take-step.ts"
 
 /** How a rotation is to go. */
@@ -22,15 +24,13 @@ export interface OperateRotation {
   /** @param waiver names everybody who would be waited for, and is not then */
   abort(waiver: WaiverRequest | undefined, asking: Asking): Promise<RotationOutcome>
   waive(waiver: WaiverRequest, asking: Asking): Promise<RotationOutcome>
-  /** Makes the new authority first, when there is none. */
-  emergency(waiver: WaiverRequest, asking: Asking): Promise<RotationOutcome>
+  readonly emergency: DeclareEmergency
 }
 
 export function makeOperateRotation(deps: RotateDeps): OperateRotation {
   const simply = (kind: "pause" | "rollback") => (asking: Asking) => takeStep(deps, { kind }, asking)
-  const start = async (wish: RotationWish, asking: Asking) => takeStep(deps, startCommand(deps, wish), asking)
   return {
-    start,
+    start: async (wish, asking) => takeStep(deps, startCommand(deps, wish), asking),
     advance: (asking) => advance(deps, { kind: "advance" }, asking),
     pause: simply("pause"),
     resume: (auto, asking) => takeStep(deps, { kind: "resume", auto }, asking),
@@ -40,20 +40,12 @@ export function makeOperateRotation(deps: RotateDeps): OperateRotation {
       const outcome = await takeStep(deps, { kind: "abort", ...(waiver === undefined ? {} : { waiver }) }, asking)
       // A key may have been made that no record names.
       if (outcome.kind === "moved" && before.phase === "planned") {
-        for (const keyId of deps.authority.plannedKeyIds(before)) await deps.keys.destroy(keyId)
+        for (const keyId of deps.authority.plannedKeyIds(before.keyId)) await deps.keys.destroy(keyId)
       }
       return outcome
     },
     waive: (waiver, asking) => takeStep(deps, { kind: "waive", waiver }, asking),
-    emergency: async (waiver, wanted) => {
-      refuseStale(deps, deps.trust.record(), wanted)
-      const { over: _, ...asking } = wanted // over its own steps from here on
-      if (stateOf(deps).phase === "stable") {
-        await start({ auto: false, canary: { namespaces: [], prefixes: [] } }, asking)
-      }
-      await keyPlanned(deps, asking)
-      return takeStep(deps, { kind: "emergency", waiver }, asking)
-    },
+    emergency: makeDeclareEmergency(deps),
   }
 }
 
@@ -87,8 +79,7 @@ function startCommand({ authority, trust, random }: RotateDeps, { auto, canary }
   if (hasCanary(canary) && !authority.hasCanaries) {
     throw new IdentityError("unsupported", "JWT keys have no canaries: a key signs for everybody or for nobody")
   }
-  const old = authority.signing(trust.record())
-  if (old === undefined) throw new IdentityError("not-ready", "no authority of this kind is active")
+  const old = signingNow(authority, trust.record())
   const tag = Buffer.from(random(8)).toString("hex")
   return { kind: "start", id: `rotation-${tag}`, old, keyId: authority.keyId(tag), auto, canary }
 }

@@ -1,4 +1,4 @@
-import { roleIn } from "../../core/authority/authority-roles.ts"
+import { partIn, roleIn } from "../../core/authority/authority-roles.ts"
 import type { RotationState } from "../../core/authority/rotation-state.ts"
 import type { AuthorityRecord, RootRecord } from "../../ports/authority-journal.ts"
 import type { IssuingAuthorities } from "../authority/issuing-authorities.ts"
@@ -20,25 +20,24 @@ export function rootAuthority(deps: RootAuthorityDeps): RotatedAuthority {
       return active === undefined ? undefined : rootId(active)
     },
     keyId: (tag) => `root-${tag}`,
-    make: async (planned) => {
-      const made = await makeRoot(deps, planned)
+    make: async (plan) => {
+      const made = await makeRoot(deps, plan)
       const addTo = (record: AuthorityRecord) => ({ ...record, roots: [...record.roots, made] })
       return { id: rootId(made), notAfter: made.notAfter, addTo }
     },
     withRoles: (record, state) => ({ ...record, roots: record.roots.flatMap((root) => withRole(root, state)) }),
-    keyIds: ({ roots }, authority) => roots.filter((root) => rootId(root) === authority).map(({ keyId }) => keyId),
-    plannedKeyIds: ({ keyId }) => [keyId],
+    removedKeyIds: ({ roots }) => roots.filter(({ state }) => state === "removed").map(({ keyId }) => keyId),
+    plannedKeyIds: (keyId) => [keyId],
     follow: () => deps.issuing.follow(),
   }
 }
 
 function withRole(root: RootRecord, state: RotationState): readonly RootRecord[] {
-  const role = roleIn(state, root.state, partOf(root, state))
-  return role === undefined ? [] : [{ ...root, state: role }]
-}
-
-function partOf(root: RootRecord, state: RotationState): "old" | "next" | undefined {
-  if (!("next" in state)) return undefined
   const id = rootId(root)
-  return id === state.old ? "old" : id === state.next ? "next" : undefined
+  const role = roleIn(
+    state,
+    root.state,
+    partIn(state, (name) => name === id),
+  )
+  return role === undefined ? [] : [{ ...root, state: role }]
 }

@@ -27,6 +27,6 @@ export interface RotateDeps extends StepDeps {
 export interface Asking {
   readonly actor: string
   readonly requestId: string
-  /** What it was approved over (`rotationOver`): the first step is not taken over anything else. */
+  /** What it was approved over (`rotationOver`): no step is taken over anything else. */
   readonly over?: string
 }

@@ -1,4 +1,4 @@
-import type { Planned, RotationKind, RotationState } from "../../core/authority/rotation-state.ts"
+import type { RotationKind, RotationState } from "../../core/authority/rotation-state.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuthorityRecord } from "../../ports/authority-journal.ts"
 
@@ -12,15 +12,26 @@ export interface RotatedAuthority {
   /** Of a new one in the key store: what its name is, or begins with. */
   keyId(tag: string): string
   /** Key, public part, and the record of both. After a crash, what was made then is used. @throws IdentityError `conflict` when it cannot take the place of the old one */
-  make(planned: Planned): Promise<MadeAuthority>
+  make(plan: AuthorityPlan): Promise<MadeAuthority>
   /** Its authorities once the rotation is in `state`. @see ROT-01 */
   withRoles(record: AuthorityRecord, state: RotationState, now: Instant): AuthorityRecord
-  /** The names of its keys in the key store. */
-  keyIds(record: AuthorityRecord, authority: string): readonly string[]
-  /** The same of one that may have been made, and that no record names. */
-  plannedKeyIds(planned: Planned): readonly string[]
+  /** In the key store, the keys of those that are out of the bundle for good. */
+  removedKeyIds(record: AuthorityRecord): readonly string[]
+  /** Every name in the key store that {@link make} may have given to a key of a plan with this `keyId`. */
+  plannedKeyIds(keyId: string): readonly string[]
   /** Be ready to sign with whatever the record says now or after the next step. */
   follow(): Promise<void>
+}
+
+/** What a new authority is made by. */
+export interface AuthorityPlan {
+  /** Of the rotation, for the audit log. */
+  readonly id: string
+  /** The one that it is like. */
+  readonly old: string
+  readonly keyId: string
+  /** Everything that exists counts as stolen: nothing of it signs anything for the new one. */
+  readonly emergency: boolean
 }
 
 export interface MadeAuthority {

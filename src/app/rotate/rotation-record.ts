@@ -2,6 +2,7 @@ import { requiredEpoch } from "../../core/authority/authority-roles.ts"
 import type { RotationState } from "../../core/authority/rotation-state.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuthorityRecord } from "../../ports/authority-journal.ts"
+import { looseAfter } from "./loose-keys.ts"
 import type { MadeAuthority, RotatedAuthority } from "./rotated-authority.ts"
 
 /**
@@ -15,10 +16,13 @@ export function recordAfter(
   now: Instant,
   made?: MadeAuthority,
 ): AuthorityRecord {
+  const { looseKeys } = looseAfter(record, authority.kind, state)
+  const loose = looseKeys === undefined ? {} : { looseKeys }
   const withMade = made === undefined ? record : made.addTo(record)
   const rotations = { ...record.rotations, [authority.kind]: state }
   const epoch = "epoch" in state ? Math.max(record.epoch, state.epoch) : record.epoch
   // Tokens are not delivered with the bundle that verifies them, so only certificates wait for one.
   const required = authority.kind === "x509" ? requiredEpoch(state, record.requiredEpoch) : record.requiredEpoch
-  return { ...authority.withRoles(withMade, state, now), epoch, rotations, requiredEpoch: required }
+  const after = { ...authority.withRoles(withMade, state, now), epoch, rotations, requiredEpoch: required }
+  return { ...after, ...loose }
 }

@@ -17,12 +17,12 @@ import { recordAfter } from "./rotation-record.ts"
 /**
  * Decide a step of a rotation over what is known now, and write it over the very revision that it was decided over; decided
  * anew, at most {@link MAX_ATTEMPTS} times, when somebody else was first. Audited before it is written.
- * @param made the new authority, that `keyed` is about
+ * @param made the new authority, that `keyed` or `emergency` is about
  * @throws IdentityError `not-ready` when evidence or store cannot be reached, `conflict`
  */
 export async function takeStep(
   deps: StepDeps,
-  command: RotationCommand,
+  wanted: RotationCommand | ((record: AuthorityRecord) => RotationCommand),
   asking: Asking,
   made?: MadeAuthority,
 ): Promise<RotationOutcome> {
@@ -30,6 +30,7 @@ export async function takeStep(
     const record = deps.trust.record()
     const context = await contextOf(deps, record)
     refuseStale(deps, record, asking)
+    const command = typeof wanted === "function" ? wanted(record) : wanted
     const outcome = stepRotation(record.rotations[deps.authority.kind], command, context)
     if (outcome.kind === "refused") return outcome
     await deps.audit.append(auditOf(record, deps.authority.kind, outcome, command, asking, context))
@@ -80,6 +81,7 @@ function auditOf(
     to: state.phase,
     old: named.phase === "stable" ? "" : named.old,
     next: "next" in named ? named.next : "",
+    others: "next" in named ? named.others : [],
     epoch: "epoch" in state ? Math.max(epoch, state.epoch) : epoch,
     reason: "waiver" in command && command.waiver !== undefined ? waiverReason(command.waiver) : stoppedBy(state),
     waived: waived.slice(0, MAX_AUDITED),
@@ -89,8 +91,8 @@ function auditOf(
 
 function waivedBy(before: RotationState, after: RotationState): readonly string[] {
   if (after.phase === "stable") return []
-  const known = before.phase === "stable" ? 0 : before.waivers.length
-  return [...new Set(after.waivers.slice(known).flatMap(({ consumers }) => consumers))]
+  const known = new Set(before.phase === "stable" ? [] : before.waivers)
+  return [...new Set(after.waivers.filter((waiver) => !known.has(waiver)).flatMap(({ consumers }) => consumers))]
 }
 
 function waiverReason({ by, reason }: WaiverRequest): string {

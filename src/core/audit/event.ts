@@ -94,6 +94,8 @@ export type AuditEvent =
       readonly to: string
       readonly old: string
       readonly next: string
+      /** What leaves together with the old one, in an emergency. */
+      readonly others: readonly string[]
       readonly epoch: number
       /** Why, in the operator's words or the machine's; empty for a plain step. */
       readonly reason: string

@@ -41,6 +41,16 @@ export function rolesOf(state: RotationState): AuthorityRoles {
   }
 }
 
+/**
+ * Which of both an authority is in a rotation; `undefined`: it is not about it. After an emergency everything but the fresh one is what
+ * leaves. @param is whether it goes by this name
+ */
+export function partIn(state: RotationState, is: (name: string) => boolean): "old" | "next" | undefined {
+  if (!("next" in state)) return undefined
+  if (is(state.next)) return "next"
+  return state.emergency || is(state.old) ? "old" : undefined
+}
+
 /** Whether verifiers are told to trust it. */
 export function isPublished(role: AuthorityRole): boolean {
   return role === "published" || role === "active" || role === "retired"

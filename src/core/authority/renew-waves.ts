@@ -26,7 +26,7 @@ export interface RenewOrder {
  */
 export function renewOrder(state: RotationState, now: Instant, terms: WaveTerms): RenewOrder | undefined {
   if (state.phase === "retiring" && state.emergency) {
-    return { rotation: state.id, wants: "certificate", share: 1, within: 1 }
+    return { rotation: `${state.id}/${state.next}`, wants: "certificate", share: 1, within: 1 }
   }
   if (state.phase === "stable" || state.paused || state.stopped !== undefined) return undefined
   const order = ORDERS[state.phase]?.(state.id)

@@ -27,10 +27,27 @@ export type RotationCommand =
   | { readonly kind: "abort"; readonly waiver?: WaiverRequest }
   /** Do not wait for these at the point that is waited for now. */
   | { readonly kind: "waive"; readonly waiver: WaiverRequest }
-  /** The old authority is stolen: out with it now. */
-  | { readonly kind: "emergency"; readonly waiver: WaiverRequest }
+  /** Everything of this kind that there is counts as stolen: out with it now, and a fresh one signs. @see ROT-66 */
+  | {
+      readonly kind: "emergency"
+      /** Of the rotation, when none is under way. */
+      readonly id: string
+      /** What signs until now, by the record. */
+      readonly old: string
+      /** Made for this and nothing else. */
+      readonly fresh: FreshAuthority
+      readonly waiver: WaiverRequest
+      /** Also when an emergency is under way: what that one made is stolen, too. */
+      readonly again: boolean
+    }
   /** Something went wrong on the way. */
   | { readonly kind: "fault"; readonly reason: string }
+
+export interface FreshAuthority {
+  readonly next: string
+  readonly keyId: string
+  readonly notAfter: Instant
+}
 
 export interface WaiverRequest {
   readonly by: string
@@ -63,6 +80,10 @@ export type RotationRefusal =
   | "same-authority"
   /** The new authority lives less than six times as long as what it signs. */
   | "too-short-lived"
+  /** One was declared and has not ended; what it made may be as good as new. */
+  | "emergency-under-way"
+  /** So many emergencies were declared in a row that this rotation has to end first. */
+  | "too-many-leave"
 
 export type RotationOutcome =
   | { readonly kind: "moved"; readonly state: RotationState; readonly what: RotationChange }

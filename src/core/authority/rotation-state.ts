@@ -37,6 +37,8 @@ export interface Rotating extends Begun {
   readonly phase: Exclude<RotationPhase, "stable" | "planned">
   /** The new authority: hex of its key identifier, or `kid`. */
   readonly next: string
+  /** What leaves together with `old`: an emergency takes out everything of its kind that there was. At most 16; empty otherwise. */
+  readonly others: readonly string[]
   /** What consumers must have acknowledged before the next step: the epoch of the newest bundle that this rotation made; 0 for none. */
   readonly epoch: number
   /** When that bundle was published. */

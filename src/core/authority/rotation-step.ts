@@ -1,4 +1,5 @@
 import type { LateParty } from "./late-party.ts"
+import { newAuthorityRefusal } from "./new-authority.ts"
 import type {
   RotationChange,
   RotationCommand,
@@ -7,17 +8,19 @@ import type {
   StepContext,
   WaiverRequest,
 } from "./rotation-command.ts"
+import { emergencyStep } from "./rotation-emergency.ts"
 import { gateOf, lateForAbort } from "./rotation-gate.ts"
 import { type Planned, type Rotating, type RotationPhase, type RotationState, STABLE } from "./rotation-state.ts"
-import { emergencyStep, waiveAll, waiveStep } from "./rotation-waiver.ts"
+import { waiveAll, waiveStep } from "./rotation-waiver.ts"
 import { refusing } from "./safe-points.ts"
 
 /**
  * The state of a rotation after `command`, or why it stays as it is and who is waited for. Pure: what it says has to be written by
- * compare-and-swap on the record that it was decided over, and only then done. @see ROT-01..ROT-14 RINV-01..RINV-12
+ * compare-and-swap on the record that it was decided over, and only then done. @see ROT-01..ROT-14 RINV-01..RINV-13
  */
 export function stepRotation(state: RotationState, command: RotationCommand, context: StepContext): RotationOutcome {
   if (command.kind === "start") return start(state, command, context)
+  if (command.kind === "emergency") return emergencyStep(state, command, context)
   if (state.phase === "stable") return refuse("nothing-under-way")
   switch (command.kind) {
     case "keyed":
@@ -36,8 +39,6 @@ export function stepRotation(state: RotationState, command: RotationCommand, con
       return state.phase === "planned" ? moved(STABLE, "abort") : abort(state, command.waiver, context)
     case "waive":
       return state.phase === "planned" ? refuse("wrong-phase") : waiveStep(state, command.waiver, context)
-    case "emergency":
-      return state.phase === "planned" ? refuse("wrong-phase") : emergencyStep(state, command.waiver, context)
     case "fault":
       return state.auto ? stop(state, command.reason) : refuse("needs-decision")
     default:
@@ -56,16 +57,16 @@ function start(
   return moved({ ...common, phase: "planned", paused: false, emergency: false, waivers: [] }, "start")
 }
 
-/** @see RINV-09 RINV-10 */
 function keyed(
   state: Planned | Rotating,
   { next, notAfter }: RotationCommand & { readonly kind: "keyed" },
-  { now, terms }: StepContext,
+  context: StepContext,
 ): RotationOutcome {
   if (state.phase !== "planned") return refuse("wrong-phase")
-  if (next === state.old) return refuse("same-authority")
-  if (notAfter - now < SVID_LIVES * terms.maxSvidTtl) return refuse("too-short-lived")
-  return moved({ ...state, phase: "keyed", next, epoch: 0, epochSince: now, since: now }, "key")
+  const reason = newAuthorityRefusal(next, notAfter, [state.old], context)
+  if (reason !== undefined) return refuse(reason)
+  const { now } = context
+  return moved({ ...state, phase: "keyed", next, others: [], epoch: 0, epochSince: now, since: now }, "key")
 }
 
 function advance(state: Rotating, context: StepContext): RotationOutcome {
@@ -128,6 +129,4 @@ function refuse(reason: RotationRefusal, late: readonly LateParty[] = []): Rotat
 const CHANGES_BUNDLE: readonly RotationPhase[] = ["publishing", "retiring", "unpublishing"]
 /** A rollback raises the epoch too, so that its acknowledgement says that a replica signs with the old one again. */
 const SIGNED_BY_NEXT: readonly RotationPhase[] = ["canary", "active", "draining", "drained"]
-/** @see RINV-10 */
-const SVID_LIVES = 6
 const MAX_REASON = 1024

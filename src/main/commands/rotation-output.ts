@@ -14,7 +14,7 @@ export function statusTable(reply: Status): string {
     ribbon(phase),
     "",
     `phase ${phase} for ${spanText(now - since)}${reply.paused === true ? ", paused" : ""}${reply.emergency === true ? ", emergency" : ""}`,
-    `${reply.kind === "jwt" ? "keys " : "root "} ${reply.old ?? ""} -> ${reply.next ?? "(not made yet)"}`,
+    `${reply.kind === "jwt" ? "keys " : "root "} ${[reply.old ?? "", ...(reply.others ?? [])].join(", ")} -> ${reply.next ?? "(not made yet)"}`,
     `steps ${reply.auto === true ? "automatic" : "by hand"}${stopped === undefined ? "" : `, because: ${stopped}`}`,
   ]
   if (to !== undefined) {

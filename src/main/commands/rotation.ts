@@ -65,7 +65,8 @@ export function registerRotation(program: Command): void {
     .action(abort)
   withWaiver(rotation.command("waive")).description("do not wait for these").action(waive)
   withWaiver(rotation.command("emergency"))
-    .description("what signs is stolen: a new one at once, and the old one out of every bundle")
+    .description("keys are stolen: a fresh one at once, and every other of this kind out of every bundle")
+    .option("--again", "also when an emergency is under way: what it made is stolen, too")
     .action(emergency)
 }
 
@@ -137,8 +138,9 @@ async function waive(options: WaiverOptions): Promise<void> {
   printAdmin(reply, options, () => outcomeText(reply))
 }
 
-async function emergency(options: WaiverOptions): Promise<void> {
-  const reply = await askAdmin(contracts.rotationEmergency, waiverOf(options), options)
+async function emergency(options: WaiverOptions & { readonly again?: true }): Promise<void> {
+  const request = { ...waiverOf(options), again: options.again === true }
+  const reply = await askAdmin(contracts.rotationEmergency, request, options)
   printAdmin(reply, options, () => outcomeText(reply))
 }
 

@@ -33,6 +33,7 @@ const standing = {
       "What is to be replaced: key identifier of the root, in hex; kids of JWT keys, with a plus between them.",
     ),
   next: z.string().optional().describe("The same of the new one, once it is made."),
+  others: z.array(z.string()).optional().describe("What leaves together with old: an emergency takes out everything."),
   since: instant().optional().describe("When it entered the phase."),
   started_at: instant().optional(),
   auto: z.boolean().optional(),
@@ -140,8 +141,11 @@ export const rotationAbort = step(
 export const rotationWaive = step("waive", "Do not wait for these", z.strictObject(waiver), { destructive: true })
 export const rotationEmergency = step(
   "emergency",
-  "What signs is stolen: publish a new one, sign with it and distrust the old one, all at once",
-  z.strictObject(waiver),
+  "Keys are stolen: make a fresh one, sign with it and distrust every other of this kind, prepared ones too, all at once",
+  z.strictObject({
+    ...waiver,
+    again: z.boolean().default(false).describe("Also when an emergency is under way, whose new one is stolen, too."),
+  }),
   { destructive: true },
 )
 

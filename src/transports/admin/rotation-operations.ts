@@ -41,9 +41,8 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
     return { ...stands, changed: false, ...lateReply(abort) }
   }
   const emergencyTried = async (kind: RotationKind) => {
-    const { silent } = await rotations[kind].describe.plan()
-    const { standing: stands, next } = await standingOf(kind)
-    return { ...stands, changed: false, ...lateReply(next?.late ?? silent) }
+    const { standing: stands } = await standingOf(kind)
+    return { ...stands, changed: false, ...lateReply(await rotations[kind].describe.emergency()) }
   }
   const simple = (contract: typeof contracts.rotationAdvance, verb: "advance" | "pause" | "rollback") =>
     bindOperation(contract, {
@@ -91,10 +90,10 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
     bindOperation(contracts.rotationEmergency, {
       ...about,
       target: ({ kind, reason }) => `${kind}: ${reason}`,
-      handle: ({ kind, ...waiver }, call) =>
+      handle: ({ kind, again, ...waiver }, call) =>
         call.dryRun
           ? emergencyTried(kind)
-          : done(kind, rotations[kind].operate.emergency(waiverOf(waiver, call), asking(call))),
+          : done(kind, rotations[kind].operate.emergency({ ...waiverOf(waiver, call), again }, asking(call))),
     }),
   ]
 }
@@ -125,6 +124,9 @@ const NEXT_STEPS: Readonly<Record<string, string>> = {
   "nothing-under-way": "assay rotation start begins one",
   late: "assay rotation status names who is late and until when; wait, help them, or waive them",
   paused: "assay rotation resume",
+  "emergency-under-way":
+    "it is done, and assay rotation status shows the rest; --again makes one more authority, should that one be stolen, too",
+  "too-many-leave": "assay rotation advance ends this rotation; if somebody is late, help or waive them first",
   "waiver-incomplete": "the waiver must name everybody who would be left behind; --all takes whoever is late then",
 }
 
@@ -137,7 +139,7 @@ function standing(kind: RotationKind, state: RotationState, now: Instant) {
     phase,
     rotation: id,
     old,
-    ...("next" in state ? { next: state.next } : {}),
+    ...("next" in state ? { next: state.next, others: [...state.others] } : {}),
     since,
     started_at: startedAt,
     auto,

@@ -5,13 +5,14 @@ import type { RotationState } from "../../../src/core/authority/rotation-state.t
 import { stepRotation } from "../../../src/core/authority/rotation-step.ts"
 import type { Step } from "./explore.ts"
 import {
-  A,
   bits,
   bundleOf,
   evidenceOf,
   NOW,
+  newest,
   type Replica,
   type Stored,
+  signerOf,
   signersOf,
   UNBORN,
   type Workload,
@@ -32,8 +33,10 @@ export interface Circumstances {
   readonly automatic: boolean
   /** Decide first, write later: everything can happen in between. */
   readonly apart: boolean
-  /** Operators waive and declare emergencies. */
+  /** Operators waive. */
   readonly waivers: boolean
+  /** Most emergencies, each in whatever phase. */
+  readonly emergencies: number
   readonly acks: "current" | "maximum"
   /** An SVID waits for the bundle that it needs. */
   readonly held: boolean
@@ -51,6 +54,7 @@ export const SOUND: Circumstances = {
   automatic: false,
   apart: false,
   waivers: false,
+  emergencies: 0,
   acks: "current",
   held: true,
   cas: true,
@@ -95,7 +99,11 @@ function* ofWorkload(world: World, index: number, how: Circumstances): Generator
   for (const signer of signersOf(view)) {
     if (how.held && workload.epoch < view.required) continue
     if (holds === signer) continue
-    yield become(`is given an SVID of ${name(signer)}`, { holds: signer, unexpired: unexpired | signer })
+    const given = become(`is given an SVID of ${name(signer)}`, { holds: signer, unexpired: unexpired | signer })
+    const isStolen = (signer & world.stolen) !== 0
+    yield isStolen
+      ? { ...given, state: { ...given.state, fault: `RINV-13: ${name(signer)} is stolen, and signs` } }
+      : given
   }
 }
 
@@ -144,11 +152,9 @@ function* decisions(world: World, view: Stored, how: Circumstances, become: Beco
     const outcome = how.step(view.state, command, context)
     if (outcome.kind === "refused") continue
     const next = storedAfter(view, outcome.state)
-    const starts = world.starts + (command.kind === "start" ? 1 : 0)
+    const counted = countedAfter(world, command, how)
     const fault = faultOfStep(view, outcome, context)
-    const counted = command.kind === "rollback" && Number.isFinite(how.rollbacks)
-    const rollbacks = world.rollbacks + (counted ? 1 : 0)
-    const rest = { starts, rollbacks, fault, workloads: waived(world.workloads, outcome.state) }
+    const rest = { ...counted, fault, workloads: waived(world.workloads, outcome.state) }
     if (how.apart) yield become(`decides to ${command.kind}`, { view, decided: next }, rest)
     else {
       yield become(command.kind, { view: next, decided: undefined }, { ...rest, db: next })
@@ -157,7 +163,23 @@ function* decisions(world: World, view: Stored, how: Circumstances, become: Beco
   }
 }
 
-function* commandsFor(world: World, { state, root }: Stored, how: Circumstances): Generator<RotationCommand> {
+type Counted = Pick<World, "starts" | "emergencies" | "stolen" | "rollbacks">
+
+/** What is counted of the world, after a command was carried out. */
+function countedAfter(world: World, { kind }: RotationCommand, how: Circumstances): Counted {
+  const one = (is: boolean) => (is ? 1 : 0)
+  const emergencies = world.emergencies + one(kind === "emergency")
+  return {
+    starts: world.starts + one(kind === "start"),
+    emergencies,
+    stolen: kind === "emergency" ? newest({ ...world, emergencies }) - 1 : world.stolen,
+    rollbacks: world.rollbacks + one(kind === "rollback" && Number.isFinite(how.rollbacks)),
+  }
+}
+
+function* commandsFor(world: World, view: Stored, how: Circumstances): Generator<RotationCommand> {
+  const { state, root } = view
+  if (world.emergencies < how.emergencies) yield emergencyIn(world, view)
   if (state.phase === "stable") {
     if (world.starts >= how.starts) return
     const canary = { namespaces: ["shop"], prefixes: [] }
@@ -165,7 +187,7 @@ function* commandsFor(world: World, { state, root }: Stored, how: Circumstances)
     return
   }
   if (state.phase === "planned") {
-    yield { kind: "keyed", next: `${A << world.starts}`, notAfter: NOW + 100 }
+    yield { kind: "keyed", next: `${newest(world)}`, notAfter: NOW + 100 }
     return
   }
   if (how.automatic) yield { kind: "tick" }
@@ -173,10 +195,14 @@ function* commandsFor(world: World, { state, root }: Stored, how: Circumstances)
   if (world.rollbacks < how.rollbacks) yield { kind: "rollback" }
   yield { kind: "abort" }
   if (!how.waivers) return
-  const waiver = { by: "operator", reason: "drill", consumers: "all" } as const
-  yield { kind: "waive", waiver }
-  yield { kind: "emergency", waiver }
-  yield { kind: "abort", waiver }
+  yield { kind: "waive", waiver: EVERYBODY }
+  yield { kind: "abort", waiver: EVERYBODY }
+}
+
+function emergencyIn(world: World, view: Stored): RotationCommand {
+  const next = `${newest({ ...world, emergencies: world.emergencies + 1 })}`
+  const fresh = { next, keyId: "", notAfter: NOW + 100 }
+  return { kind: "emergency", id: "", old: `${signerOf(view)}`, fresh, waiver: EVERYBODY, again: true }
 }
 
 /** The record after a step, as the one who writes it makes it. */
@@ -223,3 +249,5 @@ export function name(sum: number): string {
     .map((bit) => "ABCD"[Math.log2(bit)])
     .join("")
 }
+
+const EVERYBODY = { by: "operator", reason: "drill", consumers: "all" } as const

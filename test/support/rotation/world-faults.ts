@@ -4,7 +4,13 @@ import { bundleOf, signersOf, type Workload, type World } from "./world.ts"
 /** What is wrong with a world: the first of the invariants that does not hold, with its id; `undefined` for nothing. */
 export function faultOf(world: World): string | undefined {
   return (
-    world.fault ?? strangers(world) ?? untrustedSigners(world) ?? falseEvidence(world) ?? orphans(world) ?? early(world)
+    world.fault ??
+    strangers(world) ??
+    untrustedSigners(world) ??
+    falseEvidence(world) ??
+    orphans(world) ??
+    early(world) ??
+    revived(world)
   )
 }
 
@@ -52,4 +58,10 @@ function early({ workloads }: World): string | undefined {
     ({ holds, bundle, waived }: Workload) => !waived && holds !== 0 && (bundle & holds) === 0,
   )
   return blind && `RINV-04: an SVID of ${name(blind.holds)} came before its bundle`
+}
+
+/** Something that was there when an emergency was declared is trusted, or signs. @see RINV-13 */
+function revived({ db, stolen }: World): string | undefined {
+  const trusted = [...signersOf(db), bundleOf(db)].reduce((sum, signer) => sum | signer, 0) & stolen
+  return trusted === 0 ? undefined : `RINV-13: ${name(trusted)} is stolen, and trusted`
 }

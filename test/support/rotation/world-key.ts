@@ -6,7 +6,7 @@ import { bundleOf, type Replica, type Stored, signersOf, type Workload, type Wor
  */
 export function keyOf(world: World): string {
   const rank = ranks(world)
-  const head = `${encodeStored(world.db, rank)}${world.starts}${world.rollbacks}`
+  const head = `${encodeStored(world.db, rank)}${world.starts}${world.rollbacks}.${world.emergencies}.${world.stolen}`
   const orders = world.replicas.length === 2 ? PAIR : [world.replicas.map((_, index) => index)]
   const keys = orders.map((order) => {
     const replicas = order.map((index) => encodeReplica(world.replicas[index], world.db, rank)).join("|")
@@ -45,7 +45,8 @@ function encodeStored({ state, epoch, required, root }: Stored, rank: Rank): str
     .flatMap(({ point, consumers }) => consumers.map((id) => `${point}${id}`))
     .sort()
     .join(";")
-  const rest = state.phase === "planned" ? "" : `${state.next}${rank(state.epoch)}`
+  const gone = state.emergency && "next" in state ? [state.old, ...state.others].join(",") : ""
+  const rest = state.phase === "planned" ? "" : `${state.next}${rank(state.epoch)}<${gone}`
   return `${state.phase}.${rank(epoch)}${rank(required)}${root}${flags}${rest}${points}`
 }
 

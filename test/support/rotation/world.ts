@@ -50,6 +50,10 @@ export interface World {
   readonly workloads: readonly Workload[]
   /** Rotations begun so far. */
   readonly starts: number
+  /** Emergencies so far. */
+  readonly emergencies: number
+  /** Every authority that there was at the last of them. */
+  readonly stolen: number
   /** Rollbacks so far, while they are counted. */
   readonly rollbacks: number
   /** What went wrong on the way here. */
@@ -75,6 +79,8 @@ export function firstWorld(replicas: number, workloads: number): World {
     replicas: Array.from({ length: replicas }, () => ({ view: db, decided: undefined })),
     workloads: Array.from({ length: workloads }, () => UNBORN),
     starts: 0,
+    emergencies: 0,
+    stolen: 0,
     rollbacks: 0,
     fault: undefined,
   }
@@ -98,6 +104,11 @@ export function signersOf(stored: Stored): readonly number[] {
 export function signerOf({ state, root }: Stored): number {
   if (state.phase === "stable" || state.phase === "planned") return root
   return rolesOf(state).next === "active" ? Number(state.next) : Number(state.old)
+}
+
+/** The newest authority: each rotation and each emergency makes one, after it was counted. */
+export function newest({ starts, emergencies }: Pick<World, "starts" | "emergencies">): number {
+  return A << (starts + emergencies)
 }
 
 /** What the durable rows say. */
