@@ -172,6 +172,7 @@ const FIELDS = {
   "admin.failed": ["operation", "target", "code", "reason"],
   "admin.proposed": ["operation", "target", "role", "proposal", "digest", "expiresAt"],
   "admin.decided": ["operation", "target", "proposal", "digest", "outcome", "proposer"],
+  "admin.executed": ["operation", "target", "proposal", "digest", "outcome", "reason", "proposer"],
   "login.refused": ["operation", "source", "code", "reason", "count", "since"],
   "ban.added": ["ban", "name", "reason", "until"],
   "ban.lifted": ["ban", "name", "reason"],

@@ -1,6 +1,15 @@
-import { isPending, type Proposal, type ProposalDecision, type RecordedProposal } from "../../core/admin/proposal.ts"
+import {
+  isPending,
+  type Proposal,
+  type ProposalDecision,
+  type ProposalExecution,
+  type RecordedProposal,
+  standingOf,
+  TRACE_TYPES,
+} from "../../core/admin/proposal.ts"
 import type { AuditEvent } from "../../core/audit/event.ts"
 import { IdentityError } from "../../core/errors.ts"
+import type { Instant } from "../../core/time.ts"
 import type { ProposalLog } from "../../ports/proposals.ts"
 import type { FaultyWrite } from "./memory-store.ts"
 
@@ -8,12 +17,15 @@ import type { FaultyWrite } from "./memory-store.ts"
 export class MemoryProposalLog implements ProposalLog {
   readonly #faulty: FaultyWrite
   readonly #audit: (event: AuditEvent) => void
+  readonly #audited: () => readonly AuditEvent[]
   /** Oldest first. */
   #records: readonly RecordedProposal[] = []
 
-  constructor(faulty: FaultyWrite, audit: (event: AuditEvent) => void) {
+  /** @param audited all events so far */
+  constructor(faulty: FaultyWrite, audit: (event: AuditEvent) => void, audited: () => readonly AuditEvent[]) {
     this.#faulty = faulty
     this.#audit = audit
+    this.#audited = audited
   }
 
   async add(proposal: Proposal, audit: AuditEvent): Promise<void> {
@@ -29,25 +41,63 @@ export class MemoryProposalLog implements ProposalLog {
     this.#faulty("proposal", () => {
       this.#audit(audit)
       const kept = this.#records.filter((one) => !forgotten.has(one))
-      this.#records = [...kept, { proposal, decision: undefined }]
+      this.#records = [...kept, { proposal, ...UNDECIDED }]
     })
   }
 
   async decide(id: string, decision: ProposalDecision, audit: AuditEvent): Promise<void> {
     const known = this.#records.find((one) => one.proposal.id === id)
     if (known === undefined || !isPending(known, decision.at)) {
-      throw new IdentityError("conflict", "no such proposal waits", { reason: "proposal-decided" })
+      throw decided()
     }
-    this.#faulty("proposal", () => {
-      this.#audit(audit)
-      this.#records = this.#records.map((one) => (one === known ? { ...one, decision } : one))
-    })
+    this.#put(known, { ...known, decision }, audit)
+  }
+
+  async resume(id: string, at: Instant, audit: AuditEvent): Promise<void> {
+    const known = this.#unsettled(id)
+    if (at >= known.proposal.expiresAt) throw decided()
+    if (standingOf(known, at) !== "approved") throw begun()
+    this.#put(known, known, audit)
+  }
+
+  async settle(id: string, execution: ProposalExecution, audit: AuditEvent): Promise<void> {
+    const known = this.#unsettled(id)
+    this.#put(known, { ...known, execution, begun: false }, audit)
   }
 
   async list(): Promise<readonly RecordedProposal[]> {
-    return this.#records.toReversed()
+    return this.#records.map((one) => this.#traced(one)).reverse()
+  }
+
+  #put(known: RecordedProposal, next: RecordedProposal, audit: AuditEvent): void {
+    this.#faulty("proposal", () => {
+      this.#audit(audit)
+      this.#records = this.#records.map((one) => (one.proposal.id === known.proposal.id ? next : one))
+    })
+  }
+
+  #unsettled(id: string): RecordedProposal {
+    const known = this.#records.find(({ proposal }) => proposal.id === id)
+    if (known?.decision?.outcome === "approved" && known.execution === undefined) return this.#traced(known)
+    throw decided()
+  }
+
+  #traced(recorded: RecordedProposal): RecordedProposal {
+    const { decision, execution } = recorded
+    if (decision?.outcome !== "approved" || execution !== undefined) return recorded
+    const traces = this.#audited().filter(({ type }) => TRACE_TYPES.some((one) => one === type))
+    return { ...recorded, begun: traces.some(({ requestId }) => requestId === decision.requestId) }
   }
 }
 
+function decided(): IdentityError {
+  return new IdentityError("conflict", "no such proposal waits", { reason: "proposal-decided" })
+}
+
+function begun(): IdentityError {
+  return new IdentityError("conflict", "the proposal was begun before", { reason: "proposal-begun" })
+}
+
+const UNDECIDED = { decision: undefined, execution: undefined, begun: false }
 const MAX_PENDING = 64
 const MAX_SETTLED = 1000

@@ -58,7 +58,7 @@ export class MemoryStore implements AsyncDisposable {
     }
     this.auditChain = chain
     this.banLog = new MemoryBanLog(faulty, append)
-    this.proposalLog = new MemoryProposalLog(faulty, append)
+    this.proposalLog = new MemoryProposalLog(faulty, append, () => this.events)
     this.issuanceLog = new MemoryIssuanceLog(faulty, append, () => this.banLog.head)
     this.auditLog = { append: async (event) => faulty("audit", () => append(event)) }
     this.authorityJournal = new MemoryAuthorityJournal(faulty)

@@ -74,6 +74,16 @@ export type Operation =
       readonly outcome: string
       readonly by: string
       readonly at: Instant
+      readonly requestId: string
+      readonly audit: AuditEntry
+    }
+  | { readonly kind: "resume-proposal"; readonly id: string; readonly at: Instant; readonly audit: AuditEntry }
+  | {
+      readonly kind: "settle-proposal"
+      readonly id: string
+      readonly outcome: string
+      readonly at: Instant
+      readonly reason: string
       readonly audit: AuditEntry
     }
   | { readonly kind: "read-proposals" }

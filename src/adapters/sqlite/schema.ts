@@ -188,4 +188,15 @@ CREATE TABLE proposal (
 ) STRICT;
 `,
   },
+  {
+    version: 9,
+    sql: `
+ALTER TABLE proposal ADD COLUMN request_id TEXT;
+ALTER TABLE proposal ADD COLUMN execution TEXT CHECK (execution IN ('done', 'failed', 'unknown'));
+ALTER TABLE proposal ADD COLUMN executed_at INTEGER;
+ALTER TABLE proposal ADD COLUMN failure TEXT;
+UPDATE proposal SET execution = 'unknown', executed_at = decided_at, failure = '' WHERE outcome = 'approved';
+CREATE INDEX audit_event_operated ON audit_event (request_id) WHERE type IN ('rotation.changed', 'ban.added', 'ban.lifted');
+`,
+  },
 ]

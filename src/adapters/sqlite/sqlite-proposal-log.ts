@@ -1,13 +1,16 @@
 import type { AdminCaller } from "../../core/admin/caller.ts"
 import {
+  EXECUTION_OUTCOMES,
   PROPOSAL_OUTCOMES,
   type Proposal,
   type ProposalDecision,
+  type ProposalExecution,
   type RecordedProposal,
 } from "../../core/admin/proposal.ts"
 import type { AuditEvent } from "../../core/audit/event.ts"
 import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { parseSpiffeId } from "../../core/spiffe/id.ts"
+import type { Instant } from "../../core/time.ts"
 import type { ProposalLog } from "../../ports/proposals.ts"
 import { encodeAudit } from "./audit-row.ts"
 import type { CommitQueue } from "./commit-queue.ts"
@@ -27,14 +30,27 @@ export class SqliteProposalLog implements ProposalLog {
     await this.#queue.submit({ kind: "add-proposal", row, now: createdAt, audit: encodeAudit(audit) })
   }
 
-  async decide(id: string, { outcome, by, at }: ProposalDecision, audit: AuditEvent): Promise<void> {
-    await this.#queue.submit({ kind: "decide-proposal", id, outcome, by, at, audit: encodeAudit(audit) })
+  async decide(id: string, decision: ProposalDecision, audit: AuditEvent): Promise<void> {
+    await this.#queue.submit({ kind: "decide-proposal", id, ...decision, audit: encodeAudit(audit) })
+  }
+
+  async resume(id: string, at: Instant, audit: AuditEvent): Promise<void> {
+    await this.#queue.submit({ kind: "resume-proposal", id, at, audit: encodeAudit(audit) })
+  }
+
+  async settle(id: string, execution: ProposalExecution, audit: AuditEvent): Promise<void> {
+    await this.#queue.submit({ kind: "settle-proposal", id, ...execution, audit: encodeAudit(audit) })
   }
 
   async list(): Promise<readonly RecordedProposal[]> {
     const result = await this.#queue.submit({ kind: "read-proposals" })
     if (result.kind !== "rows") throw new TypeError("store: proposals were not read")
-    return result.rows.map((row) => ({ proposal: parseProposal(row), decision: parseDecision(row) }))
+    return result.rows.map((row) => ({
+      proposal: parseProposal(row),
+      decision: parseDecision(row),
+      execution: parseExecution(row),
+      begun: integerOf(row, "begun") === 1,
+    }))
   }
 }
 
@@ -57,7 +73,16 @@ function parseDecision(row: SqlRow): ProposalDecision | undefined {
   if (row["outcome"] === null) return undefined
   const outcome = PROPOSAL_OUTCOMES.find((one) => one === textOf(row, "outcome"))
   if (outcome === undefined) throw new TypeError("store: proposal of unknown outcome")
-  return { outcome, by: textOf(row, "decided_by"), at: integerOf(row, "decided_at") }
+  // Servers before this column wrote none.
+  const requestId = row["request_id"] === null ? "" : textOf(row, "request_id")
+  return { outcome, by: textOf(row, "decided_by"), at: integerOf(row, "decided_at"), requestId }
+}
+
+function parseExecution(row: SqlRow): ProposalExecution | undefined {
+  if (row["execution"] === null) return undefined
+  const outcome = EXECUTION_OUTCOMES.find((one) => one === textOf(row, "execution"))
+  if (outcome === undefined) throw new TypeError("store: proposal of unknown execution")
+  return { outcome, at: integerOf(row, "executed_at"), reason: textOf(row, "failure") }
 }
 
 function parseCaller({ kind, uid, gid, pid, id, proof }: JsonObject): AdminCaller {

@@ -108,6 +108,8 @@ export class Statements {
         return this.#audited(operation.audit, this.#bans.run(operation))
       case "add-proposal":
       case "decide-proposal":
+      case "resume-proposal":
+      case "settle-proposal":
         return this.#audited(operation.audit, this.#proposals.run(operation))
       case "read-proposals":
         return this.#proposals.run(operation)

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto"
+import type { AuditEvent } from "../audit/event.ts"
 import type { Instant } from "../time.ts"
 import type { AdminCaller } from "./caller.ts"
 
@@ -22,13 +23,20 @@ export interface Proposal {
   readonly expiresAt: Instant
 }
 
-/** What became of a proposal. `stale`: the state that it was proposed over was no more. */
+/** What was decided about a proposal. `stale`: the state that it was proposed over was no more. */
 export type ProposalOutcome = (typeof PROPOSAL_OUTCOMES)[number]
 
 export interface RecordedProposal {
   readonly proposal: Proposal
   /** `undefined` while it waits, and when it waited until its end. */
   readonly decision: ProposalDecision | undefined
+  /** What came of it once it was approved; `undefined` until that is written down, and for ever when the server ended first. */
+  readonly execution: ProposalExecution | undefined
+  /**
+   * Of one that is approved and not executed: the audit log has an event of {@link TRACE_TYPES} of the request that approved it,
+   * which is written before anything is done, or with it. Without one, nothing was.
+   */
+  readonly begun: boolean
 }
 
 export interface ProposalDecision {
@@ -36,6 +44,26 @@ export interface ProposalDecision {
   /** Who decided, as in audit records. */
   readonly by: string
   readonly at: Instant
+  /** The request that decided it: all that is done about the proposal, then or later, is recorded under it. */
+  readonly requestId: string
+}
+
+export interface ProposalExecution {
+  /** `unknown`: approved by a server that did not write down what came of it. */
+  readonly outcome: (typeof EXECUTION_OUTCOMES)[number]
+  readonly at: Instant
+  /** Why it failed, kebab-case; else empty. */
+  readonly reason: string
+}
+
+/** How a proposal stands. `approved`: not done, and nothing of it was begun. `unknown`: begun, and nobody wrote down how it ended. */
+export type ProposalStanding = (typeof PROPOSAL_STANDINGS)[number]
+
+export function standingOf(recorded: RecordedProposal, now: Instant): ProposalStanding {
+  const { proposal, decision, execution, begun } = recorded
+  if (decision === undefined) return now < proposal.expiresAt ? "waiting" : "expired"
+  if (decision.outcome !== "approved") return decision.outcome
+  return execution?.outcome ?? (begun ? "unknown" : "approved")
 }
 
 /** Names one request for one operation: SHA-256 in hex. */
@@ -48,3 +76,20 @@ export function isPending({ proposal, decision }: RecordedProposal, now: Instant
 }
 
 export const PROPOSAL_OUTCOMES = ["approved", "rejected", "stale"] as const
+export const EXECUTION_OUTCOMES = ["done", "failed", "unknown"] as const
+export const PROPOSAL_STANDINGS = [
+  "waiting",
+  "expired",
+  "rejected",
+  "stale",
+  "approved",
+  "done",
+  "failed",
+  "unknown",
+] as const
+/** What every operation that may need a second person leaves in the audit log under its request, when it changes anything. @see ADM-28 */
+export const TRACE_TYPES = [
+  "rotation.changed",
+  "ban.added",
+  "ban.lifted",
+] as const satisfies readonly AuditEvent["type"][]

@@ -197,14 +197,29 @@ export type AuditEvent =
       readonly expiresAt: Instant
     })
   | (Common & {
-      /** A second one decided; what was approved is about to be done. `stale`: it was proposed over a state that is no more. */
+      /**
+       * A second one decided; what was approved is about to be done. `stale`: it was proposed over a state that is no more.
+       * `resumed`: it was approved before, nothing of it was done, and it is about to be. @see ADM-28
+       */
       readonly type: "admin.decided"
       readonly operation: string
       readonly target: string
       readonly proposal: string
       readonly digest: string
-      readonly outcome: "approved" | "rejected" | "stale"
+      readonly outcome: "approved" | "rejected" | "stale" | "resumed"
       /** Who proposed it, as in the record of that. */
+      readonly proposer: string
+    })
+  | (Common & {
+      /** What came of a proposal that was approved. */
+      readonly type: "admin.executed"
+      readonly operation: string
+      readonly target: string
+      readonly proposal: string
+      readonly digest: string
+      readonly outcome: "done" | "failed"
+      /** Why it failed; else empty. */
+      readonly reason: string
       readonly proposer: string
     })
   | (Common & {

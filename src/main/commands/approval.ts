@@ -34,7 +34,7 @@ export function registerApproval(program: Command): void {
 
 async function list(options: AdminOptions & { readonly all?: true }): Promise<void> {
   const reply = await askAdmin(approvalList, {}, options)
-  const proposals = reply.proposals.filter(({ outcome }) => options.all === true || outcome === "waiting")
+  const proposals = reply.proposals.filter((one) => options.all === true || isOpen(one, reply.now))
   printAdmin({ ...reply, proposals }, options, () => listTable(proposals, reply.now))
 }
 
@@ -59,16 +59,40 @@ async function reject(id: string, options: AdminOptions): Promise<void> {
   printAdmin(reply, options, () => `rejected: ${reply.proposal.operation} of ${reply.proposal.proposer}`)
 }
 
+/** Somebody has something to do about it. */
+function isOpen({ outcome, expires_at: until }: Listed, now: number): boolean {
+  return outcome === "waiting" || ((outcome === "approved" || outcome === "unknown") && now < until)
+}
+
 function listTable(proposals: readonly Listed[], now: number): string {
   if (proposals.length === 0) return "nothing waits"
   const rows = proposals.map((one) => {
     const decided = one.decided_by === undefined ? "" : `by ${one.decided_by}`
-    return [one.id, one.outcome, one.operation, one.proposer, lifeLeft(one.expires_at, now), decided]
+    return [
+      one.id,
+      STATES[one.outcome] ?? one.outcome,
+      one.operation,
+      one.proposer,
+      lifeLeft(one.expires_at, now),
+      decided,
+    ]
   })
   const table = columns([["ID", "STATE", "OPERATION", "PROPOSED BY", "EXPIRES", ""], ...rows])
   return [...table, ...proposals.flatMap((one) => ["", one.id, ...requestLines(one)])].join("\n")
 }
 
-function requestLines({ operation, request, digest, proposer }: Listed): readonly string[] {
-  return [`operation  ${operation}`, `request    ${request}`, `digest     ${digest}`, `proposed   ${proposer}`]
+function requestLines({ operation, request, digest, proposer, reason, next }: Listed): readonly string[] {
+  return [
+    `operation  ${operation}`,
+    `request    ${request}`,
+    `digest     ${digest}`,
+    `proposed   ${proposer}`,
+    ...(reason === undefined ? [] : [`failed     ${reason}`]),
+    ...(next === undefined ? [] : [`next       ${next}`]),
+  ]
+}
+
+const STATES: { readonly [Outcome in Listed["outcome"]]?: string } = {
+  approved: "approved, not done",
+  unknown: "begun, end unknown",
 }

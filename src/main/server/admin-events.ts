@@ -3,12 +3,17 @@ import { toIdentityError } from "../../core/errors.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import type { AdminEvents } from "../../transports/admin/perform.ts"
 
+interface StoreTrouble {
+  readonly unrecorded: (thrown: unknown) => void
+  readonly unsettled: (proposal: string, thrown: unknown) => void
+}
+
 /** What operators do, as one log record and one count each. */
-export function makeAdminEvents(
-  log: Log,
-  metrics: Pick<ServerMetrics, "adminRequests">,
-): AdminEvents & { readonly unrecorded: (thrown: unknown) => void } {
+export function makeAdminEvents(log: Log, metrics: Pick<ServerMetrics, "adminRequests">): AdminEvents & StoreTrouble {
   return {
+    unsettled: (proposal, thrown) => {
+      log.warn({ proposal, err: toIdentityError(thrown) }, "what came of a proposal is not written down")
+    },
     unrecorded: (thrown) => {
       log.warn({ err: toIdentityError(thrown) }, "refusals at the admin API are not in the audit log yet")
     },

@@ -78,6 +78,7 @@ export async function openAdmin(deps: AdminDeps): Promise<AdminApi> {
     operations: () => operations,
     roles,
     log: state.store.proposalLog,
+    unsettled: events.unsettled,
     clock,
     random: deps.random,
   })

@@ -1,6 +1,6 @@
 import { z } from "zod"
 import { callerText } from "../../core/admin/caller.ts"
-import { PROPOSAL_OUTCOMES, type Proposal, type RecordedProposal } from "../../core/admin/proposal.ts"
+import { PROPOSAL_STANDINGS, type Proposal, type RecordedProposal, standingOf } from "../../core/admin/proposal.ts"
 import { defineContract, instant } from "./contract.ts"
 
 const id = () => z.string().regex(/^[0-9a-f]{16}$/, "must be the 16 hex digits of a proposal")
@@ -20,10 +20,15 @@ export const proposed = z.strictObject({
 
 const recorded = proposed.extend({
   outcome: z
-    .enum([...PROPOSAL_OUTCOMES, "waiting", "expired"])
-    .describe("stale: what it was proposed over is no more."),
+    .enum(PROPOSAL_STANDINGS)
+    .describe(
+      "stale: what it was proposed over is no more. approved: not done, and nothing of it was begun. unknown: begun, and how it ended was not written down.",
+    ),
   decided_by: z.string().optional(),
   decided_at: instant().optional(),
+  executed_at: instant().optional().describe("When it was done, or failed."),
+  reason: z.string().optional().describe("Why it failed."),
+  next: z.string().optional().describe("What can be done about it."),
 })
 
 export const approvalList = defineContract({
@@ -68,11 +73,21 @@ export function proposalReply(proposal: Proposal) {
   return { ...about, created_at: createdAt, expires_at: expiresAt }
 }
 
-export function recordedReply({ proposal, decision }: RecordedProposal, now: number): z.input<typeof recorded> {
-  const reply = proposalReply(proposal)
-  if (decision !== undefined) {
-    const { outcome, by, at } = decision
-    return { ...reply, outcome, decided_by: by, decided_at: at }
+export function recordedReply(recordedProposal: RecordedProposal, now: number): z.input<typeof recorded> {
+  const { proposal, decision, execution } = recordedProposal
+  const outcome = standingOf(recordedProposal, now)
+  const next = now < proposal.expiresAt || outcome === "unknown" ? NEXT_STEPS[outcome] : undefined
+  return {
+    ...proposalReply(proposal),
+    outcome,
+    ...(decision === undefined ? {} : { decided_by: decision.by, decided_at: decision.at }),
+    ...(execution === undefined ? {} : { executed_at: execution.at }),
+    ...(execution === undefined || execution.reason === "" ? {} : { reason: execution.reason }),
+    ...(next === undefined ? {} : { next }),
   }
-  return { ...reply, outcome: now < proposal.expiresAt ? "waiting" : "expired" }
+}
+
+const NEXT_STEPS: { readonly [Outcome in z.input<typeof recorded>["outcome"]]?: string } = {
+  approved: "approve it again: nothing of it was done",
+  unknown: "see whether it was done (assay rotation status, assay ban list), and propose it anew if it was not",
 }

@@ -4,8 +4,9 @@ import {
   digestRequest,
   isPending,
   type Proposal,
-  type ProposalOutcome,
+  type ProposalStanding,
   type RecordedProposal,
+  standingOf,
 } from "../../core/admin/proposal.ts"
 import type { AdminVerb } from "../../core/admin/verb.ts"
 import { IdentityError } from "../../core/errors.ts"
@@ -14,6 +15,7 @@ import type { Seconds } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { ProposalLog } from "../../ports/proposals.ts"
 import type { Random } from "../../ports/random.ts"
+import { type CarryOutDeps, carryOut, decideProposal, resumeProposal, settleProposal } from "./carry-out.ts"
 import type { Contract } from "./contract.ts"
 import type { AdminCall, Operation, PreparedOperation } from "./operation.ts"
 import { type AdminRequest, roleRefusal } from "./perform.ts"
@@ -26,13 +28,11 @@ export interface ApprovalTerms {
   readonly lifetime: Seconds
 }
 
-export interface ApprovalsDeps {
+export interface ApprovalsDeps extends CarryOutDeps {
   /** `undefined`: nothing does. */
   readonly terms: () => ApprovalTerms | undefined
   readonly operations: () => readonly Operation[]
   readonly roles: () => readonly AdminRole[]
-  readonly log: ProposalLog
-  readonly clock: Clock
   readonly random: Random
 }
 
@@ -43,8 +43,9 @@ export interface Approvals {
   propose(operation: Operation, prepared: PreparedOperation, wish: Wish): Promise<Proposal>
   list(): Promise<readonly RecordedProposal[]>
   /**
-   * The reply of the operation; `undefined` for a dry run. @throws IdentityError `not-found`; `conflict` for what waits no more
-   * or is stale; `policy-denied` for who may not; as the operation
+   * The reply of the operation; `undefined` for a dry run. Again for one that was approved, when nothing of it was done.
+   * @throws IdentityError `not-found`; `conflict` for what waits no more or is stale; `policy-denied` for who may not; as the
+   * operation @see ADM-28
    */
   approve(id: string, digest: string, call: AdminCall, signal: AbortSignal): Promise<object | undefined>
   /** @throws IdentityError as {@link approve} */
@@ -58,6 +59,7 @@ export interface Wish extends AdminRequest {
 }
 
 export function makeApprovals(deps: ApprovalsDeps): Approvals {
+  const underWay = new Set<string>()
   return {
     isNeeded: ({ name, verb, method }) => {
       const terms = deps.terms()
@@ -65,12 +67,20 @@ export function makeApprovals(deps: ApprovalsDeps): Approvals {
     },
     propose: (operation, prepared, wish) => propose(deps, operation, prepared, wish),
     list: () => deps.log.list(),
-    approve: (id, digest, call, signal) => approve(deps, { id, digest }, call, signal),
+    approve: async (id, digest, call, signal) => {
+      if (underWay.has(id)) throw conflict("proposal-under-way", "it is being done right now")
+      underWay.add(id)
+      try {
+        return await approve(deps, { id, digest }, call, signal)
+      } finally {
+        underWay.delete(id)
+      }
+    },
     reject: async (id, call) => {
-      const proposal = await findWaiting(deps, id)
+      const { proposal } = await findOpen(deps, id, ["waiting"])
       const own = callerSubject(call.caller) === callerSubject(proposal.proposer)
       if (!own) requireRole(deps, call, ...prepareAgain(deps, proposal))
-      await decide(deps, proposal, "rejected", call)
+      await decideProposal(deps, proposal, "rejected", call)
     },
   }
 }
@@ -120,28 +130,36 @@ async function approve(
   call: AdminCall,
   signal: AbortSignal,
 ): Promise<object | undefined> {
-  const proposal = await findWaiting(deps, id)
-  if (proposal.digest !== digest) {
-    throw new IdentityError("conflict", "the proposal is not the one that was read", { reason: "digest-mismatch" })
-  }
+  const { proposal, decision } = await findOpen(deps, id, ["waiting", "approved"])
+  if (proposal.digest !== digest) throw conflict("digest-mismatch", "the proposal is not the one that was read")
   const [operation, prepared] = prepareAgain(deps, proposal)
   requireOther(deps, proposal, call, operation, prepared)
   if (prepared.over() !== proposal.over) {
-    if (!call.dryRun) await decide(deps, proposal, "stale", call)
+    if (!call.dryRun && decision === undefined) await decideProposal(deps, proposal, "stale", call)
+    if (!call.dryRun && decision !== undefined) await settleProposal(deps, proposal, stale(), call)
     throw stale()
   }
   if (call.dryRun) return undefined
-  await decide(deps, proposal, "approved", call)
-  const { proposer: caller, over } = proposal
-  return prepared.run({ caller, requestId: call.requestId, dryRun: false, over }, signal)
+  await (decision === undefined
+    ? decideProposal(deps, proposal, "approved", call)
+    : resumeProposal(deps, proposal, call))
+  const { requestId } = decision ?? call
+  return carryOut(deps, { proposal, prepared, requestId }, call, signal)
 }
 
-async function findWaiting({ log, clock }: ApprovalsDeps, id: string): Promise<Proposal> {
+/** @throws IdentityError `not-found`; `conflict` when it does not stand like one of `standings`, or is too old */
+async function findOpen(
+  { log, clock }: ApprovalsDeps,
+  id: string,
+  standings: readonly ProposalStanding[],
+): Promise<RecordedProposal> {
   const found = (await log.list()).find(({ proposal }) => proposal.id === id)
-  const next = "assay approval list shows what waits"
-  if (found === undefined) throw new IdentityError("not-found", "there is no such proposal", { next })
-  if (isPending(found, clock.now())) return found.proposal
-  throw new IdentityError("conflict", "the proposal waits no more", { reason: "proposal-decided", next })
+  if (found === undefined) throw new IdentityError("not-found", "there is no such proposal", { next: SEE_LIST })
+  const now = clock.now()
+  const standing = standingOf(found, now)
+  if (standings.includes(standing) && now < found.proposal.expiresAt) return found
+  if (standing === "unknown") throw conflict("proposal-begun", "the proposal was begun, and how it ended is not known")
+  throw conflict("proposal-decided", "the proposal waits no more")
 }
 
 function prepareAgain(
@@ -184,15 +202,8 @@ function requireRole(
   if (decision.kind === "refuse") throw roleRefusal(decision.reason, contract.verb)
 }
 
-function decide(
-  { log, clock }: ApprovalsDeps,
-  { id, operation, target, digest, proposer }: Proposal,
-  outcome: ProposalOutcome,
-  { caller, requestId }: AdminCall,
-): Promise<void> {
-  const [at, by] = [clock.now(), callerText(caller)]
-  const named = { operation, target, proposal: id, digest, outcome, proposer: callerText(proposer) }
-  return log.decide(id, { outcome, by, at }, { type: "admin.decided", at, actor: by, requestId, ...named })
+function conflict(reason: keyof typeof NEXT_STEPS, message: string): IdentityError {
+  return new IdentityError("conflict", message, { reason, next: NEXT_STEPS[reason] })
 }
 
 function stale(): IdentityError {
@@ -202,4 +213,12 @@ function stale(): IdentityError {
   })
 }
 
+const SEE_LIST = "assay approval list shows what waits"
+const NEXT_STEPS = {
+  "digest-mismatch": "read it again (assay approval list)",
+  "proposal-decided": SEE_LIST,
+  "proposal-under-way": "wait for its end, and see assay approval list --all",
+  "proposal-begun":
+    "see whether it was done (assay rotation status, assay ban list), and propose it anew if it was not",
+} as const
 const MAX_OWN = 16
