@@ -1,4 +1,4 @@
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http"
+import type { ClientRequest, IncomingMessage } from "node:http"
 import { request as httpsRequest } from "node:https"
 import { IdentityError } from "../../core/errors.ts"
 import { type Json, type JsonObject, parseJsonObject } from "../../core/json.ts"
@@ -114,6 +114,8 @@ function queryText(input: JsonObject): string {
   return query.size === 0 ? "" : `?${query.toString()}`
 }
 
+/** Not by `import`, which reads all exports, and some of these load Node's `fetch`, which nothing here uses. */
+const { request: httpRequest } = process.getBuiltinModule("node:http")
 const MAX_ANSWER = 64 * 1024 * 1024
 
 /** A member as it stands in a path or query. @throws TypeError for a list or an object, which no operation takes there */

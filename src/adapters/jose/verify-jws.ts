@@ -1,5 +1,6 @@
 import { createPublicKey, type KeyObject } from "node:crypto"
-import { errors, flattenedVerify } from "jose"
+import { JOSEError } from "jose/errors"
+import { flattenedVerify } from "jose/jws/flattened/verify"
 import { IdentityError } from "../../core/errors.ts"
 import type { JwsAlgorithm } from "../../core/jose/algorithm.ts"
 import type { CompactJws } from "../../core/jose/compact.ts"
@@ -63,7 +64,7 @@ async function verifies(jws: CompactJws, key: KeyObject): Promise<boolean> {
     await flattenedVerify({ protected: header, payload, signature }, key, { algorithms: [jws.header.alg] })
     return true
   } catch (thrown) {
-    if (thrown instanceof errors.JOSEError) return false
+    if (thrown instanceof JOSEError) return false
     throw thrown
   }
 }

@@ -9,7 +9,7 @@ export type AgentConfig = CamelKeys<z.output<typeof agentSchema>>
 
 /** @param file names the text in problems @throws ConfigError */
 export function parseAgentConfig(text: string, file: string): AgentConfig {
-  return camelKeys(readDocument(agentSchema, "agent", text, file).value)
+  return camelKeys(readDocument(agentSchema, text, file).value)
 }
 
 /** @throws ConfigError; Node's own error when the file cannot be read */

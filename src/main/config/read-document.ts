@@ -1,5 +1,5 @@
 import type { z } from "zod"
-import { type ConfigKind, configJsonSchema, knownKeys } from "./json-schema.ts"
+import { knownKeys } from "./known-keys.ts"
 import { ConfigError, type ConfigProblem } from "./problem.ts"
 import { nearestName } from "./suggest.ts"
 import { parseYaml, type YamlSource } from "./yaml-source.ts"
@@ -11,22 +11,19 @@ export interface ReadDocument<T> {
 }
 
 /** Parse text and check its shape. @throws ConfigError with everything that is wrong @see CFG-01 CFG-04 */
-export function readDocument<S extends z.ZodType>(
-  schema: S,
-  kind: ConfigKind,
-  text: string,
-  file: string,
-): ReadDocument<z.output<S>> {
+export function readDocument<S extends z.ZodType>(schema: S, text: string, file: string): ReadDocument<z.output<S>> {
   const source = parseYaml(text, file)
   const result = schema.safeParse(source.data, { error: plainMessage, reportInput: true })
   if (result.success) return { value: result.data, source }
-  throw new ConfigError(result.error.issues.flatMap((issue) => problemsOf(issue, kind, source)).slice(0, MAX_PROBLEMS))
+  throw new ConfigError(
+    result.error.issues.flatMap((issue) => problemsOf(issue, schema, source)).slice(0, MAX_PROBLEMS),
+  )
 }
 
-function problemsOf(issue: z.core.$ZodIssue, kind: ConfigKind, source: YamlSource): readonly ConfigProblem[] {
+function problemsOf(issue: z.core.$ZodIssue, schema: z.ZodType, source: YamlSource): readonly ConfigProblem[] {
   const path = issue.path.filter((part) => typeof part !== "symbol")
   if (issue.code !== "unrecognized_keys") return [source.problem(path, issue.message)]
-  const known = knownKeys(configJsonSchema(kind), path)
+  const known = knownKeys(schema, path)
   return issue.keys.map((key) => {
     const meant = nearestName(key, known)
     const hint = meant === undefined ? `known here: ${known.join(", ")}` : `did you mean "${meant}"?`

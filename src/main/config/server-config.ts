@@ -24,7 +24,7 @@ export type ClusterConfig = ServerConfig["clusters"][number]
 
 /** @param file names the text in problems @throws ConfigError with everything that is wrong @see CFG-01 CFG-05 */
 export function parseServerConfig(text: string, file: string, compile: CompileCondition): ServerConfig {
-  const { value, source } = readDocument(serverSchema, "server", text, file)
+  const { value, source } = readDocument(serverSchema, text, file)
   const compiled = compileRules(ruleTableSpec(value), compile)
   const problems = [...checkServer(value), ...(compiled.kind === "refused" ? compiled.problems : [])]
   const located = problems.map(({ path, message }) => source.problem(path, message))

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto"
 import { processKeys } from "../../adapters/process-keys/process-keys.ts"
+import { holdingsAtStart } from "../../adapters/sqlite/holdings-at-start.ts"
 import { type AttestToken, makeAttestToken } from "../../app/attest/attest-token.ts"
 import { type IssuingAuthorities, openIssuingAuthorities } from "../../app/authority/issuing-authorities.ts"
 import { type JwtKeySet, openJwtKeySet } from "../../app/authority/jwt-key-set.ts"
@@ -120,7 +121,8 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       return found.length > 0
     },
   })
-  const consumers = await openConsumerBook({ clock, consumers: store.consumerLog, holdings: store.holdings })
+  const holdings = holdingsAtStart(config.storage.sqlite)
+  const consumers = await openConsumerBook({ clock, consumers: store.consumerLog, holdings })
   const decide = (attested: Attested) => decideIdentities(attested, live().config.rules)
   const rateLimit = makeRateLimit(
     () => ratesOf(live().config),

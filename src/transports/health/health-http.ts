@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { IdentityError } from "../../core/errors.ts"
+import { createServer } from "../http/node-http.ts"
 
 export interface HealthHttpDeps {
   /** The process can do its work. */

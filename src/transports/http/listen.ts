@@ -1,7 +1,8 @@
 import { once } from "node:events"
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import { STATUS_CODES } from "./node-http.ts"
 import { PROBLEM_TYPE, retryAfterOf, toProblem } from "./problem.ts"
 
 /** Where a listener is: an address, or the path of a unix socket. */

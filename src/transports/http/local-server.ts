@@ -1,4 +1,5 @@
-import { createServer, type Server } from "node:http"
+import type { Server } from "node:http"
+import { createServer } from "./node-http.ts"
 
 /** A plain HTTP server for a unix socket, with the timeouts of the HTTPS one. @param connections at most so many at once */
 export function makeLocalServer(connections: number): Server {
