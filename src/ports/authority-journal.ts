@@ -43,6 +43,11 @@ export interface RootRecord {
   readonly certificate: Uint8Array
   readonly notAfter: Instant
   readonly state: AuthorityRole
+  /**
+   * DER: the root before this one vouches for it, the one before that for the root before, and so on. For who trusts an earlier root
+   * alone and has to recognise the server; never in a bundle, a workload's chain or a probe. @see ROT-70
+   */
+  readonly crossCertificates: readonly Uint8Array[]
 }
 
 export interface JwtKeyRecord extends JwtAuthority {

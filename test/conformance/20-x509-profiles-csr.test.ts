@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { parseCsr, verifyCsr } from "../../src/core/x509/csr.ts"
 import { encodeDer, encodeSequence, TAG } from "../../src/core/x509/der.ts"
-import { encodeBasicConstraints, encodeSubjectAltName } from "../../src/core/x509/extensions.ts"
+import { encodeAuthorityConstraints, encodeSubjectAltName } from "../../src/core/x509/extensions.ts"
 import { encodeOid, OID } from "../../src/core/x509/oid.ts"
 import { encodePem, parsePem } from "../../src/core/x509/pem.ts"
 import { assertRefused, assertRejected } from "../support/refused.ts"
@@ -37,7 +37,7 @@ test("[CSR-02][CSR-03] applies the key policy to the key of a request", async ()
 
 test("[CSR-04] ignores what a request asks for, and refuses it asked twice", async () => {
   const san = encodeSubjectAltName([{ kind: "uri", text: "spiffe://example.org/root" }], true)
-  const wanted = encodeSequence(san, encodeBasicConstraints(0))
+  const wanted = encodeSequence(san, encodeAuthorityConstraints(0))
   const request = encodeAttribute(OID.extensionRequest, wanted)
   const csr = parseCsr(makeTestCsr({ attributes: [request] }))
   await verifyCsr(csr)

@@ -4,6 +4,7 @@ import { IdentityError } from "../../src/core/errors.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import { parseCertificate } from "../../src/core/x509/certificate.ts"
 import { verifyIssuingAuthority, verifySvidChain } from "../../src/core/x509/path.ts"
+import { bounded } from "../support/bounded-root.ts"
 import { makeBundle, makeKeyPair, makeTestCa, signTbs } from "../support/test-ca.ts"
 
 const NOW = 1_800_000_000
@@ -111,9 +112,9 @@ test("[X5-12] refuses an issuer that cannot sign certificates", () => {
 })
 
 test("[X5-13] refuses a path that is longer than an issuer allows", () => {
-  const root = Buffer.from(tbs(ca.root.certificate.tbs).replace("30060101ff020101", "30060101ff020100"), "hex")
-  const bundle = makeBundle(ca.trustDomain, [signTbs(ca.root, root)])
-  refuses(leaf.chain, /X5-13/, bundle)
+  const withBound = (length: number) => signTbs(ca.root, bounded(ca.root.certificate.tbs, length))
+  refuses(leaf.chain, /X5-13/, makeBundle(ca.trustDomain, [withBound(0)]))
+  verifySvidChain(leaf.chain, makeBundle(ca.trustDomain, [withBound(1)]), NOW)
 })
 
 test("[X5-14] refuses an issuer with another SPIFFE ID than its trust domain", () => {

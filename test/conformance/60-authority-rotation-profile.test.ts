@@ -23,6 +23,17 @@ test("[RINV-08] a new root that says what the old one says is good, another trus
   assert.deepEqual(rootProfileFaults(old, await makeRoot("root b", "other.example")), ["the roots differ in names"])
 })
 
+test("[RINV-08] a bound of the path may go, and does not come", async () => {
+  const [old, next] = [await makeRoot("root a"), await makeRoot("root b")]
+  const before = { ...old, pathLength: 1 }
+  assert.deepEqual(rootProfileFaults(before, next), [])
+  assert.deepEqual(rootProfileFaults(before, { ...next, pathLength: 1 }), [])
+  for (const pathLength of [0, 2]) {
+    assert.deepEqual(rootProfileFaults(before, { ...next, pathLength }), ["the roots differ in path length"])
+  }
+  assert.deepEqual(rootProfileFaults(old, { ...next, pathLength: 1 }), ["the roots differ in path length"])
+})
+
 async function makeRoot(commonName: string, trustDomain = "prod.example") {
   const signer = await processKeys.makeSigner("ec-p256")
   const publicKey = parsePublicKey(signer.publicKey)

@@ -92,6 +92,7 @@ test("[ROT-51] a plan says what would be waited for, and changes nothing", async
     "namespaces",
     "now",
     "old",
+    "restart_readers",
     "silent",
     "silent_count",
     "trusted_by",

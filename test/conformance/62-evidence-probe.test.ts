@@ -1,25 +1,20 @@
 import assert from "node:assert/strict"
 import { writeFile } from "node:fs/promises"
 import { test } from "node:test"
-import { connect } from "node:tls"
 import { Channel } from "../../src/adapters/identity-client/channel.ts"
 import { openIdentityClient } from "../../src/adapters/identity-client/open-identity-client.ts"
 import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
 import { systemClock } from "../../src/adapters/system/clock.ts"
-import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { parseSpiffeId } from "../../src/core/spiffe/id.ts"
 import { trustProbeName } from "../../src/core/spiffe/probe-name.ts"
 import { encodePem } from "../../src/core/x509/pem.ts"
-import { openEvidence } from "../../src/main/server/evidence.ts"
-import { openRotations } from "../../src/main/server/rotation.ts"
 import type { IdentityAuthority, Subscription } from "../../src/ports/identity-authority.ts"
 import { quietLog } from "../support/quiet-log.ts"
+import { ALICE, openRotatingServer, shake } from "../support/rotating-server.ts"
 import { makeScratch } from "../support/scratch.ts"
-import { openServerUnderTest, type ServerUnderTest } from "../support/server-under-test.ts"
 import { makeTestCa } from "../support/test-ca.ts"
 import { until } from "../support/until.ts"
 
-const ALICE = { actor: "alice", requestId: "q1" }
 const NEVER = new AbortController().signal
 
 test("[EV-4] the probe name is served by the prepared root alone, only while there is one, and other names as ever", async () => {
@@ -111,19 +106,9 @@ test("[AGT-44] who cannot prove trust quotes nothing, and is given its SVID all 
 
 async function openProbed() {
   await using stack = new AsyncDisposableStack()
-  const server = stack.use(await openServerUnderTest())
+  const server = stack.use(await openRotatingServer())
   const scratch = stack.use(await makeScratch("probe"))
-  const { pipeline, state, live, clock, log, serving } = server
-  const { trustDomain } = pipeline.trust.record()
-  const evidence = openEvidence(pipeline, state, clock, () => live().config)
-  const common = { pipeline, state, serving, live, evidence, clock, random: makeSystemRandom(), log }
-  const rotation = openRotations(common).x509
-  const stop = new AbortController()
-  const running = rotation.run(stop.signal)
-  stack.defer(async () => {
-    stop.abort()
-    await running
-  })
+  const { trustDomain } = server.pipeline.trust.record()
   const bundleFile = scratch.path("roots.pem")
   await writeFile(bundleFile, server.roots)
   const tokenFile = scratch.path("token")
@@ -139,42 +124,22 @@ async function openProbed() {
   const moved = stack.move()
   return {
     server,
-    rotation,
+    rotation: server.rotation,
     trustDomain,
     bundleFile,
     probe: trustProbeName(trustDomain),
     failed: () => failed,
-    roots: () => pipeline.trust.snapshot().own.x509Authorities,
+    roots: server.bundle,
     open: () =>
       openIdentityClient(
         { ...settings, agent: { name: "a", version: "1" } },
         { clock: systemClock, log: quietLog, probeFailed: () => void failed++ },
       ),
     /** Both roots are in the bundle from when this resolves, and the new one can be probed. */
-    publish: async () => {
-      await rotation.operate.start({ auto: false, canary: { namespaces: [], prefixes: [] } }, ALICE)
-      await until("the key", () => pipeline.trust.record().rotations.x509.phase === "keyed")
-      await rotation.operate.advance(ALICE)
-      await until("the probe", () => serving.probe() !== undefined)
-    },
-    grades: async () => (await evidence()).consumers.map(({ grade, epoch }) => `${grade} ${epoch}`),
+    publish: () => server.publish(),
+    grades: async () => (await server.evidence()).consumers.map(({ grade, epoch }) => `${grade} ${epoch}`),
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   }
-}
-
-/** A handshake of one's own, verified by `root` alone. */
-function shake({ port }: ServerUnderTest, servername: string, root: Uint8Array): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>()
-  const ca = encodePem("CERTIFICATE", root)
-  const check = () => undefined // by chain alone
-  const options = { host: "127.0.0.1", port, servername, ca, checkServerIdentity: check, rejectUnauthorized: false }
-  const socket = connect({ ...options, ALPNProtocols: ["h2"] })
-  socket.once("secureConnect", () => {
-    resolve(socket.authorized ? "trusted" : "untrusted")
-    socket.destroy()
-  })
-  socket.once("error", () => resolve("refused"))
-  return promise
 }
 
 async function issue(client: IdentityAuthority, spiffeId: string, bundleEpoch: number): Promise<void> {

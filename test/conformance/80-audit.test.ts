@@ -145,6 +145,7 @@ const FIELDS = {
   "token.refused": ["grant", "subject", "clientId", "audience", "code", "reason"],
   "authority.created": ["authority", "notAfter"],
   "authority.adopted": ["authority", "notAfter"],
+  "authority.crossed": ["authority", "issuer", "serial", "notAfter"],
   "jwt-key.created": ["authority", "algorithm"],
   "rotation.changed": [
     "kind",

@@ -12,7 +12,15 @@ const FIRST: AuthorityRecord = {
   revision: 1,
   epoch: 1,
   requiredEpoch: 1,
-  roots: [{ keyId: "root-1", certificate: new Uint8Array([0x30, 0, 255]), notAfter: FIXTURE_NOW, state: "active" }],
+  roots: [
+    {
+      keyId: "root-1",
+      certificate: new Uint8Array([0x30, 0, 255]),
+      notAfter: FIXTURE_NOW,
+      state: "active",
+      crossCertificates: [new Uint8Array([0x30, 1, 254]), new Uint8Array([0x30, 2])],
+    },
+  ],
   jwtKeys: [
     {
       keyId: "jwt-1",

@@ -2,12 +2,16 @@ import type { AuthorityRole } from "../../core/authority/authority-roles.ts"
 import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { parseTrustDomain } from "../../core/spiffe/id.ts"
 import type { AuthorityRecord, JwtKeyRecord, RootRecord } from "../../ports/authority-journal.ts"
-import { integerIn, objectOf, objectsIn, oneOf, textIn } from "./json-fields.ts"
+import { integerIn, objectOf, objectsIn, oneOf, textIn, textsIn } from "./json-fields.ts"
 import { parseController, parseLooseKeys, parseRotations } from "./rotation-json.ts"
 
 /** The authority record as the store keeps it: JSON, with bytes in base64. */
 export function encodeAuthority(record: AuthorityRecord): string {
-  const roots = record.roots.map((root) => ({ ...root, certificate: Buffer.from(root.certificate).toString("base64") }))
+  const roots = record.roots.map((root) => ({
+    ...root,
+    certificate: base64(root.certificate),
+    crossCertificates: root.crossCertificates.map(base64),
+  }))
   return JSON.stringify({ ...record, roots })
 }
 
@@ -33,10 +37,20 @@ export function parseAuthority(text: string): AuthorityRecord {
 function parseRoot(root: JsonObject): RootRecord {
   return {
     keyId: textIn(root, "keyId"),
-    certificate: new Uint8Array(Buffer.from(textIn(root, "certificate"), "base64")),
+    certificate: bytes(textIn(root, "certificate")),
     notAfter: integerIn(root, "notAfter"),
     state: parseRole(root),
+    // Records from before roots vouched for each other have none.
+    crossCertificates: root["crossCertificates"] === undefined ? [] : textsIn(root, "crossCertificates").map(bytes),
   }
+}
+
+function base64(der: Uint8Array): string {
+  return Buffer.from(der).toString("base64")
+}
+
+function bytes(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, "base64"))
 }
 
 /** Records from before JWT keys rotated like roots have `next` for what is announced. */

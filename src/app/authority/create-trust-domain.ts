@@ -70,7 +70,7 @@ export async function createTrustDomain(plan: TrustDomainPlan, deps: CreateTrust
     revision: 1,
     epoch: 1,
     requiredEpoch: 1,
-    roots: [{ keyId, certificate, notAfter, state: "active" }],
+    roots: [{ keyId, certificate, notAfter, state: "active", crossCertificates: [] }],
     jwtKeys: [],
     rotations: { x509: STABLE, jwt: STABLE },
     controller: undefined,

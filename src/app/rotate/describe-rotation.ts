@@ -49,6 +49,8 @@ export interface RotationForecast {
   /** When everybody could trust a new one at the latest, and when nothing of the old one were left. */
   readonly trustedBy: Instant | undefined
   readonly drainedBy: Instant | undefined
+  /** Who reads authorities once, at its start, has to be started anew. @see ROT-74 */
+  readonly needsRestarts: boolean
 }
 
 export interface DescribeRotation {
@@ -80,7 +82,8 @@ export function makeDescribeRotation(deps: StepDeps): DescribeRotation {
     },
     plan: async () => {
       const record = deps.trust.record()
-      return forecast(signingNow(deps.authority, record), await contextOf(deps, record))
+      const old = signingNow(deps.authority, record)
+      return { ...forecast(old, await contextOf(deps, record)), needsRestarts: deps.authority.needsRestarts(record) }
     },
     emergency: async () => {
       const record = deps.trust.record()
@@ -96,7 +99,7 @@ function nextOf(state: RotationState, context: StepContext): RotationNext | unde
   return { ...gate, until: lateUntil(gate.late) }
 }
 
-function forecast(old: string, context: StepContext): RotationForecast {
+function forecast(old: string, context: StepContext): Omit<RotationForecast, "needsRestarts"> {
   const { now, evidence } = context
   // Nobody has a bundle of an epoch that was never made: who is late for it is everybody who will be asked.
   const all = lateForTrust(Number.MAX_SAFE_INTEGER, now, context)

@@ -18,6 +18,7 @@ export function jwtAuthority(deps: JwtAuthorityDeps): RotatedAuthority {
     kind: "jwt",
     hasCanaries: false,
     signing: ({ jwtKeys }) => signingSet(jwtKeys),
+    needsRestarts: () => false,
     keyId: (tag) => `jwt-${tag}`,
     make: async ({ id: rotation, keyId }) => {
       const made = await makeJwtKeys(deps, keyId, deps.algorithms, rotation)

@@ -14,6 +14,7 @@ import { authorityName, type TrustDomainPlan } from "../authority/create-trust-d
 import { rootId } from "../authority/root-id.ts"
 import type { TrustState } from "../authority/trust-state.ts"
 import { signRoot } from "../issue/sign-authority.ts"
+import { crossSign } from "./cross-sign.ts"
 import type { AuthorityPlan } from "./rotated-authority.ts"
 
 export interface MakeRootDeps {
@@ -29,8 +30,8 @@ export interface MakeRootDeps {
 export type RootPlan = Pick<TrustDomainPlan, "algorithm" | "subject" | "backdate"> & { readonly ttl: Seconds }
 
 /**
- * The new root of a rotation: key, certificate, and the record of both. After a crash the key that was made then is used.
- * @throws IdentityError `conflict` when it is not what the old root is like @see RINV-08 RINV-09
+ * The new root of a rotation: key, certificate, what the old root says of it, and the record of all. After a crash the key that was
+ * made then is used. @throws IdentityError `conflict` when it is not what the old root is like @see RINV-08 RINV-09 ROT-70
  */
 export async function makeRoot(deps: MakeRootDeps, planned: AuthorityPlan): Promise<RootRecord> {
   const { root: plan, trust, clock, random } = deps
@@ -49,21 +50,26 @@ export async function makeRoot(deps: MakeRootDeps, planned: AuthorityPlan): Prom
       },
       signer,
     )
-    const made: RootRecord = { keyId: planned.keyId, certificate, notAfter, state: "prepared" }
-    refuseOther(trust.record().roots, planned.old, made)
+    const made = { keyId: planned.keyId, certificate, notAfter, state: "prepared" } as const
+    const { roots, trustDomain } = trust.record()
+    const old = roots.find((root) => rootId(root) === planned.old)
+    refuseOther(old, made)
     const { audit } = deps
     const common = { at: now, actor: "server", requestId: planned.id } as const
     await audit.append({ ...common, type: "authority.created", authority: rootId(made), notAfter })
-    return made
+    const order = { certificate, trustDomain, requestId: planned.id }
+    const isVouchedFor = old !== undefined && !planned.emergency
+    return { ...made, crossCertificates: isVouchedFor ? await crossSign(deps, { ...order, earlier: old }) : [] }
   } finally {
     signer.forget() // opened again when it is its turn to sign
   }
 }
 
-function refuseOther(roots: readonly RootRecord[], old: string, made: RootRecord): void {
-  const before = roots.find((root) => rootId(root) === old)
-  if (before === undefined) return
-  const faults = rootProfileFaults(parseCertificate(before.certificate), parseCertificate(made.certificate))
+type Certified = Pick<RootRecord, "certificate">
+
+function refuseOther(old: Certified | undefined, made: Certified): void {
+  if (old === undefined) return
+  const faults = rootProfileFaults(parseCertificate(old.certificate), parseCertificate(made.certificate))
   if (faults.length > 0) {
     throw new IdentityError("conflict", `the new root is not like the old one: ${faults.join("; ")}`)
   }

@@ -1,5 +1,7 @@
 import { partIn, roleIn } from "../../core/authority/authority-roles.ts"
+import { canVouch } from "../../core/authority/cross-certificates.ts"
 import type { RotationState } from "../../core/authority/rotation-state.ts"
+import { parseCertificate } from "../../core/x509/certificate.ts"
 import type { AuthorityRecord, RootRecord } from "../../ports/authority-journal.ts"
 import type { IssuingAuthorities } from "../authority/issuing-authorities.ts"
 import { rootId } from "../authority/root-id.ts"
@@ -19,6 +21,8 @@ export function rootAuthority(deps: RootAuthorityDeps): RotatedAuthority {
       const active = roots.find(({ state }) => state === "active")
       return active === undefined ? undefined : rootId(active)
     },
+    needsRestarts: ({ roots }) =>
+      roots.some(({ state, certificate }) => state === "active" && !canVouch(parseCertificate(certificate))),
     keyId: (tag) => `root-${tag}`,
     make: async (plan) => {
       const made = await makeRoot(deps, plan)
@@ -39,5 +43,11 @@ function withRole(root: RootRecord, state: RotationState): readonly RootRecord[]
     root.state,
     partIn(state, (name) => name === id),
   )
-  return role === undefined ? [] : [{ ...root, state: role }]
+  if (role === undefined) return []
+  return [{ ...root, state: role, crossCertificates: isEmergency(state) ? [] : root.crossCertificates }]
+}
+
+/** What a stolen root vouches for, or who is vouched for through it, is not to be believed. @see ROT-73 */
+function isEmergency(state: RotationState): boolean {
+  return "emergency" in state && state.emergency
 }

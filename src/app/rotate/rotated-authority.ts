@@ -9,6 +9,8 @@ export interface RotatedAuthority {
   readonly hasCanaries: boolean
   /** The one that signs; `undefined`: none does. */
   signing(record: AuthorityRecord): string | undefined
+  /** Who read authorities once, at its start, has to be started anew after a rotation that begins now. @see ROT-74 */
+  needsRestarts(record: AuthorityRecord): boolean
   /** Of a new one in the key store: what its name is, or begins with. */
   keyId(tag: string): string
   /** Key, public part, and the record of both. After a crash, what was made then is used. @throws IdentityError `conflict` when it cannot take the place of the old one */

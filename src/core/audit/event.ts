@@ -78,6 +78,15 @@ export type AuditEvent =
       readonly notAfter: Instant
     })
   | (Common & {
+      /** A root vouches for the next one. Recorded before anybody sees the certificate. @see ROT-70 */
+      readonly type: "authority.crossed"
+      /** Of whom, and by whom: hex of the subject key identifiers. */
+      readonly authority: string
+      readonly issuer: string
+      readonly serial: string
+      readonly notAfter: Instant
+    })
+  | (Common & {
       /** A JWT key was made. What becomes of it is the rotation's to say; the very first ones sign at once. */
       readonly type: "jwt-key.created"
       /** Its `kid`. */

@@ -9,6 +9,8 @@ export function rootProfileFaults(old: CertificateView, next: CertificateView): 
   if (same(old.subject, next.subject)) faults.push("both roots have one name")
   if (same(old.subjectKeyId, next.subjectKeyId) || same(old.spki, next.spki)) faults.push("both roots have one key")
   if (!same(next.subject, next.issuer)) faults.push("the new root is not self-signed")
+  if (next.pathLength !== undefined && next.pathLength !== old.pathLength)
+    faults.push("the roots differ in path length")
   const wanted = profileOf(old)
   for (const [name, value] of Object.entries(profileOf(next))) {
     if (wanted[name] !== value) faults.push(`the roots differ in ${name}`)
@@ -20,11 +22,11 @@ function same(left: Uint8Array | undefined, right: Uint8Array | undefined): bool
   return left !== undefined && right !== undefined && Buffer.compare(left, right) === 0
 }
 
-/** What two roots of a trust domain have in common. */
+/** What two roots of a trust domain have in common. A bound of the path is not in it: roots of earlier versions have one, and it may go. */
 function profileOf(root: CertificateView): Readonly<Record<string, string>> {
-  const { isCa, pathLength, keyUsage, extKeyUsage, uriNames, dnsNames, extensions } = root
+  const { isCa, keyUsage, extKeyUsage, uriNames, dnsNames, extensions } = root
   return {
-    "basic constraints": `${isCa} ${pathLength}`,
+    "basic constraints": String(isCa),
     "key usage": [...(keyUsage ?? [])].sort().join(),
     "extended key usage": (extKeyUsage ?? []).join(),
     names: [...uriNames, ...dnsNames].join(),

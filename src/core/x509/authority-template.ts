@@ -4,9 +4,9 @@ import type { CertificateView } from "./certificate.ts"
 import { encodeDer, encodeSequence } from "./der.ts"
 import { encodeTime } from "./der-time.ts"
 import {
+  encodeAuthorityConstraints,
   encodeAuthorityKeyIdentifier,
   encodeAuthorityKeyUsage,
-  encodeBasicConstraints,
   encodeSubjectAltName,
   encodeSubjectKeyIdentifier,
 } from "./extensions.ts"
@@ -26,46 +26,67 @@ export interface AuthorityRequest {
   readonly notAfter: Instant
 }
 
-/** TBSCertificate of a root: self-signed, with one level of authorities below it. @see X5-11..X5-14 PRF-02 */
+/** What a certificate of one root by another is to say. Name, key and issuer are those of the two. */
+export interface CrossRequest {
+  readonly serial: Serial
+  readonly trustDomain: TrustDomain
+  readonly notBefore: Instant
+  readonly notAfter: Instant
+}
+
+/** TBSCertificate of a root: self-signed, without a bound, so that it can vouch for the next one. @see X5-11..X5-14 PRF-02 */
 export function encodeRootTbs(request: AuthorityRequest): Uint8Array {
   const name = encodeName(request.subject)
-  return encodeTbs(request, { name, publicKey: request.publicKey, pathLength: ROOT_PATH_LENGTH })
+  return encodeTbs({ ...request, name }, { name, publicKey: request.publicKey, pathLength: undefined })
+}
+
+/** TBSCertificate by which `issuer`, an earlier root, vouches for `root`. @see PRF-11 */
+export function encodeCrossTbs(request: CrossRequest, root: CertificateView, issuer: CertificateView): Uint8Array {
+  const publicKey = parsePublicKey(issuer.spki)
+  const subject = { ...request, name: root.subject, publicKey: parsePublicKey(root.spki) }
+  return encodeTbs(subject, { name: issuer.subject, publicKey, pathLength: undefined })
 }
 
 /** TBSCertificate of an issuing authority: leaves only below it. @see X5-11..X5-14 PRF-02 */
 export function encodeIssuingTbs(request: AuthorityRequest, root: CertificateView): Uint8Array {
   const publicKey = parsePublicKey(root.spki)
-  return encodeTbs(request, { name: root.subject, publicKey, pathLength: ISSUING_PATH_LENGTH })
+  const subject = { ...request, name: encodeName(request.subject) }
+  return encodeTbs(subject, { name: root.subject, publicKey, pathLength: ISSUING_PATH_LENGTH })
+}
+
+interface Subject extends Omit<AuthorityRequest, "subject"> {
+  /** Name, DER. */
+  readonly name: Uint8Array
 }
 
 interface Issuer {
   /** Name, DER. */
   readonly name: Uint8Array
   readonly publicKey: SubjectPublicKey
-  readonly pathLength: number
+  /** Of what it issues. */
+  readonly pathLength: number | undefined
 }
 
-function encodeTbs(request: AuthorityRequest, issuer: Issuer): Uint8Array {
-  const id = { kind: "uri", text: trustDomainId(request.trustDomain) } as const
+function encodeTbs(subject: Subject, issuer: Issuer): Uint8Array {
+  const id = { kind: "uri", text: trustDomainId(subject.trustDomain) } as const
   const extensions = encodeSequence(
     encodeAuthorityKeyUsage(),
-    encodeBasicConstraints(issuer.pathLength),
-    encodeSubjectKeyIdentifier(request.publicKey.keyId),
+    encodeAuthorityConstraints(issuer.pathLength),
+    encodeSubjectKeyIdentifier(subject.publicKey.keyId),
     encodeAuthorityKeyIdentifier(issuer.publicKey.keyId),
     encodeSubjectAltName([id], false),
   )
   return encodeSequence(
     VERSION_3,
-    encodeSerial(request.serial),
+    encodeSerial(subject.serial),
     encodeSignatureAlgorithm(signatureAlgorithmFor(issuer.publicKey.algorithm)),
     issuer.name,
-    encodeSequence(encodeTime(request.notBefore), encodeTime(request.notAfter)),
-    encodeName(request.subject),
-    request.publicKey.spki,
+    encodeSequence(encodeTime(subject.notBefore), encodeTime(subject.notAfter)),
+    subject.name,
+    subject.publicKey.spki,
     encodeDer(EXTENSIONS, extensions),
   )
 }
 
-export const ROOT_PATH_LENGTH = 1
 export const ISSUING_PATH_LENGTH = 0
 const EXTENSIONS = 0xa3

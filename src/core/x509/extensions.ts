@@ -20,17 +20,19 @@ export function encodeExtKeyUsage(): Uint8Array {
   return encodeExtension(OID.extKeyUsage, false, encodeSequence(encodeOid(OID.serverAuth), encodeOid(OID.clientAuth)))
 }
 
-/** @param pathLength certificates of authorities that may follow; `undefined` for a leaf @see X5-06 X5-11 X5-13 */
-export function encodeBasicConstraints(pathLength: number | undefined): Uint8Array {
-  if (pathLength === undefined) return encodeExtension(OID.basicConstraints, true, encodeSequence())
+/** Of a leaf. @see X5-06 */
+export function encodeLeafConstraints(): Uint8Array {
+  return encodeExtension(OID.basicConstraints, true, encodeSequence())
+}
+
+/** @param pathLength how many authorities may stand below; `undefined`: any number @see X5-11 X5-13 */
+export function encodeAuthorityConstraints(pathLength: number | undefined): Uint8Array {
+  const isAuthority = encodeDer(TAG.boolean, Uint8Array.of(0xff))
+  if (pathLength === undefined) return encodeExtension(OID.basicConstraints, true, encodeSequence(isAuthority))
   if (!Number.isInteger(pathLength) || pathLength < 0 || pathLength > 127)
     throw new RangeError("path length outside 0 to 127")
-  const isAuthority = encodeDer(TAG.boolean, Uint8Array.of(0xff))
-  return encodeExtension(
-    OID.basicConstraints,
-    true,
-    encodeSequence(isAuthority, encodeDer(TAG.integer, Uint8Array.of(pathLength))),
-  )
+  const bound = encodeDer(TAG.integer, Uint8Array.of(pathLength))
+  return encodeExtension(OID.basicConstraints, true, encodeSequence(isAuthority, bound))
 }
 
 export function encodeSubjectKeyIdentifier(keyId: Uint8Array): Uint8Array {

@@ -7,8 +7,8 @@ import { DerWriter } from "./der-writer.ts"
 import {
   CRITICAL_SUBJECT_ALT_NAME,
   encodeAuthorityKeyIdentifier,
-  encodeBasicConstraints,
   encodeExtKeyUsage,
+  encodeLeafConstraints,
   encodeLeafKeyUsage,
   SUBJECT_KEY_IDENTIFIER,
 } from "./extensions.ts"
@@ -48,7 +48,7 @@ export function prepareLeafTemplate({ issuer }: { readonly issuer: CertificateVi
   if (!issuer.isCa || keyId === undefined) throw new TypeError("issuer is no authority with a key identifier")
   const signatureAlgorithm = signatureAlgorithmFor(parsePublicKey(issuer.spki).algorithm)
   const algorithm = encodeSignatureAlgorithm(signatureAlgorithm)
-  const constant = Buffer.concat([encodeLeafKeyUsage(), encodeExtKeyUsage(), encodeBasicConstraints(undefined)])
+  const constant = Buffer.concat([encodeLeafKeyUsage(), encodeExtKeyUsage(), encodeLeafConstraints()])
   const authority = encodeAuthorityKeyIdentifier(keyId)
   const issuerAndAlgorithm = Buffer.concat([algorithm, issuer.subject])
   const fixed = issuerAndAlgorithm.length + constant.length + authority.length + OTHER_OCTETS

@@ -1,5 +1,5 @@
 import { type TrustDomain, trustDomainId, trustDomainOf } from "../spiffe/id.ts"
-import { type AuthorityRequest, ISSUING_PATH_LENGTH, ROOT_PATH_LENGTH } from "./authority-template.ts"
+import { type AuthorityRequest, type CrossRequest, ISSUING_PATH_LENGTH } from "./authority-template.ts"
 import type { CertificateView } from "./certificate.ts"
 import { isDnsName } from "./dns-name.ts"
 import type { KeyUsage } from "./extension-reader.ts"
@@ -47,7 +47,7 @@ export function lintLeafTbs(tbs: Uint8Array, request: LeafRequest, template: Lea
 export function lintRootTbs(tbs: Uint8Array, request: AuthorityRequest): void {
   const view = parseTbs(tbs)
   check(equal(view.issuer, view.subject), "PRF-02", "root is not its own issuer")
-  lintAuthority(view, request, ROOT_PATH_LENGTH)
+  lintAuthority(view, { ...request, name: encodeName(request.subject) }, undefined)
   lintCommon(view, request, issuerOf(view, request.publicKey))
 }
 
@@ -56,8 +56,30 @@ export function lintIssuingTbs(tbs: Uint8Array, request: AuthorityRequest, root:
   const view = parseTbs(tbs)
   check(!equal(view.issuer, view.subject), "RINV-09", "issuing authority has the name of its root")
   check(isAuthorityOf(root, request.trustDomain), "X5-14", "root is no authority of this trust domain")
-  lintAuthority(view, request, ISSUING_PATH_LENGTH)
+  lintAuthority(view, { ...request, name: encodeName(request.subject) }, ISSUING_PATH_LENGTH)
   lintCommon(view, request, issuerOf(root, parsePublicKey(root.spki)))
+}
+
+/** Re-read the bytes by which `issuer` vouches for `root`. @throws ProfileViolation @see INV-02 INV-05 PRF-11 */
+export function lintCrossTbs(
+  tbs: Uint8Array,
+  request: CrossRequest,
+  root: CertificateView,
+  issuer: CertificateView,
+): void {
+  const view = parseTbs(tbs)
+  check(!equal(view.issuer, view.subject), "RINV-09", "both roots have one name")
+  for (const one of [root, issuer]) {
+    check(isAuthorityOf(one, request.trustDomain), "X5-14", "root is no authority of this trust domain")
+    check(equal(one.subject, one.issuer), "PRF-02", "root is not its own issuer")
+    check(one.pathLength === undefined, "X5-13", "root bounds the path")
+  }
+  check(equal(view.subjectKeyId, root.subjectKeyId), "PRF-11", "subject key identifier is not that of the root")
+  check(view.notBefore >= root.notBefore, "PRF-11", "validity begins before that of the root")
+  check(view.notAfter <= root.notAfter, "PRF-11", "validity ends after that of the root")
+  lintAuthority(view, { ...request, name: root.subject }, undefined)
+  const publicKey = parsePublicKey(root.spki)
+  lintCommon(view, { ...request, publicKey }, issuerOf(issuer, parsePublicKey(issuer.spki)))
 }
 
 interface Issuer {
@@ -91,13 +113,19 @@ function lintCommon(view: TbsView, request: Authorised, issuer: Issuer): void {
   check(view.notAfter <= issuer.view.notAfter, "INV-05", "validity ends after that of the issuer")
 }
 
-function lintAuthority(view: TbsView, request: AuthorityRequest, pathLength: number): void {
-  check(equal(view.subject, encodeName(request.subject)), "RINV-09", "subject is another one")
+interface AuthorityFacts {
+  /** DER. */
+  readonly name: Uint8Array
+  readonly trustDomain: TrustDomain
+}
+
+function lintAuthority(view: TbsView, wanted: AuthorityFacts, pathLength: number | undefined): void {
+  check(equal(view.subject, wanted.name), "RINV-09", "subject is another one")
   check(view.isCa, "X5-11", "authority is a leaf")
   check(view.pathLength === pathLength, "PRF-02", "path length is another one")
   checkKeyUsage(view, AUTHORITY_KEY_USAGE, "X5-12")
   checkExtensions(view, AUTHORITY_EXTENSIONS)
-  checkNames(view.names, [{ kind: "uri", text: trustDomainId(request.trustDomain) }])
+  checkNames(view.names, [{ kind: "uri", text: trustDomainId(wanted.trustDomain) }])
 }
 
 function isAuthorityOf(view: TbsView, trustDomain: TrustDomain): boolean {

@@ -64,6 +64,14 @@ export function verifyIssuingAuthority(certificate: Uint8Array, bundle: TrustBun
   return view
 }
 
+/**
+ * Verify that who trusts `earlier` alone, a root, accepts what is signed two levels below the root that `certificate` vouches for.
+ * @throws IdentityError as {@link verifySvidChain} @see ROT-70 PRF-11
+ */
+export function verifyCrossCertificate(certificate: Uint8Array, earlier: TrustBundle, now: Instant): void {
+  buildPath([parseCertificate(certificate)], 2, earlier, now)
+}
+
 function parseChain(chain: readonly Uint8Array[]): readonly CertificateView[] {
   if (chain.length > MAX_PATH) throw refused("chain is longer than 8 certificates")
   return chain.map(parseCertificate)
@@ -71,11 +79,11 @@ function parseChain(chain: readonly Uint8Array[]): readonly CertificateView[] {
 
 /**
  * From the first certificate to an anchor. The chain is in order, so there is one candidate at each step.
- * @param level how far the first certificate is from a leaf: 0 or 1
+ * @param level how far the first certificate is from a leaf
  */
 function buildPath(
   certificates: readonly CertificateView[],
-  level: 0 | 1,
+  level: 0 | 1 | 2,
   bundle: TrustBundle,
   now: Instant,
 ): readonly CertificateView[] {

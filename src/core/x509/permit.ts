@@ -1,8 +1,14 @@
 import type { Instant } from "../time.ts"
-import { type AuthorityRequest, encodeIssuingTbs, encodeRootTbs } from "./authority-template.ts"
+import {
+  type AuthorityRequest,
+  type CrossRequest,
+  encodeCrossTbs,
+  encodeIssuingTbs,
+  encodeRootTbs,
+} from "./authority-template.ts"
 import type { CertificateView } from "./certificate.ts"
 import type { LeafRequest, LeafTemplate } from "./leaf-template.ts"
-import { lintIssuingTbs, lintLeafTbs, lintRootTbs } from "./lint.ts"
+import { lintCrossTbs, lintIssuingTbs, lintLeafTbs, lintRootTbs } from "./lint.ts"
 import type { Serial } from "./serial.ts"
 
 /**
@@ -18,7 +24,7 @@ export class IssuancePermit {
   readonly tbs: Uint8Array
   #redeemed = false
 
-  private constructor(authorityId: string, tbs: Uint8Array, request: LeafRequest | AuthorityRequest) {
+  private constructor(authorityId: string, tbs: Uint8Array, request: LeafRequest | CrossRequest) {
     this.authorityId = authorityId
     this.tbs = tbs
     this.serial = request.serial
@@ -45,6 +51,13 @@ export class IssuancePermit {
     const tbs = encodeIssuingTbs(request, root)
     lintIssuingTbs(tbs, request, root)
     return new IssuancePermit(Buffer.from(root.subjectKeyId ?? []).toString("hex"), tbs, request)
+  }
+
+  /** A certificate of `root` by `issuer`, an earlier one. @throws ProfileViolation */
+  static prepareCross(root: CertificateView, issuer: CertificateView, request: CrossRequest): IssuancePermit {
+    const tbs = encodeCrossTbs(request, root, issuer)
+    lintCrossTbs(tbs, request, root, issuer)
+    return new IssuancePermit(Buffer.from(issuer.subjectKeyId ?? []).toString("hex"), tbs, request)
   }
 
   /**

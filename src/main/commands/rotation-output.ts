@@ -36,6 +36,7 @@ export function planTable(reply: ResponseOf<typeof rotationPlan>): string {
     `${reply.kind === "jwt" ? "JWT keys" : "root"} to replace: ${reply.old}`,
     `everybody could trust a new one by ${reply.trusted_by === undefined ? "an unknown time" : lifeLeft(reply.trusted_by, now)}`,
     `nothing of the old one would be left by ${reply.drained_by === undefined ? "an unknown time" : lifeLeft(reply.drained_by, now)}`,
+    ...(reply.restart_readers ? [RESTART] : []),
     "",
     ...columns([["NAMESPACE", "HOLDERS", "CANNOT ANSWER"], ...rows]),
     ...lateTable(silent, now, count),
@@ -80,4 +81,6 @@ const WHAT_TO_DO: Readonly<Record<string, string>> = {
   "unseen-readers": "wait: rotation.reader_wait, or jwt.publish_ahead of JWT keys",
   soaking: "wait: rotation.canary.soak, or waive it",
 }
+const RESTART =
+  "who reads the server's roots once, at its start, has to be started anew this time: this root is of an earlier version, and cannot vouch for the next one"
 const MAX_ROWS = 40

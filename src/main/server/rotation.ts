@@ -23,7 +23,7 @@ import { ROOT_BACKDATE, type ServerState } from "./state.ts"
 export interface RotationDeps {
   readonly pipeline: Pipeline
   readonly state: Pick<ServerState, "keys" | "store">
-  readonly serving: Pick<KeptTls, "reload" | "followProbe">
+  readonly serving: Pick<KeptTls, "followRoot" | "followProbe">
   readonly live: () => LiveConfig
   /** What was expired for less than `rotation.skew` is in it still. */
   readonly evidence: () => Promise<RotationEvidence>
@@ -93,9 +93,8 @@ function roots(deps: RotationDeps): Course {
       },
       issuing: {
         follow: async () => {
-          const before = issuing.signsWith()
           await issuing.follow()
-          if (issuing.signsWith() !== before) await serving.reload()
+          await serving.followRoot()
           await serving.followProbe()
         },
       },

@@ -1,7 +1,9 @@
 import { hash } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import type { IssuingAuthorities } from "../../app/authority/issuing-authorities.ts"
+import { rootId } from "../../app/authority/root-id.ts"
 import { type IssueServingDeps, issueServing, type ServingSvid } from "../../app/issue/issue-serving.ts"
+import { issueServingChain } from "../../app/issue/issue-serving-chain.ts"
 import { trustProbeName } from "../../core/spiffe/probe-name.ts"
 import { parseIpAddress } from "../../core/x509/ip-address.ts"
 import { encodePem } from "../../core/x509/pem.ts"
@@ -19,8 +21,8 @@ export interface KeptTls {
   /** Keep the certificate of another listener current as well. */
   follow(listener: Replaceable): void
   run(signal: AbortSignal): Promise<void>
-  /** Make or read the certificate anew, because its root signs no more. */
-  reload(): Promise<void>
+  /** Make the certificate anew once another root signs, or other roots vouch for it. Nothing is made when that is so already. @see ROT-71 ROT-73 */
+  followRoot(): Promise<void>
   /** Show a certificate of the root that a rotation brings in to whoever probes for it, and only as long as there is one. @see EV-4 */
   followProbe(): Promise<void>
   /** The fingerprint of that certificate; `undefined`: none is shown. */
@@ -34,7 +36,7 @@ export interface Replaceable {
 }
 
 export type OwnServingDeps = Omit<IssueServingDeps, "plan" | "issuing"> & {
-  readonly issuing: Pick<IssuingAuthorities, "current" | "prepared">
+  readonly issuing: Pick<IssuingAuthorities, "current" | "prepared" | "signsWith">
   readonly plan: Omit<IssueServingDeps["plan"], "dnsNames" | "ipAddresses">
 }
 
@@ -58,13 +60,37 @@ export async function openServingTls(
     tls,
     certificate: () => certificate,
     follow: (listener) => void listeners.push(listener),
-    reload: async () => replace((await load()).certificate),
+    ...following(serving, deps, async () => replace((await load()).certificate)),
     ...probing(serving, deps, tls),
     run: (signal) => keepCurrent({ replace }, load, first.refreshIn, deps.clock, log, signal),
   }
 }
 
 /** A certificate from files says nothing of roots. */
+function following(
+  serving: ServingConfig,
+  deps: OwnServingDeps,
+  reload: () => Promise<void>,
+): Pick<KeptTls, "followRoot"> {
+  if (serving.kind !== "own") return { followRoot: async () => undefined }
+  let followed = servingRoot(deps)
+  return {
+    followRoot: async () => {
+      const wanted = servingRoot(deps)
+      if (wanted === followed) return
+      await reload()
+      followed = wanted
+    },
+  }
+}
+
+/** The root that the certificate is to chain to, and who vouches for it. */
+function servingRoot({ trust, issuing }: OwnServingDeps): string {
+  const id = issuing.signsWith()
+  const root = trust.record().roots.find((one) => rootId(one) === id)
+  return [id, ...(root?.crossCertificates ?? []).map(fingerprintOf)].join()
+}
+
 function probing(
   serving: ServingConfig,
   deps: OwnServingDeps,
@@ -82,7 +108,7 @@ function probing(
       tls.showProbe(name, undefined)
       if (prepared === undefined) return
       const plan = { ...deps.plan, dnsNames: [], ipAddresses: [] }
-      const svid = await issueServing({ ...deps, plan, issuing: { current: () => prepared } })
+      const svid = await issueServing({ ...deps, plan, issuing: { current: () => prepared } }) // nobody vouches here @see ROT-72
       tls.showProbe(name, encodeServing(svid))
       shown = { authorityId: prepared.authorityId, fingerprint: fingerprintOf(svid.chain[0]) }
     },
@@ -111,7 +137,7 @@ function ownLoader(serving: ServingConfig & { kind: "own" }, deps: OwnServingDep
   const ipAddresses = serving.ipAddresses.map(parseIpAddress)
   const plan = { ...deps.plan, dnsNames: serving.dnsNames, ipAddresses }
   return async () => {
-    const svid = await issueServing({ ...deps, plan })
+    const svid = await issueServingChain({ ...deps, plan })
     return { certificate: encodeServing(svid), refreshIn: (svid.notAfter - deps.clock.now()) / 2 }
   }
 }

@@ -81,6 +81,11 @@ export const rotationPlan = defineContract({
     silent: z.array(late).describe("Who can prove nothing, and why. The first 1,000."),
     trusted_by: instant().optional().describe("When everybody could trust the new one, at the latest (SP1)."),
     drained_by: instant().optional().describe("When nothing of the old one would be left, at the latest (SP2)."),
+    restart_readers: z
+      .boolean()
+      .describe(
+        "Who reads the server's roots once, at its start, has to be started anew: the old root cannot vouch for the new one.",
+      ),
   }),
 })
 

@@ -161,7 +161,8 @@ function statusReply(kind: RotationKind, { now, state, next, waivers, consumers 
   }
 }
 
-function planReply(kind: RotationKind, { now, old, namespaces, silent, trustedBy, drainedBy }: RotationForecast) {
+function planReply(kind: RotationKind, forecast: RotationForecast) {
+  const { now, old, namespaces, silent, trustedBy, drainedBy, needsRestarts } = forecast
   return {
     now,
     kind,
@@ -173,6 +174,7 @@ function planReply(kind: RotationKind, { now, old, namespaces, silent, trustedBy
     silent: silent.slice(0, MAX_LATE).map(lateParty),
     ...(trustedBy === undefined ? {} : { trusted_by: trustedBy }),
     ...(drainedBy === undefined ? {} : { drained_by: drainedBy }),
+    restart_readers: needsRestarts,
   }
 }
 

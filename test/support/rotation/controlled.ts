@@ -3,6 +3,7 @@ import { rootId } from "../../../src/app/authority/root-id.ts"
 import type { TrustState } from "../../../src/app/authority/trust-state.ts"
 import { RenewOrders } from "../../../src/app/deliver/renew-orders.ts"
 import { makeClockGuard } from "../../../src/app/issue/clock-guard.ts"
+import { makeDescribeRotation } from "../../../src/app/rotate/describe-rotation.ts"
 import { jwtAuthority } from "../../../src/app/rotate/jwt-authority.ts"
 import { jwtEvidence } from "../../../src/app/rotate/jwt-evidence.ts"
 import { makeOperateRotation } from "../../../src/app/rotate/operate-rotation.ts"
@@ -107,12 +108,13 @@ export async function openControlled(
     renewals,
     operate: makeOperateRotation(deps),
     controller: makeRotationController(deps),
+    describe: makeDescribeRotation(deps),
     phase: () => trust.record().rotations[deps.authority.kind].phase,
   }
 }
 
 function hexId(certificate: Uint8Array): string {
-  return rootId({ keyId: "", certificate, notAfter: 0, state: "active" })
+  return rootId({ certificate })
 }
 
 function jwtDue(trust: TrustState, algorithms: readonly JwtKeyAlgorithm[], publishAhead: number) {

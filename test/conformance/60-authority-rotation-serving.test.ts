@@ -1,0 +1,102 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { trustProbeName } from "../../src/core/spiffe/probe-name.ts"
+import { verifySvidChain } from "../../src/core/x509/path.ts"
+import { parsePem } from "../../src/core/x509/pem.ts"
+import { openAdminUnderTest } from "../support/admin-server.ts"
+import { boundActiveRoot } from "../support/bounded-root.ts"
+import { ALICE, openRotatingServer, type RotatingServer, shake } from "../support/rotating-server.ts"
+import { runAssay } from "../support/run-assay.ts"
+import { makeBundle } from "../support/test-ca.ts"
+import { until } from "../support/until.ts"
+
+const QUICK = { config: { rotation: { skew: "0s" } } }
+const WAIVER = { by: "alice", reason: "stolen", consumers: "all" } as const
+
+test("[ROT-71] who trusts any one earlier root that lives recognises the server, after each rotation", async () => {
+  await using server = await openRotatingServer(QUICK)
+  const roots = [...server.bundle()]
+  for (let round = 1; round <= 3; round++) {
+    await rotate(server)
+    roots.push(...server.bundle())
+    for (const root of roots) assert.equal(await shake(server, "localhost", root), "trusted")
+    assert.equal(chainOf(server).length, 2 + round)
+  }
+  const { trustDomain } = server.pipeline.trust.record()
+  for (const root of roots) verifySvidChain(chainOf(server), makeBundle(trustDomain, [root]), server.clock.now())
+})
+
+test("[ROT-71] while a rotation can go back, the server shows what those know who vouch for the root that signs", async () => {
+  await using server = await openRotatingServer(QUICK)
+  await rotate(server)
+  const [old] = server.bundle()
+  assert.ok(old !== undefined)
+  await server.publish()
+  const next = server.bundle().find((der) => der !== old)
+  assert.ok(next !== undefined)
+  assert.deepEqual([await shake(server, "localhost", next), chainOf(server).length], ["untrusted", 3])
+  await server.activate()
+  await until("the certificate of the new root", () => chainOf(server).length === 4)
+  assert.deepEqual(
+    [await shake(server, "localhost", next), await shake(server, "localhost", old)],
+    ["trusted", "trusted"],
+  )
+  await server.rotation.operate.rollback(ALICE)
+  await until("the certificate of the old root", () => chainOf(server).length === 3)
+  assert.equal(await shake(server, "localhost", next), "untrusted")
+})
+
+test("[ROT-72] the trust probe has no cross-certificate, and with one it would prove nothing", async () => {
+  await using server = await openRotatingServer(QUICK)
+  const probe = trustProbeName(server.pipeline.trust.record().trustDomain)
+  await rotate(server)
+  const [old] = server.bundle()
+  await server.publish()
+  const [next] = server.bundle().slice(1)
+  assert.ok(old !== undefined && next !== undefined)
+  assert.equal(await shake(server, probe, next), "trusted")
+  assert.equal(await shake(server, probe, old), "untrusted", "who does not trust the new root proves that it does")
+  await server.activate()
+  await until("the certificate of the new root", () => chainOf(server).length === 4)
+  server.tls.showProbe(probe, server.serving.certificate())
+  assert.equal(await shake(server, probe, old), "trusted", "this test sees a probe that carries them")
+})
+
+for (const phase of ["publishing", "draining"] as const) {
+  test(`[ROT-73] at the step that declares an emergency in ${phase} the server stops to show who vouched for its root`, async () => {
+    await using server = await openRotatingServer({ config: { rotation: { skew: "600s" } } })
+    const [old] = server.bundle()
+    assert.ok(old !== undefined)
+    await server.publish()
+    if (phase === "draining") {
+      await server.activate()
+      await until("the certificate of the new root", () => chainOf(server).length === 3)
+    }
+    assert.equal(await shake(server, "localhost", old), "trusted")
+    await server.rotation.operate.emergency(WAIVER, ALICE)
+    await until("another certificate", async () => (await shake(server, "localhost", old)) === "untrusted")
+    assert.equal(chainOf(server).length, 2)
+    const [root] = server.bundle()
+    assert.ok(root !== undefined && server.bundle().length === 1)
+    assert.equal(await shake(server, "localhost", root), "trusted")
+  })
+}
+
+test("[ROT-74] the plan says who has to be started anew when the root of an earlier version cannot vouch", async () => {
+  await using server = await openAdminUnderTest()
+  const plan = async () => (await runAssay(["rotation", "plan", "--admin-socket", server.admin.socket])).out
+  assert.doesNotMatch(await plan(), /started anew/)
+  await boundActiveRoot(server.pipeline.trust, server.state.keys)
+  assert.match(await plan(), /^who reads the server's roots once, at its start, has to be started anew this time/m)
+})
+
+async function rotate(server: RotatingServer): Promise<void> {
+  const [before] = server.bundle()
+  await server.rotation.operate.start({ auto: true, canary: { namespaces: [], prefixes: [] } }, ALICE)
+  await until("the end", () => server.phase() === "stable" && server.bundle()[0] !== before)
+}
+
+/** What the listeners show, DER. */
+function chainOf({ serving }: RotatingServer): readonly Uint8Array[] {
+  return parsePem(serving.certificate().chain, "CERTIFICATE", { maxLength: 65_536, maxBlocks: 32 })
+}
