@@ -12,8 +12,10 @@ import { runAgent } from "../../src/main/agent.ts"
 import { parseAgentConfig } from "../../src/main/config/agent-config.ts"
 import { parseServerConfig, type ServerConfig } from "../../src/main/config/server-config.ts"
 import { LocalCluster } from "../../src/main/demo/local-cluster.ts"
-import { initServerState, openServerState } from "../../src/main/server/state.ts"
+import { initServerState, openKeys, openServerState, openWitness } from "../../src/main/server/state.ts"
 import { runServer } from "../../src/main/server.ts"
+import type { AuthorityRecord } from "../../src/ports/authority-journal.ts"
+import type { KeyStore } from "../../src/ports/keys.ts"
 import { quietLog } from "./quiet-log.ts"
 
 export interface LiveMeshOptions {
@@ -34,8 +36,16 @@ export interface LiveMesh extends AsyncDisposable {
   readonly rootsFile: string
   /** A file with a token of a new pod of this service account, in namespace `shop`. */
   writeToken(serviceAccount: string): Promise<string>
+  /** What a thief has who reads the key folder and knows the sealing key. */
+  readKeyFolder(): Promise<KeyFolder>
   /** @param port where it finds the server; default: the server's own @returns the path of the agent's socket, once it listens */
   startAgent(serviceAccount: string, port?: number): Promise<string>
+}
+
+export interface KeyFolder {
+  /** As it lies beside the keys. */
+  readonly record: AuthorityRecord
+  readonly keys: Pick<KeyStore, "open">
 }
 
 export async function openLiveMesh(folder: string, options: LiveMeshOptions): Promise<LiveMesh> {
@@ -66,6 +76,11 @@ export async function openLiveMesh(folder: string, options: LiveMeshOptions): Pr
     adminSocket: join(folder, "admin.sock"),
     rootsFile,
     writeToken,
+    readKeyFolder: async () => {
+      const record = await openWitness(config, sealingKey).read()
+      if (record === undefined) throw new Error("nothing lies beside the keys")
+      return { record, keys: await openKeys(config, sealingKey) }
+    },
     async startAgent(serviceAccount, through = port) {
       const socket = join(folder, `${serviceAccount}.sock`)
       const text = agentText({ port: through, rootsFile, token: await writeToken(serviceAccount), socket })
