@@ -83,15 +83,20 @@ async function accepted(forged: readonly StolenSvid[], ports: readonly number[])
 }
 
 /** Serial numbers of the roots that an Envoy trusts. */
-async function trusted(envoy: Envoy): Promise<readonly bigint[]> {
+async function trusted(envoy: Envoy): Promise<readonly string[]> {
   const { certificates }: AdminCertificates = JSON.parse(await envoy.admin("/certs"))
-  const serials = certificates.flatMap(({ ca_cert: roots }) => roots.map((root) => BigInt(`0x${root.serial_number}`)))
-  return [...new Set(serials)].sort()
+  const serials = certificates.flatMap(({ ca_cert: roots }) => roots.map((root) => numberOf(root.serial_number)))
+  return [...new Set(serials)]
 }
 
-function serialsOf({ roots }: AuthorityRecord): readonly bigint[] {
+function serialsOf({ roots }: AuthorityRecord): readonly string[] {
   const there = roots.filter(({ state }) => state !== "removed")
-  return there.map(({ certificate }) => BigInt(`0x${new X509Certificate(certificate).serialNumber}`)).sort()
+  return there.map(({ certificate }) => numberOf(new X509Certificate(certificate).serialNumber))
+}
+
+/** One spelling, whatever zeros it begins with. */
+function numberOf(hex: string): string {
+  return BigInt(`0x${hex}`).toString(16)
 }
 
 function inbound(name: string, sds: SdsPeer): Promise<Envoy> {
