@@ -61,6 +61,7 @@ function factsOf({ machine, server = {}, facts }: Case): DoctorFacts {
     now: NOW,
     node: { version: "26.10.0", least: "24.15" },
     configuration: { kind: "seen", seen: [] },
+    approval: [{ verb: "rotation", kind: "named", roles: [] }],
     machine: { ...WELL, ...machine },
     server: "kind" in server ? server : { kind: "seen", seen: { ...READY, ...server } },
     ...facts,
@@ -96,6 +97,18 @@ const CASES: Readonly<Record<string, readonly [string, "info" | "warning" | "cri
   ],
   "a warning": ["configuration", "warning", /a rule/, { facts: { configuration: { kind: "seen", seen: ["a rule"] } } }],
   "no file named": ["configuration", "info", /none was named/, { facts: { configuration: undefined } }],
+  "an approval that nobody can give": [
+    "approval",
+    "warning",
+    /needs two operators/,
+    { facts: { approval: [{ verb: "rotation", kind: "machine", roles: [] }] } },
+  ],
+  "an approval that depends on who holds a role": [
+    "approval",
+    "info",
+    /how many hold ops, sre cannot be known/,
+    { facts: { approval: [{ verb: "bans", kind: "open", roles: ["ops", "sre"] }] } },
+  ],
   "no sealing key": [
     "sealing-key",
     "critical",

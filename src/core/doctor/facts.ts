@@ -1,3 +1,4 @@
+import type { ApprovalReach } from "../admin/approval-reach.ts"
 import type { Instant, Seconds } from "../time.ts"
 
 /** A look at something: what was seen, or why it could not be. */
@@ -12,6 +13,8 @@ export interface DoctorFacts {
   readonly node: { readonly version: string; readonly least: string }
   /** `undefined`: none was named. Seen: its warnings. */
   readonly configuration: Look<readonly string[]> | undefined
+  /** Of each verb that needs a second person by the configuration. */
+  readonly approval: readonly ApprovalReach[]
   /** What its configuration says is on this machine. */
   readonly machine: MachineFacts | undefined
   readonly server: Look<ServerLook>

@@ -1,3 +1,4 @@
+import type { ApprovalReach } from "../admin/approval-reach.ts"
 import { type Check, critical, type Finding, info, judge, ok, warning } from "./check.ts"
 import type { DoctorFacts, Lifetime, MachineFacts } from "./facts.ts"
 import { judgeLifetime } from "./lifetime.ts"
@@ -6,6 +7,7 @@ import { judgeLifetime } from "./lifetime.ts"
 export const MACHINE_CHECKS: readonly Check[] = [
   { name: "node-version", run: nodeVersion },
   { name: "configuration", run: configuration },
+  { name: "approval", run: ({ approval: reaches }) => reaches.map(judgeReach) },
   { name: "sealing-key", run: onMachine(({ sealingKey }) => [judge(sealingKey, (where) => ok(where), SEALING_KEY)]) },
   { name: "file-modes", run: onMachine(fileModes) },
   { name: "store", run: onMachine(({ store }) => [judge(store, () => ok("can be read"), STORE)]) },
@@ -46,6 +48,25 @@ function configuration({ configuration: look }: DoctorFacts): readonly Finding[]
   if (look.kind === "failed") return [critical(look.why, look.next ?? "fix it, then run assay validate")]
   if (look.seen.length === 0) return [ok("valid")]
   return look.seen.map((text) => warning(text, "read the rule again: it is allowed, and likely not what is meant"))
+}
+
+/** @see ADM-29 */
+function judgeReach({ verb, kind, roles }: ApprovalReach): Finding {
+  switch (kind) {
+    case "named":
+      return ok(`two are named who can propose and approve what needs the verb ${verb}`)
+    case "open":
+      return info(
+        `what needs the verb ${verb} needs two operators; how many hold ${roles.join(", ")} cannot be known from here`,
+      )
+    case "machine":
+      return warning(
+        `what needs the verb ${verb} needs two operators, and one would have to be root or the server's own user`,
+        `give two a role with the verbs ${verb} and approvals (admin.roles; identities need listen.admin, too)`,
+      )
+    default:
+      return kind satisfies never
+  }
 }
 
 function fileModes({ exposed }: MachineFacts): readonly Finding[] {

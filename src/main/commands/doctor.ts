@@ -5,6 +5,7 @@ import { systemClock } from "../../adapters/system/clock.ts"
 import { type CheckedFinding, exitCodeOf, SEVERITIES } from "../../core/doctor/check.ts"
 import { runChecks } from "../../core/doctor/checks.ts"
 import type { DoctorFacts, Look } from "../../core/doctor/facts.ts"
+import { APPROVAL, approvalReach } from "../config/approval-reach.ts"
 import { renderProblem } from "../config/problem.ts"
 import { loadServerConfig, type ServerConfig } from "../config/server-config.ts"
 import { look } from "../doctor/look.ts"
@@ -37,7 +38,8 @@ async function gather(options: AdminOptions): Promise<DoctorFacts> {
     isFindable(options, loaded) ? lookAtServer(options, () => systemClock.now()) : UNFINDABLE,
   ])
   const node = { version: process.versions.node, least: packageJson.engines.node.replace(/^[^\d]*/, "") }
-  return { now: systemClock.now(), node, configuration: warningsOf(loaded), machine, server }
+  const approval = loaded?.kind === "seen" ? approvalReach(loaded.seen) : []
+  return { now: systemClock.now(), node, configuration: warningsOf(loaded), approval, machine, server }
 }
 
 /** Where its socket is stands in the configuration. */
@@ -46,7 +48,10 @@ function isFindable({ server, adminSocket }: AdminOptions, loaded: Look<ServerCo
 }
 
 function warningsOf(loaded: Look<ServerConfig> | undefined): Look<readonly string[]> | undefined {
-  return loaded?.kind === "seen" ? { kind: "seen", seen: loaded.seen.warnings.map(renderProblem) } : loaded
+  if (loaded?.kind !== "seen") return loaded
+  // Those of admin.approval have a check of their own.
+  const others = loaded.seen.warnings.filter(({ key }) => key !== APPROVAL.join("."))
+  return { kind: "seen", seen: others.map(renderProblem) }
 }
 
 /** The worst first; those that are well last. */

@@ -5,6 +5,7 @@ import type { CompileCondition } from "../../core/rules/condition.ts"
 import type { RuleSpec, RuleTableSpec } from "../../core/rules/rule.ts"
 import type { RuleTable } from "../../core/rules/rule-table.ts"
 import type { AcceptRuleSpec, ExportRuleSpec } from "../../core/rules/token-rule.ts"
+import { approvalWarnings } from "./approval-reach.ts"
 import { type CamelKeys, camelKeys } from "./camel-keys.ts"
 import { ConfigError, type ConfigProblem } from "./problem.ts"
 import { readDocument } from "./read-document.ts"
@@ -29,9 +30,11 @@ export function parseServerConfig(text: string, file: string, compile: CompileCo
   const problems = [...checkServer(value), ...(compiled.kind === "refused" ? compiled.problems : [])]
   const located = problems.map(({ path, message }) => source.problem(path, message))
   if (compiled.kind === "refused" || located.length > 0) throw new ConfigError(located)
-  const warnings = compiled.warnings.map(({ path, message }) => source.problem(path, message))
   const { rules: _, token_rules: __, ...rest } = value
-  return Object.freeze({ ...camelKeys(rest), rules: compiled.table, warnings: Object.freeze(warnings) })
+  const config = camelKeys(rest)
+  const surprising = [...compiled.warnings, ...approvalWarnings(config)]
+  const warnings = surprising.map(({ path, message }) => source.problem(path, message))
+  return Object.freeze({ ...config, rules: compiled.table, warnings: Object.freeze(warnings) })
 }
 
 /** @throws ConfigError; Node's own error when the file cannot be read */

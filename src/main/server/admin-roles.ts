@@ -12,10 +12,18 @@ export function makeAdminRoles(config: () => ServerConfig, uid: number): () => r
     const current = config()
     const known = parsed.get(current)
     if (known !== undefined) return known
-    const roles = [...owners, ...current.admin.roles.map((role) => parseRole(role, current.trustDomain))]
+    const roles = [...owners, ...configuredRoles(current)]
     parsed.set(current, roles)
     return roles
   }
+}
+
+/** Those of a configuration alone. */
+export function configuredRoles({
+  admin,
+  trustDomain,
+}: Pick<ServerConfig, "admin" | "trustDomain">): readonly AdminRole[] {
+  return admin.roles.map((role) => parseRole(role, trustDomain))
 }
 
 type RoleConfig = ServerConfig["admin"]["roles"][number]
