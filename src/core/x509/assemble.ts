@@ -9,8 +9,8 @@ import { DerWriter } from "./der-writer.ts"
  */
 export function assembleCertificate(tbs: Uint8Array, signature: Uint8Array): Uint8Array {
   const reader = new DerReader(tbs).enter(TAG.sequence)
-  reader.element(VERSION)
-  reader.element(TAG.integer)
+  reader.skip(VERSION)
+  reader.skip(TAG.integer)
   const algorithm = reader.element(TAG.sequence)
   const der = new DerWriter(tbs.length + algorithm.length + signature.length + OTHER_OCTETS)
   const end = der.end

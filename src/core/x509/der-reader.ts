@@ -38,83 +38,111 @@ export class DerReader {
 
   /** A reader for the inside of the next element, which must have this tag. */
   enter(tag: number): DerReader {
-    this.#expect(tag)
-    this.#at = this.#next
+    this.#take(tag)
     return new DerReader(this.#bytes, this.#content, this.#next)
   }
 
   /** The content of the next element, which must have this tag. */
   content(tag: number): Uint8Array {
-    this.#expect(tag)
-    this.#at = this.#next
+    this.#take(tag)
     return this.#bytes.subarray(this.#content, this.#next)
   }
 
   /** The next element with its header; of this tag, when one is given. */
   element(tag?: number): Uint8Array {
+    const start = this.#at
+    this.skip(tag)
+    return this.#bytes.subarray(start, this.#next)
+  }
+
+  /** Go past the next element; of this tag, when one is given. */
+  skip(tag?: number): void {
     if (tag === undefined) this.#header()
     else this.#expect(tag)
-    const start = this.#at
     this.#at = this.#next
-    return this.#bytes.subarray(start, this.#next)
   }
 
   /** The content octets of an INTEGER in minimal form; may be negative. */
   integer(): Uint8Array {
-    const value = this.content(TAG.integer)
-    const first = value[0]
-    if (first === undefined) throw malformed("der-integer", "DER INTEGER is empty")
-    const second = value[1] ?? -1
-    if ((first === 0 && second >= 0 && second < 0x80) || (first === 0xff && second >= 0x80)) {
-      throw malformed("der-integer", "DER INTEGER is not minimal")
-    }
-    return value
+    this.#takeInteger()
+    return this.#bytes.subarray(this.#content, this.#next)
   }
 
   /** An INTEGER between 0 and 2^31 - 1. */
   smallInteger(): number {
-    const value = this.integer()
-    if (value.length > 4 || (value[0] ?? 0) >= 0x80) throw malformed("der-integer", "DER INTEGER is out of range")
-    return value.reduce((sum, octet) => sum * 256 + octet, 0)
+    this.#takeInteger()
+    if (this.#next - this.#content > 4 || this.#octet(0) >= 0x80)
+      throw malformed("der-integer", "DER INTEGER is out of range")
+    let value = 0
+    for (let i = this.#content; i < this.#next; i++) value = value * 256 + (this.#bytes[i] ?? 0)
+    return value
   }
 
   /** An INTEGER above zero, as big-endian octets without the sign octet. */
   positiveInteger(): Uint8Array {
-    const value = this.integer()
-    const first = value[0] ?? 0
-    if (first >= 0x80 || (value.length === 1 && first === 0))
-      throw malformed("der-integer", "DER INTEGER is not positive")
-    return first === 0 ? value.subarray(1) : value
+    this.#takeInteger()
+    const first = this.#octet(0)
+    const isZero = first === 0 && this.#next - this.#content === 1
+    if (first >= 0x80 || isZero) throw malformed("der-integer", "DER INTEGER is not positive")
+    return this.#bytes.subarray(first === 0 ? this.#content + 1 : this.#content, this.#next)
   }
 
   boolean(): boolean {
-    const value = this.content(TAG.boolean)
-    if (value.length !== 1 || (value[0] !== 0 && value[0] !== 0xff)) {
+    this.#take(TAG.boolean)
+    const value = this.#octet(0)
+    if (this.#next - this.#content !== 1 || (value !== 0 && value !== 0xff)) {
       throw malformed("der-boolean", "DER BOOLEAN is neither 00 nor FF")
     }
-    return value[0] === 0xff
+    return value === 0xff
   }
 
   /** An OBJECT IDENTIFIER in dotted form. */
   oid(): string {
-    return decodeOid(this.content(TAG.oid))
+    this.#take(TAG.oid)
+    return decodeOid(this.#bytes, this.#content, this.#next)
   }
 
   /** A BIT STRING of whole octets. */
   bitString(): Uint8Array {
-    const value = this.content(TAG.bitString)
-    if (value[0] !== 0) throw malformed("der-bit-string", "DER BIT STRING is not of whole octets")
-    return value.subarray(1)
+    this.#take(TAG.bitString)
+    if (this.#content === this.#next || this.#octet(0) !== 0)
+      throw malformed("der-bit-string", "DER BIT STRING is not of whole octets")
+    return this.#bytes.subarray(this.#content + 1, this.#next)
   }
 
   /** A BIT STRING of named bits, at most 16, bit 0 as the highest of the result. Trailing zero bits are not DER. */
   namedBits(): number {
-    const value = this.content(TAG.bitString)
-    const unused = value[0] ?? 8
-    const last = value[value.length - 1] ?? 0
-    const minimal = value.length === 1 ? unused === 0 : unused < 8 && (last & ((2 << unused) - 1)) === 1 << unused
-    if (value.length > 3 || !minimal) throw malformed("der-bit-string", "DER BIT STRING of named bits is not minimal")
-    return ((value[1] ?? 0) << 8) | (value[2] ?? 0)
+    this.#take(TAG.bitString)
+    const length = this.#next - this.#content
+    const unused = length === 0 ? 8 : this.#octet(0)
+    const last = length === 0 ? 0 : this.#octet(length - 1)
+    const minimal = length === 1 ? unused === 0 : unused < 8 && (last & ((2 << unused) - 1)) === 1 << unused
+    if (length > 3 || !minimal) throw malformed("der-bit-string", "DER BIT STRING of named bits is not minimal")
+    return (this.#octet(1) << 8) | this.#octet(2)
+  }
+
+  /** Go past the next element, which must have this tag; its content lies between #content and #next. */
+  #take(tag: number): void {
+    this.#expect(tag)
+    this.#at = this.#next
+  }
+
+  #takeInteger(): void {
+    this.#take(TAG.integer)
+    const length = this.#next - this.#content
+    if (length === 0) throw malformed("der-integer", "DER INTEGER is empty")
+    if (length === 1) return
+    const first = this.#octet(0)
+    const isNegative = this.#octet(1) >= 0x80
+    if ((first === 0 && !isNegative) || (first === 0xff && isNegative)) {
+      throw malformed("der-integer", "DER INTEGER is not minimal")
+    }
+  }
+
+  /** The octet at `index` of the content, 0 beyond it. */
+  #octet(index: number): number {
+    const at = this.#content + index
+    return at < this.#next ? (this.#bytes[at] ?? 0) : 0
   }
 
   #expect(tag: number): void {

@@ -16,7 +16,7 @@ function walk(reader: DerReader, depth: number, budget: { elements: number }): v
     if (--budget.elements < 0) throw malformed("der-size", "DER has too many elements")
     const constructed = (reader.tag & CONSTRUCTED) !== 0
     if (constructed) walk(reader.enter(reader.tag), depth + 1, budget)
-    else reader.element()
+    else reader.skip()
   }
 }
 

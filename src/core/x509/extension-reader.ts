@@ -1,19 +1,24 @@
 import { TAG } from "./der.ts"
-import { DerReader } from "./der-reader.ts"
+import type { DerReader } from "./der-reader.ts"
 import { KEY_USAGE_BIT } from "./extensions.ts"
 import { malformed } from "./refusal.ts"
 
 export interface Extension {
   readonly oid: string
   readonly critical: boolean
-  readonly value: Uint8Array
+}
+
+/** An extension of which the value was not interpreted yet. */
+export interface RawExtension extends Extension {
+  /** Reads the value, once. */
+  readonly value: DerReader
 }
 
 export type KeyUsage = (typeof KEY_USAGES)[number]
 
 /** Read Extensions: 1 to 32, each OID once. @throws IdentityError `malformed` @see DER-11 */
-export function readExtensions(list: DerReader): readonly Extension[] {
-  const extensions: Extension[] = []
+export function readExtensions(list: DerReader): readonly RawExtension[] {
+  const extensions: RawExtension[] = []
   while (!list.done) {
     if (extensions.length === MAX_EXTENSIONS) throw malformed("extension", "more than 32 extensions")
     const extension = readExtension(list.enter(TAG.sequence))
@@ -25,19 +30,17 @@ export function readExtensions(list: DerReader): readonly Extension[] {
 }
 
 /** Bits that are set. @throws IdentityError `malformed` */
-export function readKeyUsage(value: Uint8Array): ReadonlySet<KeyUsage> {
-  const reader = new DerReader(value)
-  const bits = reader.namedBits()
-  reader.end()
+export function readKeyUsage(value: DerReader): ReadonlySet<KeyUsage> {
+  const bits = value.namedBits()
+  value.end()
   if (bits === 0) throw malformed("extension", "key usage has no bit set")
-  return new Set(KEY_USAGES.filter((_, i) => (bits & (KEY_USAGE_BIT.digitalSignature >> i)) !== 0))
+  return usagesOf(bits >> UNNAMED_BITS)
 }
 
 /** Purposes in dotted form, 1 to 32. @throws IdentityError `malformed` */
-export function readExtKeyUsage(value: Uint8Array): readonly string[] {
-  const outer = new DerReader(value)
-  const reader = outer.enter(TAG.sequence)
-  outer.end()
+export function readExtKeyUsage(value: DerReader): readonly string[] {
+  const reader = value.enter(TAG.sequence)
+  value.end()
   const purposes: string[] = []
   while (!reader.done && purposes.length < MAX_EXTENSIONS) purposes.push(reader.oid())
   reader.end()
@@ -51,10 +54,9 @@ export interface BasicConstraints {
 }
 
 /** @throws IdentityError `malformed` */
-export function readBasicConstraints(value: Uint8Array): BasicConstraints {
-  const outer = new DerReader(value)
-  const reader = outer.enter(TAG.sequence)
-  outer.end()
+export function readBasicConstraints(value: DerReader): BasicConstraints {
+  const reader = value.enter(TAG.sequence)
+  value.end()
   const isCa = reader.tag === TAG.boolean && reader.boolean()
   // A cA that is FALSE is the default, which DER leaves out; real certificates write it, and it cannot mean anything else.
   const pathLength = reader.tag === TAG.integer ? reader.smallInteger() : undefined
@@ -64,20 +66,18 @@ export function readBasicConstraints(value: Uint8Array): BasicConstraints {
 }
 
 /** @throws IdentityError `malformed` */
-export function readSubjectKeyIdentifier(value: Uint8Array): Uint8Array {
-  const reader = new DerReader(value)
-  const keyId = reader.content(TAG.octetString)
-  reader.end()
+export function readSubjectKeyIdentifier(value: DerReader): Uint8Array {
+  const keyId = value.content(TAG.octetString)
+  value.end()
   return checkKeyId(keyId)
 }
 
 /** `undefined` when it names its issuer in another way only. @throws IdentityError `malformed` */
-export function readAuthorityKeyIdentifier(value: Uint8Array): Uint8Array | undefined {
-  const outer = new DerReader(value)
-  const reader = outer.enter(TAG.sequence)
-  outer.end()
+export function readAuthorityKeyIdentifier(value: DerReader): Uint8Array | undefined {
+  const reader = value.enter(TAG.sequence)
+  value.end()
   const keyId = reader.tag === KEY_IDENTIFIER ? checkKeyId(reader.content(KEY_IDENTIFIER)) : undefined
-  while (!reader.done) reader.element()
+  while (!reader.done) reader.skip()
   return keyId
 }
 
@@ -87,11 +87,21 @@ function checkKeyId(keyId: Uint8Array): Uint8Array {
   return keyId
 }
 
-function readExtension(reader: DerReader): Extension {
+function usagesOf(bits: number): ReadonlySet<KeyUsage> {
+  const known = USAGES_OF_BITS.get(bits)
+  if (known !== undefined) return known
+  const usages = new Set(
+    KEY_USAGES.filter((_, i) => ((bits << UNNAMED_BITS) & (KEY_USAGE_BIT.digitalSignature >> i)) !== 0),
+  )
+  USAGES_OF_BITS.set(bits, usages)
+  return usages
+}
+
+function readExtension(reader: DerReader): RawExtension {
   const oid = reader.oid()
   // As in basicConstraints: an explicit FALSE occurs and is harmless.
   const critical = reader.tag === TAG.boolean && reader.boolean()
-  const value = reader.content(TAG.octetString)
+  const value = reader.enter(TAG.octetString)
   reader.end()
   return { oid, critical, value }
 }
@@ -109,6 +119,10 @@ const KEY_USAGES = [
   "decipherOnly",
 ] as const
 
+/** Of the 16 that a reader yields, those after the last of {@link KEY_USAGES}. */
+const UNNAMED_BITS = 16 - KEY_USAGES.length
+/** What each combination of them says, once it was met: at most 512. */
+const USAGES_OF_BITS = new Map<number, ReadonlySet<KeyUsage>>()
 const KEY_IDENTIFIER = 0x80
 const MAX_EXTENSIONS = 32
 const MAX_KEY_ID = 64

@@ -1,5 +1,5 @@
 import { asciiOctets, encodeDer, TAG } from "./der.ts"
-import { DerReader } from "./der-reader.ts"
+import type { DerReader } from "./der-reader.ts"
 import { malformed } from "./refusal.ts"
 
 /** One name of a subjectAltName. `ip` is of 4 or 16 octets; `other` is what we do not interpret. */
@@ -14,10 +14,9 @@ export function encodeGeneralNames(names: readonly Exclude<GeneralName, { kind: 
 }
 
 /** Read GeneralNames: 1 to 128. @throws IdentityError `malformed` */
-export function readGeneralNames(value: Uint8Array): readonly GeneralName[] {
-  const outer = new DerReader(value)
-  const reader = outer.enter(TAG.sequence)
-  outer.end()
+export function readGeneralNames(value: DerReader): readonly GeneralName[] {
+  const reader = value.enter(TAG.sequence)
+  value.end()
   const names: GeneralName[] = []
   while (!reader.done) {
     if (names.length === MAX_NAMES) throw malformed("extension", "certificate has more than 128 alternative names")
@@ -43,7 +42,8 @@ function readGeneralName(reader: DerReader): GeneralName {
 
 /** Visible ASCII, so that no name can hide a NUL or look like another one. */
 function readAscii(content: Uint8Array): string {
-  for (const octet of content) {
+  for (let i = 0; i < content.length; i++) {
+    const octet = content[i] ?? 0
     if (octet <= 0x20 || octet >= 0x7f)
       throw malformed("der-string", "alternative name has a character that is not visible")
   }

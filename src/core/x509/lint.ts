@@ -1,8 +1,9 @@
+import { equalBytes } from "../bytes.ts"
 import { type TrustDomain, trustDomainId, trustDomainOf } from "../spiffe/id.ts"
 import { type AuthorityRequest, type CrossRequest, ISSUING_PATH_LENGTH } from "./authority-template.ts"
 import type { CertificateView } from "./certificate.ts"
 import { isDnsName } from "./dns-name.ts"
-import type { KeyUsage } from "./extension-reader.ts"
+import type { Extension, KeyUsage } from "./extension-reader.ts"
 import type { GeneralName } from "./general-names.ts"
 import { type LeafRequest, type LeafTemplate, leafNames } from "./leaf-template.ts"
 import { encodeName } from "./names.ts"
@@ -30,17 +31,22 @@ export class ProfileViolation extends Error {
 export function lintLeafTbs(tbs: Uint8Array, request: LeafRequest, template: LeafTemplate): void {
   const view = parseTbs(tbs)
   const { issuer } = template
+  const domainId = trustDomainId(trustDomainOf(request.spiffeId))
   lintCommon(view, request, { view: issuer, keyId: issuer.subjectKeyId, algorithm: template.signatureAlgorithm })
   check(view.subject.length === 2, "X5-04", "subject is not empty")
   check(!view.isCa, "X5-06", "leaf is an authority")
   checkKeyUsage(view, LEAF_KEY_USAGE, "X5-07")
   check(equalLists(view.extKeyUsage ?? [], LEAF_PURPOSES), "X5-10", "extended key usage is not server and client")
   checkExtensions(view, LEAF_EXTENSIONS)
-  check(trustDomainId(trustDomainOf(request.spiffeId)) !== request.spiffeId, "X5-05", "SPIFFE ID has no path")
-  check(issuer.uriNames[0] === trustDomainId(trustDomainOf(request.spiffeId)), "X5-14", "issuer is of another domain")
+  check(domainId !== request.spiffeId, "X5-05", "SPIFFE ID has no path")
+  check(issuer.uriNames[0] === domainId, "X5-14", "issuer is of another domain")
   checkNames(view.names, leafNames(request))
   check(request.dnsNames.every(isDnsName), "X5-03", "DNS name is not well formed")
-  check(new Set(request.dnsNames).size === request.dnsNames.length, "X5-03", "DNS name stands twice")
+  check(
+    request.dnsNames.length < 2 || new Set(request.dnsNames).size === request.dnsNames.length,
+    "X5-03",
+    "DNS name stands twice",
+  )
 }
 
 /** Re-read the bytes of a root. @throws ProfileViolation @see INV-02 X5-11..X5-14 PRF-02 */
@@ -133,13 +139,17 @@ function isAuthorityOf(view: TbsView, trustDomain: TrustDomain): boolean {
 }
 
 function checkKeyUsage(view: TbsView, wanted: readonly KeyUsage[], rule: string): void {
-  check(equalLists([...(view.keyUsage ?? [])], wanted), rule, "key usage is another one")
+  const found = view.keyUsage
+  const same = found?.size === wanted.length && wanted.every((usage) => found.has(usage))
+  check(same, rule, "key usage is another one")
 }
 
 /** Exactly these extensions, in this order, with these marks. */
-function checkExtensions(view: TbsView, wanted: readonly string[]): void {
-  const found = view.extensions.map(({ oid, critical }) => (critical ? `${oid} critical` : oid))
-  check(equalLists(found, wanted), "PRF-03", "extensions are other ones")
+function checkExtensions({ extensions }: TbsView, wanted: readonly Extension[]): void {
+  const same =
+    extensions.length === wanted.length &&
+    wanted.every(({ oid, critical }, i) => extensions[i]?.oid === oid && extensions[i].critical === critical)
+  check(same, "PRF-03", "extensions are other ones")
 }
 
 function checkNames(found: readonly GeneralName[], wanted: readonly GeneralName[]): void {
@@ -158,7 +168,7 @@ function equalLists(a: readonly string[], b: readonly string[]): boolean {
 }
 
 function equal(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  return a !== undefined && b !== undefined && Buffer.compare(a, b) === 0
+  return a !== undefined && b !== undefined && equalBytes(a, b)
 }
 
 function check(holds: boolean, rule: string, message: string): asserts holds {
@@ -169,18 +179,18 @@ const SERIAL_DIGITS = 38
 const LEAF_KEY_USAGE: readonly KeyUsage[] = ["digitalSignature"]
 const AUTHORITY_KEY_USAGE: readonly KeyUsage[] = ["keyCertSign", "cRLSign"]
 const LEAF_PURPOSES = [OID.serverAuth, OID.clientAuth]
-const LEAF_EXTENSIONS = [
-  `${OID.keyUsage} critical`,
-  OID.extKeyUsage,
-  `${OID.basicConstraints} critical`,
-  OID.subjectKeyIdentifier,
-  OID.authorityKeyIdentifier,
-  `${OID.subjectAltName} critical`,
+const LEAF_EXTENSIONS: readonly Extension[] = [
+  { oid: OID.keyUsage, critical: true },
+  { oid: OID.extKeyUsage, critical: false },
+  { oid: OID.basicConstraints, critical: true },
+  { oid: OID.subjectKeyIdentifier, critical: false },
+  { oid: OID.authorityKeyIdentifier, critical: false },
+  { oid: OID.subjectAltName, critical: true },
 ]
-const AUTHORITY_EXTENSIONS = [
-  `${OID.keyUsage} critical`,
-  `${OID.basicConstraints} critical`,
-  OID.subjectKeyIdentifier,
-  OID.authorityKeyIdentifier,
-  OID.subjectAltName,
+const AUTHORITY_EXTENSIONS: readonly Extension[] = [
+  { oid: OID.keyUsage, critical: true },
+  { oid: OID.basicConstraints, critical: true },
+  { oid: OID.subjectKeyIdentifier, critical: false },
+  { oid: OID.authorityKeyIdentifier, critical: false },
+  { oid: OID.subjectAltName, critical: false },
 ]

@@ -7,16 +7,18 @@ export function encodeOid(dotted: string): Uint8Array {
   return encodeDer(TAG.oid, Uint8Array.from([first * 40 + second, ...rest].flatMap(base128)))
 }
 
-/** Dotted form of the content of an OBJECT IDENTIFIER. Arcs up to 2^49. @throws IdentityError `malformed` @see DER-06 */
-export function decodeOid(content: Uint8Array): string {
-  if (content.length === 3 && content[0] === 0x55 && content[1] === 0x1d) {
-    const known = EXTENSION_IDS[content[2] ?? 0]
-    if (known !== undefined) return known
-  }
-  if (content.length === 0 || content.length > MAX_OCTETS) throw malformed("der-oid", "DER OID is empty or too long")
+/**
+ * Dotted form of the content of an OBJECT IDENTIFIER, which is `bytes` from `start` to `end`. Arcs up to 2^49.
+ * @throws IdentityError `malformed` @see DER-06
+ */
+export function decodeOid(bytes: Uint8Array, start = 0, end = bytes.length): string {
+  const known = knownOid(bytes, start, end)
+  if (known !== undefined) return known
+  if (end === start || end - start > MAX_OCTETS) throw malformed("der-oid", "DER OID is empty or too long")
   let text = ""
   let arc = 0
-  for (const octet of content) {
+  for (let i = start; i < end; i++) {
+    const octet = bytes[i] ?? 0
     if (arc === 0 && octet === 0x80) throw malformed("der-oid", "DER OID arc is not minimal")
     arc = arc * 128 + (octet & 0x7f)
     if (arc >= MAX_ARC) throw malformed("der-oid", "DER OID arc is too large")
@@ -24,8 +26,21 @@ export function decodeOid(content: Uint8Array): string {
     text += text === "" ? firstArcs(arc) : `.${arc}`
     arc = 0
   }
-  if ((content[content.length - 1] ?? 0) >= 0x80) throw malformed("der-oid", "DER OID ends inside an arc")
+  if ((bytes[end - 1] ?? 0) >= 0x80) throw malformed("der-oid", "DER OID ends inside an arc")
   return text
+}
+
+/** What nearly every extension and every purpose has is not put together anew. */
+function knownOid(bytes: Uint8Array, start: number, end: number): string | undefined {
+  for (const { prefix, names } of FAMILIES) {
+    if (prefix.length === end - start - 1 && beginsWith(bytes, start, prefix)) return names[bytes[end - 1] ?? 0]
+  }
+  return undefined
+}
+
+function beginsWith(bytes: Uint8Array, start: number, prefix: Uint8Array): boolean {
+  for (let i = 0; i < prefix.length; i++) if (bytes[start + i] !== prefix[i]) return false
+  return true
 }
 
 function firstArcs(joined: number): string {
@@ -63,7 +78,10 @@ export const OID = {
   organization: "2.5.4.10",
 } as const
 
-/** 2.5.29.n of one octet, by n: what nearly every extension has. */
-const EXTENSION_IDS: readonly string[] = Array.from({ length: 0x80 }, (_, n) => `2.5.29.${n}`)
+/** OIDs with all arcs but the last in common, which is of one octet: their octets before it, and their dotted forms by it. */
+const FAMILIES = ["2.5.29", "1.3.6.1.5.5.7.3"].map((dotted) => ({
+  prefix: encodeOid(dotted).subarray(2),
+  names: Array.from({ length: 0x80 }, (_, n) => `${dotted}.${n}`),
+}))
 const MAX_OCTETS = 64
 const MAX_ARC = 2 ** 49

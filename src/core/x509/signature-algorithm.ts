@@ -1,3 +1,4 @@
+import { equalBytes } from "../bytes.ts"
 import { encodeDer, encodeSequence, TAG } from "./der.ts"
 import type { DerReader } from "./der-reader.ts"
 import { encodeOid, OID } from "./oid.ts"
@@ -38,7 +39,7 @@ export function readSignatureAlgorithm(reader: DerReader): SignatureAlgorithm {
 
 /** The algorithm of an encoded AlgorithmIdentifier; `undefined` for one that we do not verify. */
 export function decodeSignatureAlgorithm(element: Uint8Array): SignatureAlgorithm | undefined {
-  return ALGORITHMS.find(({ der }) => Buffer.compare(der, element) === 0)?.name
+  return ALGORITHMS.find(({ der }) => equalBytes(der, element))?.name
 }
 
 function byName(name: SignatureAlgorithm): (typeof ALGORITHMS)[number] {

@@ -5,6 +5,7 @@ import { readTime } from "./der-time.ts"
 import {
   type Extension,
   type KeyUsage,
+  type RawExtension,
   readAuthorityKeyIdentifier,
   readBasicConstraints,
   readExtensions,
@@ -65,8 +66,28 @@ export function parseTbs(bytes: Uint8Array): TbsView {
   const spki = tbs.element(TAG.sequence)
   const extensions = readExtensionBlock(tbs)
   const signatureAlgorithm = decodeSignatureAlgorithm(signatureAlgorithmDer)
-  const fixed = { serial, issuer, subject, notBefore, notAfter, spki, signatureAlgorithmDer, signatureAlgorithm }
-  return { ...fixed, extensions, ...interpret(extensions) }
+  const names = interpret(extensions, OID.subjectAltName, readGeneralNames) ?? []
+  const constraints = interpret(extensions, OID.basicConstraints, readBasicConstraints)
+  return {
+    serial,
+    issuer,
+    subject,
+    notBefore,
+    notAfter,
+    spki,
+    signatureAlgorithmDer,
+    signatureAlgorithm,
+    extensions,
+    names,
+    uriNames: textsOf(names, "uri"),
+    dnsNames: textsOf(names, "dns"),
+    isCa: constraints?.isCa ?? false,
+    pathLength: constraints?.pathLength,
+    keyUsage: interpret(extensions, OID.keyUsage, readKeyUsage),
+    extKeyUsage: interpret(extensions, OID.extKeyUsage, readExtKeyUsage),
+    subjectKeyId: interpret(extensions, OID.subjectKeyIdentifier, readSubjectKeyIdentifier),
+    authorityKeyId: interpret(extensions, OID.authorityKeyIdentifier, readAuthorityKeyIdentifier),
+  }
 }
 
 function readVersion(tbs: DerReader): void {
@@ -83,7 +104,7 @@ function readSerial(tbs: DerReader): string {
 }
 
 /** The unique identifiers that may stand before it are of the nineties; what has them is refused. */
-function readExtensionBlock(tbs: DerReader): readonly Extension[] {
+function readExtensionBlock(tbs: DerReader): readonly RawExtension[] {
   if (tbs.done) return []
   const block = tbs.enter(EXTENSIONS)
   tbs.end()
@@ -92,30 +113,16 @@ function readExtensionBlock(tbs: DerReader): readonly Extension[] {
   return extensions
 }
 
-type Interpreted = Omit<TbsView, keyof FixedFields | "extensions">
-type FixedFields = Pick<
-  TbsView,
-  "serial" | "issuer" | "subject" | "notBefore" | "notAfter" | "spki" | "signatureAlgorithmDer" | "signatureAlgorithm"
->
+/** `undefined`: no such extension. */
+function interpret<T>(extensions: readonly RawExtension[], oid: string, read: (value: DerReader) => T): T | undefined {
+  for (const extension of extensions) if (extension.oid === oid) return read(extension.value)
+  return undefined
+}
 
-function interpret(extensions: readonly Extension[]): Interpreted {
-  const read = <T>(oid: string, reader: (value: Uint8Array) => T): T | undefined => {
-    const extension = extensions.find((candidate) => candidate.oid === oid)
-    return extension === undefined ? undefined : reader(extension.value)
-  }
-  const names = read(OID.subjectAltName, readGeneralNames) ?? []
-  const constraints = read(OID.basicConstraints, readBasicConstraints)
-  return {
-    names,
-    uriNames: names.flatMap((name) => (name.kind === "uri" ? [name.text] : [])),
-    dnsNames: names.flatMap((name) => (name.kind === "dns" ? [name.text] : [])),
-    isCa: constraints?.isCa ?? false,
-    pathLength: constraints?.pathLength,
-    keyUsage: read(OID.keyUsage, readKeyUsage),
-    extKeyUsage: read(OID.extKeyUsage, readExtKeyUsage),
-    subjectKeyId: read(OID.subjectKeyIdentifier, readSubjectKeyIdentifier),
-    authorityKeyId: read(OID.authorityKeyIdentifier, readAuthorityKeyIdentifier),
-  }
+function textsOf(names: readonly GeneralName[], kind: "uri" | "dns"): readonly string[] {
+  const texts: string[] = []
+  for (const name of names) if (name.kind === kind) texts.push(name.text)
+  return texts
 }
 
 const VERSION = 0xa0
