@@ -12,10 +12,13 @@ export type CryptoJob =
       readonly kind: "verify"
       /** SubjectPublicKeyInfo, DER. */
       readonly spki: Uint8Array
-      readonly digest: string
+      readonly digest: Digest
       readonly data: Uint8Array
       readonly signature: Uint8Array
     }
+
+/** Name of a hash, as node:crypto has it. */
+export type Digest = "sha256" | "sha384" | "sha512"
 
 export type CryptoAnswer =
   | { readonly kind: "key"; readonly key: number; readonly publicKey: Uint8Array }
@@ -41,7 +44,7 @@ export function signNow(
 }
 
 /** Importing the key is what shows that its point lies on the curve. */
-export function verifyNow(spki: Uint8Array, digest: string, data: Uint8Array, signature: Uint8Array): Verdict {
+export function verifyNow(spki: Uint8Array, digest: Digest, data: Uint8Array, signature: Uint8Array): Verdict {
   let key: KeyObject
   try {
     const der = Buffer.from(spki.buffer, spki.byteOffset, spki.byteLength)

@@ -99,7 +99,7 @@ export class CryptoThread implements AsyncDisposable {
       this.#running.push(group)
       this.#worker.ref()
       const packed = packCrypto(group.map(({ job }) => job))
-      this.#worker.postMessage(packed, [packed.bytes.buffer])
+      this.#worker.postMessage(packed, packed instanceof ArrayBuffer ? [packed] : [])
     }
   }
 

@@ -1,58 +1,96 @@
-import { joinBytes } from "../../core/bytes.ts"
 import type { Verdict } from "../../core/x509/public-key.ts"
-import type { CryptoAnswer, CryptoJob } from "./crypto-job.ts"
+import type { CryptoAnswer, CryptoJob, Digest } from "./crypto-job.ts"
 
 /**
- * Jobs on their way to the crypto thread. Cloning a small byte array costs a tenth of a verification, so those of
- * verifications lie in one buffer, and what else they have flat in one array. Other jobs are rare and travel as they are.
+ * Jobs on their way to the crypto thread. Cloning a small byte array costs a tenth of a verification, and a cell of a list some of
+ * it, so verifications travel as one buffer: how many, then digest and lengths of each, then the octets of each. A group with
+ * another job in it is rare and travels as it is.
  */
-export interface PackedCrypto {
-  readonly cells: readonly (string | number | CryptoJob)[]
-  readonly bytes: Uint8Array<ArrayBuffer>
-}
+export type PackedCrypto = ArrayBuffer | readonly CryptoJob[]
 
-/** A verdict travels as its text. */
-export type PackedAnswers = readonly (Verdict | CryptoAnswer)[]
+/** Verdicts travel as one text, a digit each. */
+export type PackedAnswers = string | readonly CryptoAnswer[]
 
 type Verification = Extract<CryptoJob, { readonly kind: "verify" }>
 
 export function packCrypto(jobs: readonly CryptoJob[]): PackedCrypto {
-  const cells: (string | number | CryptoJob)[] = []
-  const chunks: Uint8Array[] = []
-  for (const job of jobs) {
-    if (job.kind !== "verify") cells.push(job)
-    else {
-      cells.push(job.digest, job.spki.length, job.data.length, job.signature.length)
-      chunks.push(job.spki, job.data, job.signature)
-    }
-  }
-  return { cells, bytes: joinBytes(chunks) }
+  return jobs.every(isVerification) ? packVerifications(jobs) : jobs
 }
 
-export function unpackCrypto({ cells, bytes }: PackedCrypto): readonly CryptoJob[] {
-  const jobs: CryptoJob[] = []
-  let at = 0
-  const take = (length: unknown): Uint8Array => {
-    const from = at
-    at += Number(length)
-    return bytes.subarray(from, at)
+export function unpackCrypto(packed: PackedCrypto): readonly CryptoJob[] {
+  return packed instanceof ArrayBuffer ? unpackVerifications(packed) : packed
+}
+
+export function packAnswers(answers: readonly CryptoAnswer[]): PackedAnswers {
+  return answers.every(isVerdict) ? answers.map(({ verdict }) => VERDICTS.indexOf(verdict)).join("") : answers
+}
+
+export function unpackAnswers(answers: PackedAnswers): readonly CryptoAnswer[] {
+  return typeof answers === "string" ? Array.from(answers, verdictAnswer) : answers
+}
+
+function packVerifications(jobs: readonly Verification[]): ArrayBuffer {
+  const head = headOctets(jobs.length)
+  const total = jobs.reduce(
+    (sum, { spki, data, signature }) => sum + spki.length + data.length + signature.length,
+    head,
+  )
+  const buffer = new ArrayBuffer(total)
+  const numbers = new Uint32Array(buffer, 0, head / WORD)
+  const bytes = new Uint8Array(buffer)
+  numbers[0] = jobs.length
+  let word = 1
+  let at = head
+  for (const { digest, spki, data, signature } of jobs) {
+    numbers[word++] = DIGESTS.indexOf(digest)
+    for (const part of [spki, data, signature]) {
+      numbers[word++] = part.length
+      bytes.set(part, at)
+      at += part.length
+    }
   }
-  for (let i = 0; i < cells.length; ) {
-    const first = cells[i++]
-    if (typeof first === "object") jobs.push(first)
-    else jobs.push(verification(String(first), take(cells[i++]), take(cells[i++]), take(cells[i++])))
+  return buffer
+}
+
+function unpackVerifications(buffer: ArrayBuffer): readonly Verification[] {
+  const [count = 0] = new Uint32Array(buffer, 0, 1)
+  const head = headOctets(count)
+  const numbers = new Uint32Array(buffer, 0, head / WORD)
+  let at = head
+  const take = (word: number): Uint8Array => {
+    const from = at
+    at += numbers[word] ?? 0
+    return new Uint8Array(buffer, from, at - from)
+  }
+  const jobs: Verification[] = []
+  for (let word = 1; word < numbers.length; word += WORDS) {
+    const digest = DIGESTS[numbers[word] ?? DIGESTS.length]
+    if (digest === undefined) throw new RangeError("crypto thread: no such digest")
+    jobs.push({ kind: "verify", digest, spki: take(word + 1), data: take(word + 2), signature: take(word + 3) })
   }
   return jobs
 }
 
-export function packAnswers(answers: readonly CryptoAnswer[]): PackedAnswers {
-  return answers.map((answer) => (answer.kind === "verdict" ? answer.verdict : answer))
+function headOctets(count: number): number {
+  return WORD * (1 + WORDS * count)
 }
 
-export function unpackAnswers(answers: PackedAnswers): readonly CryptoAnswer[] {
-  return answers.map((answer) => (typeof answer === "string" ? { kind: "verdict", verdict: answer } : answer))
+function isVerification(job: CryptoJob): job is Verification {
+  return job.kind === "verify"
 }
 
-function verification(digest: string, spki: Uint8Array, data: Uint8Array, signature: Uint8Array): Verification {
-  return { kind: "verify", digest, spki, data, signature }
+function isVerdict(answer: CryptoAnswer): answer is Extract<CryptoAnswer, { readonly kind: "verdict" }> {
+  return answer.kind === "verdict"
 }
+
+function verdictAnswer(digit: string): CryptoAnswer {
+  const verdict = VERDICTS[Number(digit)]
+  return verdict === undefined ? { kind: "failed", message: "crypto thread: no verdict" } : { kind: "verdict", verdict }
+}
+
+const VERDICTS: readonly Verdict[] = ["valid", "wrong-signature", "wrong-key"]
+const DIGESTS: readonly Digest[] = ["sha256", "sha384", "sha512"]
+/** Octets of a number. */
+const WORD = 4
+/** Numbers of a verification: its digest, and three lengths. */
+const WORDS = 4
