@@ -17,11 +17,14 @@ export interface ClockGuard {
  * what has expired to life again: it must catch up, or the process be started anew. Slow drift is followed once an hour.
  */
 export function makeClockGuard(clock: Pick<Clock, "now" | "monotonic">): ClockGuard {
-  const offsetNow = (): Seconds => clock.now() - clock.monotonic() / 1000
-  let trusted: Sighting = { offset: offsetNow(), since: clock.monotonic() }
+  const look = (): Sighting => {
+    const since = clock.monotonic()
+    return { offset: clock.now() - since / 1000, since }
+  }
+  let trusted = look()
   let doubtful: Sighting | undefined
   const steady = (): boolean => {
-    const seen: Sighting = { offset: offsetNow(), since: clock.monotonic() }
+    const seen = look()
     const moved = seen.offset - trusted.offset
     if (Math.abs(moved) <= TOLERANCE) {
       doubtful = undefined

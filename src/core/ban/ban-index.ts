@@ -41,6 +41,7 @@ export class BanIndex {
     pod: new Map(),
     key: new Map(),
   }
+  #size = 0
 
   /** Take over `recorded`, unless something newer is known of its target. */
   put(recorded: RecordedBan): void {
@@ -48,17 +49,20 @@ export class BanIndex {
     const known = this.#byKind[target.kind].get(banName(target))
     if (known !== undefined && known.sequence > recorded.sequence) return
     this.#byKind[target.kind].set(banName(target), recorded)
+    if (known === undefined) this.#size++
   }
 
   /** Drop what ended before `before`. */
   forget(before: Instant): void {
     for (const bans of Object.values(this.#byKind)) {
-      for (const [name, recorded] of bans) if ((endOf(recorded) ?? before) < before) bans.delete(name)
+      for (const [name, recorded] of bans) {
+        if ((endOf(recorded) ?? before) < before && bans.delete(name)) this.#size--
+      }
     }
   }
 
   get isEmpty(): boolean {
-    return Object.values(this.#byKind).every((bans) => bans.size === 0)
+    return this.#size === 0
   }
 
   find(target: BanTarget): RecordedBan | undefined {
@@ -75,10 +79,10 @@ export class BanIndex {
   }
 
   /** Every ban that names one of `subject`, in force or not. Assay's own identities are nobody's business. */
-  *matches({ ids, places, keys }: BanSubject): Generator<RecordedBan, void, void> {
-    for (const id of ids) if (!isReserved(id)) yield* this.#matchesOfId(id)
-    for (const place of places) yield* this.#matchesOfPlace(place)
-    for (const key of keys) yield* this.#named("key", key)
+  *matches(subject: BanSubject): Generator<RecordedBan, void, void> {
+    for (const id of subject.ids) if (!isReserved(id)) yield* this.#matchesOfId(id)
+    for (const place of subject.places) yield* this.#matchesOfPlace(place)
+    if (this.#byKind.key.size > 0) for (const key of subject.keys) yield* this.#named("key", key)
   }
 
   *#matchesOfId(id: SpiffeId): Generator<RecordedBan, void, void> {
