@@ -76,16 +76,16 @@ export function makeCertify(deps: CertifyDeps): Certify {
     const key = await proveKey(deps, order.key, evidenceDigest)
     const authority = deps.issuing.current({ spiffeId: order.id, namespace: order.requester.namespace })
     refuseBlockedKey(key, deps.issuing.authorityKeyIds())
-    const identical = idempotencyKey([key.spki, evidenceDigest, order.id, `${order.wantedTtl}`])
-    const name = identical.toString("latin1")
-    const running = underWay.get(name)
+    const { id, wantedTtl } = order
+    const identical = idempotencyKey({ spki: key.spki, evidenceDigest, id, wantedTtl })
+    const running = underWay.get(identical)
     if (running !== undefined) return running
     const issuing = issue(deps, { order, key, authority, identical })
-    underWay.set(name, issuing)
+    underWay.set(identical, issuing)
     try {
       return await issuing
     } finally {
-      underWay.delete(name)
+      underWay.delete(identical)
     }
   }
 }
@@ -95,7 +95,8 @@ interface Ready {
   readonly order: CertificateOrder
   readonly key: SubjectPublicKey
   readonly authority: IssuingAuthority
-  readonly identical: Uint8Array
+  /** {@link idempotencyKey}. */
+  readonly identical: string
 }
 
 async function issue(deps: CertifyDeps, ready: Ready): Promise<X509Svid> {
@@ -115,11 +116,11 @@ async function issue(deps: CertifyDeps, ready: Ready): Promise<X509Svid> {
     createdAt: now,
     requester: order.requester,
     rule: order.rule,
-    idempotencyKey: ready.identical,
+    idempotencyKey: Buffer.from(ready.identical, "hex"),
   }
   const decision = order.decision(intent)
   const reuseSince = now - reuseWindow(permit.notAfter - now)
-  const subject = { ...order.subject, keys: [...order.subject.keys, keyNameOf(ready.key.spki)] }
+  const subject = withKey(order.subject, ready.key)
   const renewal = order.renews && { ...order.renews, key: ready.key.keyIdHex }
   const guarded = { intent, decision, reuseSince, subject, renewal }
   const result = await sign(deps, { ...guarded, signer: authority.signer, form: "der" })
@@ -138,6 +139,17 @@ async function sign({ signIntent, events }: CertifyDeps, order: SigningOrder): P
       events.renewalRefused(order.intent.spiffeId, order.decision.requestId, thrown)
     }
     throw thrown
+  }
+}
+
+/** The name of a key is a digest, made when a ban of keys asks for it. */
+function withKey({ ids, places, keys }: BanSubject, key: SubjectPublicKey): BanSubject {
+  return {
+    ids,
+    places,
+    get keys() {
+      return [...keys, keyNameOf(key.spki)]
+    },
   }
 }
 

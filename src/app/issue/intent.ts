@@ -2,6 +2,8 @@ import { hash } from "node:crypto"
 import type { AuditEvent } from "../../core/audit/event.ts"
 import type { Attested } from "../../core/policy/attested.ts"
 import type { Grant } from "../../core/policy/grant.ts"
+import type { SpiffeId } from "../../core/spiffe/id.ts"
+import type { Seconds } from "../../core/time.ts"
 import type { Intent, Requester } from "../../ports/issuance-log.ts"
 import { actorOf } from "./authorize.ts"
 
@@ -34,37 +36,39 @@ export function grantedEvent(
 ): AuditEvent {
   return {
     type: "svid.granted",
-    kind,
     at: createdAt,
     actor: actorOf(attested),
     requestId,
-    spiffeId: grant.id,
-    serial,
+    // The others in alphabetical order, as the log has them.
     authority: authorityId,
-    epoch,
-    renews,
-    rule: grant.rule,
-    revision: grant.revision,
     degraded: attested.claims.degraded,
+    epoch,
+    kind,
+    renews,
+    revision: grant.revision,
+    rule: grant.rule,
+    serial,
+    spiffeId: grant.id,
   }
 }
 
-/** Two requests with the same digest are the same request, tried again. @see INV-13 */
-export function idempotencyKey(parts: readonly (Uint8Array | string)[]): Buffer {
-  const framed = Buffer.allocUnsafe(parts.reduce((sum, part) => sum + MAX_FRAME + MAX_UTF8 * part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    at += framed.write(`${part.length}:`, at)
-    if (typeof part === "string") at += framed.write(part, at)
-    else {
-      framed.set(part, at)
-      at += part.length
-    }
-  }
-  return hash("sha256", framed.subarray(0, at), "buffer")
+/** What makes an X.509 request the one that it is. */
+export interface RequestParts {
+  /** SubjectPublicKeyInfo, DER, of at most 2048 octets. */
+  readonly spki: Uint8Array
+  /** SHA-256. */
+  readonly evidenceDigest: Uint8Array
+  readonly id: SpiffeId
+  readonly wantedTtl: Seconds | undefined
 }
 
-/** A length in decimal, and a colon. */
-const MAX_FRAME = 12
-/** Octets of one UTF-16 code unit, at most. */
-const MAX_UTF8 = 3
+/** Two requests with the same digest (SHA-256, hex) are the same request, tried again. @see INV-13 */
+export function idempotencyKey({ spki, evidenceDigest, id, wantedTtl }: RequestParts): string {
+  // Lengths first, so that no two requests are framed alike.
+  const text = `${spki.length}:${evidenceDigest.length}:${wantedTtl}:${id}`
+  const framed = Buffer.allocUnsafe(text.length + spki.length + evidenceDigest.length)
+  framed.write(text, "latin1") // a SPIFFE ID is ASCII
+  framed.set(evidenceDigest, text.length)
+  framed.set(spki, text.length + evidenceDigest.length)
+  return hash("sha256", framed)
+}

@@ -11,5 +11,5 @@ export function digestSigned(input: Uint8Array, signature: Uint8Array): Uint8Arr
   const token = Buffer.allocUnsafe(input.length + 1 + sealed.length)
   token.set(input)
   token.write(`.${sealed}`, input.length, "latin1")
-  return hash("sha256", token, "buffer")
+  return Buffer.from(hash("sha256", token, "hex"), "hex") // of the pool; a digest as bytes has memory of its own
 }

@@ -42,7 +42,9 @@ export class SubjectPublicKey {
   /** Everything of the policy but whether the point lies on its curve. */
   static #shape(bytes: Uint8Array): SubjectPublicKey {
     if (bytes.length > MAX_SPKI) throw malformed("der-size", "public key is longer than 2048 bytes")
-    const spki = new Uint8Array(bytes) // the caller's buffer may be re-used
+    // The caller's buffer may be re-used. Of the pool: memory of its own costs more than the rest of this.
+    const spki = Buffer.allocUnsafe(bytes.length)
+    spki.set(bytes)
     if (hasShape(spki, P256)) return new SubjectPublicKey(spki, "ec-p256", spki.subarray(P256.prefix.length - 1))
     if (hasShape(spki, P384)) return new SubjectPublicKey(spki, "ec-p384", spki.subarray(P384.prefix.length - 1))
     return new SubjectPublicKey(spki, "rsa", readRsaKey(spki))
@@ -92,7 +94,7 @@ export function refuseBlockedKey(key: SubjectPublicKey, blocked: ReadonlySet<str
 // Import also checks that the point is on its curve.
 function importKey(spki: Uint8Array): KeyObject {
   try {
-    return createPublicKey({ key: Buffer.from(spki.buffer), format: "der", type: "spki" })
+    return createPublicKey({ key: Buffer.from(spki.buffer, spki.byteOffset, spki.length), format: "der", type: "spki" })
   } catch (cause) {
     throw malformed("key-point", "public key is not valid", cause)
   }
@@ -105,7 +107,7 @@ interface CurveShape {
 }
 
 function hasShape(spki: Uint8Array, { prefix, length }: CurveShape): boolean {
-  return spki.length === length && Buffer.compare(spki.subarray(0, prefix.length), prefix) === 0
+  return spki.length === length && prefix.every((octet, i) => spki[i] === octet)
 }
 
 /** The key bits of an RSA key that passes. What is no RSA key is refused here as well, with the reason. */
