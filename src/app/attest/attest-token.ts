@@ -27,6 +27,7 @@ export function makeAttestToken(deps: AttestDeps): AttestToken {
   const review = makeReviewToken(deps)
   const cache = new AttestedCache(clock)
   const flights = new Map<string, Flight>()
+  const digestOf = makeDigest()
 
   const check = async (token: string, digest: string, clusters: readonly ClusterTrust[]): Promise<Attested> => {
     const started = clock.monotonic()
@@ -65,7 +66,7 @@ export function makeAttestToken(deps: AttestDeps): AttestToken {
     try {
       if (token.length > MAX_TOKEN_LENGTH) throw attestationRefusal("token-malformed")
       const clusters = deps.clusters()
-      const digest = digestToken(token)
+      const digest = digestOf(token)
       const known = cache.find(digest, clusters)
       if (known?.kind === "refused") throw known.error
       const attested = known?.attested ?? (await unlessAborted(join(token, digest, clusters), signal))
@@ -82,6 +83,20 @@ export function makeAttestToken(deps: AttestDeps): AttestToken {
 interface Flight {
   readonly clusters: readonly ClusterTrust[]
   readonly result: Promise<Attested>
+}
+
+/** {@link digestToken}, once for all who bring one token in one turn, as the items of a batch do. No token is kept beyond that. */
+function makeDigest(): (token: string) => string {
+  let last: { readonly token: string; readonly digest: string } | undefined
+  const forget = () => {
+    last = undefined
+  }
+  return (token) => {
+    if (last?.token === token) return last.digest
+    if (last === undefined) queueMicrotask(forget)
+    last = { token, digest: digestToken(token) }
+    return last.digest
+  }
 }
 
 function witness({ cluster, claims }: VerifiedToken, digest: string, outcome: ReviewOutcome): Attested {

@@ -14,6 +14,7 @@ export class AttestedCache {
   readonly #clock: Clock
   readonly #entries = new Map<string, Entry>()
   #clusters: readonly ClusterTrust[] = []
+  #newest: Entry | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -24,9 +25,10 @@ export class AttestedCache {
     this.#adopt(clusters)
     const entry = this.#entries.get(digest)
     if (entry === undefined) return undefined
-    this.#entries.delete(digest)
-    if (this.#clock.monotonic() >= entry.staleAt || this.#clock.now() >= entry.expiresAt) return undefined
-    this.#entries.set(digest, entry)
+    const isOver = this.#clock.monotonic() >= entry.staleAt || this.#clock.now() >= entry.expiresAt
+    if (isOver || entry !== this.#newest) this.#entries.delete(digest)
+    if (isOver) return undefined
+    if (entry !== this.#newest) this.#put(digest, entry)
     return entry.finding
   }
 
@@ -35,16 +37,22 @@ export class AttestedCache {
     if (clusters !== this.#clusters) return
     const expiresAt = finding.kind === "attested" ? finding.attested.claims.expiresAt : Number.POSITIVE_INFINITY
     this.#entries.delete(digest)
-    this.#entries.set(digest, { finding, staleAt: since + life, expiresAt })
+    this.#put(digest, { finding, staleAt: since + life, expiresAt })
     if (this.#entries.size <= MAX_ENTRIES) return
     const [oldest] = this.#entries.keys()
     if (oldest !== undefined) this.#entries.delete(oldest)
+  }
+
+  #put(digest: string, entry: Entry): void {
+    this.#entries.set(digest, entry)
+    this.#newest = entry
   }
 
   #adopt(clusters: readonly ClusterTrust[]): void {
     if (clusters === this.#clusters) return
     this.#clusters = clusters
     this.#entries.clear()
+    this.#newest = undefined
   }
 }
 

@@ -24,6 +24,7 @@ export type TakeRate = (subject: string, cost: number) => void
 export function makeRateLimit(limits: () => RateLimits, monotonic: () => Millis): TakeRate {
   const buckets = new Map<string, Bucket>()
   const everybody: Bucket = { level: limits().global.burst, at: monotonic() }
+  let newest: Bucket | undefined
   return (subject, cost) => {
     const now = monotonic()
     const { perIdentity, global } = limits()
@@ -34,6 +35,8 @@ export function makeRateLimit(limits: () => RateLimits, monotonic: () => Millis)
     if (everybody.level < cost) throw limited("the server is at its issuance limit", everybody, global, cost)
     own.level -= cost
     everybody.level -= cost
+    if (own === newest) return
+    newest = own
     buckets.delete(subject)
     buckets.set(subject, own)
     if (buckets.size > MAX_BUCKETS) forgetOldest(buckets)

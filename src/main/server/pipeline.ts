@@ -21,12 +21,12 @@ import { requesterOf } from "../../app/issue/intent.ts"
 import { makeIssueJwt } from "../../app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../app/issue/issue-x509.ts"
 import { makeRateLimit, type TakeRate } from "../../app/issue/rate-limit.ts"
+import { rememberDecisions } from "../../app/issue/remembered-decisions.ts"
 import type { IssueJwt, IssueX509 } from "../../app/issue/requests.ts"
 import { type Holder, holderOf } from "../../core/authority/holder.ts"
 import type { JwtKeyAlgorithm } from "../../core/authority/jwt-keys.ts"
 import { makeChangeSignal } from "../../core/change-signal.ts"
 import type { Attested } from "../../core/policy/attested.ts"
-import { decideIdentities } from "../../core/policy/decide.ts"
 import type { Decision } from "../../core/policy/grant.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { SignIntent } from "../../ports/intent-signer.ts"
@@ -123,7 +123,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
   })
   const holdings = holdingsAtStart(config.storage.sqlite)
   const consumers = await openConsumerBook({ clock, consumers: store.consumerLog, holdings })
-  const decide = (attested: Attested) => decideIdentities(attested, live().config.rules)
+  const decide = rememberDecisions(() => live().config.rules)
   const rateLimit = makeRateLimit(
     () => ratesOf(live().config),
     () => clock.monotonic(),

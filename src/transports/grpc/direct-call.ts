@@ -1,8 +1,7 @@
 import { hash } from "node:crypto"
-import { EventEmitter } from "node:events"
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2"
 import type { TLSSocket } from "node:tls"
-import { Metadata, type MethodDefinition } from "@grpc/grpc-js"
+import { Metadata, type MetadataValue, type MethodDefinition } from "@grpc/grpc-js"
 import type { Millis } from "../../core/time.ts"
 import { frameMessage, UnaryBody } from "./unary-body.ts"
 import type { HandleUnary, UnaryCall, UnaryReply } from "./unary-call.ts"
@@ -23,30 +22,34 @@ export function isPlain(headers: IncomingHttpHeaders): boolean {
 }
 
 /**
- * One unary call: its request is read up to `maxBytes`, handled once it has ended, and answered once. `cancelled` is emitted when
- * the caller goes away or its deadline passes before the answer.
+ * One unary call: its request is read up to `maxBytes`, handled once it has ended, and answered once. It is cancelled when the
+ * caller goes away or its deadline passes before the answer.
  */
-export class DirectCall extends EventEmitter implements UnaryCall<unknown> {
+export class DirectCall implements UnaryCall<unknown> {
   request: unknown
   readonly metadata: Pick<Metadata, "get">
   readonly #stream: ServerHttp2Stream
   readonly #method: DirectMethod
   readonly #body: UnaryBody
+  readonly #cancelled: (() => void)[] = []
   #deadline: NodeJS.Timeout | undefined
   #answered = false
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: DirectMethod, maxBytes: number) {
-    super()
     this.#stream = stream
     this.#method = method
     this.#body = new UnaryBody(maxBytes)
-    this.metadata = { get: (name) => Metadata.fromHttp2Headers({ [name]: headers[name] }).get(name) }
+    this.metadata = { get: (name) => valuesOf(headers, name) }
     const timeout = headers["grpc-timeout"]
     if (typeof timeout === "string") this.#deadline = setTimeout(() => this.#expire(), millisOf(timeout))
     stream.on("error", ignore) // "close" follows
     stream.on("data", (chunk: Buffer) => this.#take(chunk))
     stream.on("end", () => this.#run())
     stream.on("close", () => this.#close())
+  }
+
+  once(_event: "cancelled", listener: () => void): void {
+    this.#cancelled.push(listener)
   }
 
   get shown(): string | undefined {
@@ -106,11 +109,13 @@ export class DirectCall extends EventEmitter implements UnaryCall<unknown> {
   #refuse(code: number, details: string, metadata?: Metadata): void {
     if (!this.#mayAnswer()) return
     const status = {
+      ":status": 200,
+      "content-type": CONTENT_TYPE,
       "grpc-status": `${code}`,
       "grpc-message": encodeURI(details.toWellFormed()),
       ...metadata?.toHttp2Headers(),
     }
-    this.#stream.respond({ ...RESPONSE, ...status }, { endStream: true })
+    this.#stream.respond(status, STATUS_ALONE)
   }
 
   /** Once. A stream that was reset can be gone before it says so, and to respond on it would throw. */
@@ -123,15 +128,27 @@ export class DirectCall extends EventEmitter implements UnaryCall<unknown> {
   #expire(): void {
     if (this.#answered) return
     this.#refuse(DEADLINE_EXCEEDED, "Deadline exceeded")
-    this.emit("cancelled")
+    this.#cancel()
   }
 
   #close(): void {
     clearTimeout(this.#deadline)
     if (this.#answered) return
     this.#answered = true
-    this.emit("cancelled")
+    this.#cancel()
   }
+
+  /** Comes after an answer, or in place of one, so at most once. */
+  #cancel(): void {
+    for (const listener of this.#cancelled.splice(0)) listener()
+  }
+}
+
+/** As {@link Metadata} has them, which is not made for a plain text. */
+function valuesOf(headers: IncomingHttpHeaders, name: string): MetadataValue[] {
+  const value = headers[name]
+  if (typeof value === "string" && !name.endsWith(BINARY)) return [value]
+  return Metadata.fromHttp2Headers({ [name]: value }).get(name)
 }
 
 function sendOk(this: ServerHttp2Stream): void {
@@ -156,13 +173,12 @@ const UNITS: ReadonlyMap<string, Millis> = new Map([
 ])
 /** Of a timer. */
 const LONGEST: Millis = 0x7fffffff
-const RESPONSE = {
-  ":status": 200,
-  "content-type": "application/grpc+proto",
-  "grpc-accept-encoding": "identity,deflate,gzip",
-  "grpc-encoding": "identity",
-} as const
-const WITH_TRAILERS = { waitForTrailers: true } as const
+const BINARY = "-bin"
+const CONTENT_TYPE = "application/grpc+proto"
+/** Names and values in turn. No more than a client needs: nothing is compressed, and no date is asked for. */
+const RESPONSE: readonly string[] = [":status", "200", "content-type", CONTENT_TYPE]
+const WITH_TRAILERS = { waitForTrailers: true, sendDate: false } as const
+const STATUS_ALONE = { endStream: true, sendDate: false } as const
 const OK = { "grpc-status": "0" } as const
 const UNKNOWN = 2
 const DEADLINE_EXCEEDED = 4
