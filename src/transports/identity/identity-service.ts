@@ -25,6 +25,7 @@ import type { GrpcService } from "../grpc/listen.ts"
 import { callSignal } from "../grpc/signal.ts"
 import { toStatus } from "../grpc/status.ts"
 import type { HandleUnary, UnaryCall } from "../grpc/unary-call.ts"
+import { encodeBatchIssueX509, encodeIssueJwt, encodeIssueX509 } from "./encode-issued.ts"
 import * as wire from "./messages.ts"
 import { serveSubscription } from "./subscription.ts"
 
@@ -86,7 +87,7 @@ export function makeIdentityService(deps: IdentityServiceDeps): GrpcService {
   const caller = (call: Call) => bearerToken(call.metadata, deps.limits().tokenBytes)
 
   return {
-    definition: IdentityService,
+    definition: DEFINITION,
     direct: ["fetchBundle", "issueX509", "batchIssueX509", "issueJwt", "batchIssueJwt"],
     implementation: {
       fetchBundle: unary<unknown, FetchBundleResponse>(deps, async () => ({ bundle: bundle() })),
@@ -170,3 +171,9 @@ function bounded<Item>(items: readonly Item[]): readonly Item[] {
 }
 
 const MAX_BATCH = 64
+const DEFINITION = {
+  ...IdentityService,
+  issueX509: { ...IdentityService.issueX509, responseSerialize: encodeIssueX509 },
+  batchIssueX509: { ...IdentityService.batchIssueX509, responseSerialize: encodeBatchIssueX509 },
+  issueJwt: { ...IdentityService.issueJwt, responseSerialize: encodeIssueJwt },
+} as const
