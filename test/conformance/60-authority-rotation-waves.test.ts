@@ -79,6 +79,7 @@ test("[ROT-40] a stream is asked once, when its wave comes, and is told of snaps
     now: () => caller.claims.expiresAt - 60,
     renewals,
     bans,
+    refused: assert.ifError,
     streams: new LiveStreams(bans, { clock, events: { propagated: () => undefined } }),
   })
   const updates = watch("token", () => undefined, stop.signal)

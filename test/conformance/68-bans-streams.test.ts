@@ -1,4 +1,5 @@
 import assert from "node:assert/strict"
+import { DatabaseSync } from "node:sqlite"
 import { after, test } from "node:test"
 import { credentials } from "@grpc/grpc-js"
 import { SecretDiscoveryServiceClient } from "../../src/gen/envoy/service/secret/v3/sds.ts"
@@ -21,6 +22,13 @@ const { trust, bans } = server.pipeline
 const { ban, lift } = banishing(bans, server.clock)
 
 const ID = (serviceAccount: string) => `spiffe://prod.example/ns/shop/sa/${serviceAccount}`
+/** Code and reason of what was recorded of a caller whose name contains `part`. */
+const refusedStreams = (part: string) => {
+  using db = new DatabaseSync(server.live().config.storage.sqlite, { readOnly: true })
+  const rows = db.prepare("SELECT actor, data FROM audit_event WHERE type = 'svid.refused'").all()
+  const records = rows.filter(({ actor }) => String(actor).includes(part)).map(({ data }) => JSON.parse(String(data)))
+  return records.filter(({ kind }) => kind === "stream").map(({ code, reason }) => `${code} ${reason}`)
+}
 const rows = () => server.listeners.subscribers.rows
 const bump = () => trust.update((record) => ({ ...record, epoch: record.epoch + 1 }))
 
@@ -67,7 +75,7 @@ test("[REVO-02] a reader that reads nothing is evicted as soon as the others", a
   assert.equal((await mute.ended())?.reason, "banned")
 })
 
-test("[REVO-02] a remote SDS stream ends, and the proxy is refused when it comes back", async () => {
+test("[REVO-02][BAN-06] a remote SDS stream ends, and the proxy is refused when it comes back, which is recorded", async () => {
   const token = server.setup.token({ serviceAccount: "proxied" })
   const stream = openSecretStream(secrets, token)
   await until("both secrets", () => stream.secrets.length === 2)
@@ -77,6 +85,11 @@ test("[REVO-02] a remote SDS stream ends, and the proxy is refused when it comes
   const again = openSecretStream(secrets, token)
   await until("the end", () => again.code !== undefined)
   assert.deepEqual([again.code, again.secrets.length], [7, 0])
+  const record = () => refusedStreams("/proxied/")
+  await until("the record", () => record().length > 0)
+  const third = openSecretStream(secrets, token)
+  await until("the end", () => third.code !== undefined)
+  assert.deepEqual(record(), ["policy-denied banned"], "of one caller once in a while")
   await lift("prefix", "spiffe://prod.example/ns/shop/sa/proxied")
   const back = openSecretStream(secrets, token)
   await until("both secrets again", () => back.secrets.length === 2)

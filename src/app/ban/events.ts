@@ -9,4 +9,6 @@ export interface BanEvents {
   propagated(ban: RecordedBan, streams: number, elapsed: Millis): void
   /** What other replicas banned cannot be read; it is tried again. */
   readFailed(error: unknown): void
+  /** That somebody was refused is not in the audit log. */
+  recordFailed(error: unknown): void
 }

@@ -11,6 +11,7 @@ import type { AttestToken } from "../attest/attest-token.ts"
 import type { BanView } from "../ban/ban-view.ts"
 import { bannedError, isBannedError, refuseBanned, subjectOf } from "../ban/banned.ts"
 import type { LiveStreams } from "../ban/live-streams.ts"
+import type { RefusedStream } from "../ban/refused-streams.ts"
 import { requesterOf } from "../issue/intent.ts"
 import { type RenewOrders, wavePosition } from "./renew-orders.ts"
 
@@ -35,6 +36,8 @@ export interface WatchEntitlementsDeps {
   /** Whom a rotation asks to renew. */
   readonly renewals: Pick<RenewOrders, "orderFor" | "asked" | "changed">
   readonly bans: Pick<BanView, "match">
+  /** Told of a stream that was refused to the banned. */
+  readonly refused: RefusedStream
   readonly streams: LiveStreams
 }
 
@@ -57,6 +60,8 @@ export type Evict = (error: IdentityError) => void
 export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitlements {
   return async function* watch(token, evict, signal) {
     const attested = await deps.attest(token, signal)
+    const banned = banOfAll(deps, attested)
+    if (banned !== undefined) deps.refused(attested, banned)
     const expiry = expirySignal(attested.claims.expiresAt - deps.now())
     const until = AbortSignal.any([signal, expiry])
     const touches = makeChangeSignal()

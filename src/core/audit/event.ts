@@ -20,7 +20,8 @@ export type AuditEvent =
     })
   | (Common & {
       readonly type: "svid.refused"
-      readonly kind: "x509" | "jwt"
+      /** `stream`: a subscription or a remote SDS stream, of the banned; of each caller once in five minutes. */
+      readonly kind: "x509" | "jwt" | "stream"
       readonly code: string
       readonly reason: string
     })

@@ -9,6 +9,7 @@ import { type BanView, openBanView } from "../../app/ban/ban-view.ts"
 import { type DenyToken, makeDenyToken } from "../../app/ban/deny-token.ts"
 import { guardBans } from "../../app/ban/guard-bans.ts"
 import { LiveStreams } from "../../app/ban/live-streams.ts"
+import { makeRefusedStream } from "../../app/ban/refused-streams.ts"
 import type { ConsumerBook } from "../../app/deliver/consumer-book.ts"
 import { Subscribers } from "../../app/deliver/consumers.ts"
 import { makeWatchEntitlements, type WatchEntitlements } from "../../app/deliver/entitlements.ts"
@@ -212,6 +213,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       now: () => clock.now(),
       renewals,
       bans,
+      refused: makeRefusedStream({ audit, clock, events: events.bans }),
       streams: liveStreams,
     }),
     holderOf: async (token, signal) => holderOf(requesterOf(await attest(token, signal))),
