@@ -2,16 +2,18 @@ import assert from "node:assert/strict"
 import { describe, type TestContext, test } from "node:test"
 import type { Millis, Seconds } from "../../src/core/time.ts"
 import { skipWithout } from "../support/peers/peer.ts"
+import type { EnvoyMember } from "../support/rotation-mesh/envoy-member.ts"
 import { openRotationMesh, type RotationMesh } from "../support/rotation-mesh/rotation-mesh.ts"
 import { isLate, RotationStory } from "../support/rotation-mesh/rotation-story.ts"
 import { isAccepted, stealSvid } from "../support/rotation-mesh/stolen-svid.ts"
 import type { FailedCall } from "../support/rotation-mesh/traffic.ts"
+import type { TcpProxy } from "../support/tcp-proxy.ts"
 import { until } from "../support/until.ts"
 
 describe("root rotations in a mesh of four Envoys and two go-spiffe clients", {
   skip: await skipWithout("envoy", "go-spiffe"),
 }, () => {
-  test("[ROT-33][ROT-53] no handshake of live peers fails in ten rotations with a slow one, one cut off and one that refuses", async (t) => {
+  test("[ROT-33][ROT-53][ROT-71] no handshake of live peers fails in ten rotations with a slow one, one cut off and one that refuses, and all connections to the server lost in each", async (t) => {
     await using mesh = await openRotationMesh(SVID_TTL)
     await until("the first calls", () => mesh.traffic.succeeded > 100, 30_000)
     mesh.feed.delay(SLOW)
@@ -20,6 +22,11 @@ describe("root rotations in a mesh of four Envoys and two go-spiffe clients", {
     await until("cart calls again", () => mesh.traffic.between("cart", "stock") > before + 3)
     assert.deepEqual(failuresBut(mesh, absent), [])
     t.diagnostic(`${await mesh.succeeded()} handshakes, none failed between live peers`)
+    for (const { name, envoy } of [mesh.pay, mesh.stock]) {
+      const streams = await Promise.all(SECRETS.map((secret) => envoy.stat(`sds.${secret}.grpc.sds.streams_total`)))
+      assert.ok(Math.min(...streams) > ROTATIONS, `${name} began streams: ${streams.join()}`)
+      t.diagnostic(`${name}, which knows the very first root alone, began ${streams.join(" and ")} streams`)
+    }
   })
 
   test("the old way: when the new root signs before everybody trusts it, handshakes of live peers fail", async (t) => {
@@ -76,7 +83,7 @@ async function tenRotations(t: TestContext, mesh: RotationMesh): Promise<Absence
   // Before the next rotation makes the roots that it was just handed old again: the operator of this test hands them out at the end.
   await until("cart is back", async () => (await mesh.cart.notAfter()) * 1000 > Date.now(), RETURN)
   const to = Date.now()
-  for (let index = 6; index <= 10; index++) await round(t, mesh, String(index), rotate)
+  for (let index = 6; index <= ROTATIONS; index++) await round(t, mesh, String(index), rotate)
   return { from, to }
 }
 
@@ -87,10 +94,27 @@ async function round<Result>(
   play: (mesh: RotationMesh, story: RotationStory) => Promise<Result>,
 ): Promise<Result> {
   const story = new RotationStory(mesh.operator)
-  const result = await play(mesh, story)
+  const [result] = await Promise.all([play(mesh, story), loseConnections(mesh)])
   await mesh.handOutRoots()
   t.diagnostic(`rotation ${title}: ${story.describe()}`)
   return result
+}
+
+/** Once the new root signs, the two Envoys that read the very first root when they started lose their connections to the server. */
+async function loseConnections(mesh: RotationMesh): Promise<void> {
+  const story = new RotationStory(mesh.operator)
+  await story.until("the new root signs", ({ phase }) => SIGNED_BY_NEXT.includes(phase), 2 * RETURN)
+  await Promise.all([reconnect(mesh.pay, mesh.feed), reconnect(mesh.stock, mesh.line)])
+}
+
+/** Each subscription has a connection of its own, and one handshake is enough. */
+async function reconnect(member: EnvoyMember, path: TcpProxy): Promise<void> {
+  await member.renewed() // so that what it has does not expire on the way
+  const before = path.accepted
+  const lost = path.shake()
+  await member.renewed()
+  assert.ok(lost >= SECRETS.length, `${member.name} had ${lost} connections`)
+  assert.equal(path.accepted - before, SECRETS.length, `${member.name} made as many connections`)
 }
 
 /** Whoever is slow is waited for, and it goes on by itself. */
@@ -169,6 +193,9 @@ function failuresBut(mesh: RotationMesh, { from, to }: Absence): readonly Failed
   })
 }
 
+const ROTATIONS = 10
+const SIGNED_BY_NEXT = ["active", "draining", "drained", "retiring"]
+const SECRETS = ["default", "ROOTCA"]
 const SVID_TTL: Seconds = 6
 /** So that nothing expires on its way. */
 const LONG_TTL: Seconds = 60

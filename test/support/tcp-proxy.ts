@@ -8,6 +8,10 @@ export interface TcpProxy extends AsyncDisposable {
   readonly port: number
   /** Connections that were dropped so far. */
   readonly dropped: number
+  /** Connections that were made through it so far. */
+  readonly accepted: number
+  /** Drop all connections that there are; new ones are welcome. @returns how many there were */
+  shake(): number
   /** Drop all connections, and each new one until {@link TcpProxy.mend}. */
   cut(): void
   mend(): void
@@ -25,12 +29,14 @@ export async function listenTcpProxy(target: number): Promise<TcpProxy> {
   let isHeld = false
   let delay: Millis = 0
   let dropped = 0
+  let accepted = 0
   const drop = (socket: Socket): void => {
     dropped++
     socket.resetAndDestroy()
   }
   const server = createServer((near) => {
     if (isCut) return drop(near)
+    accepted++
     const far = connect(target, "127.0.0.1")
     const lane = new SlowLane(near, () => delay)
     if (isHeld) lane.hold()
@@ -49,15 +55,24 @@ export async function listenTcpProxy(target: number): Promise<TcpProxy> {
   await once(server, "listening")
   const address = server.address()
   if (address === null || typeof address === "string") throw new TypeError("not a TCP listener")
+  const shake = (): number => {
+    const open = [...sockets]
+    for (const socket of open) drop(socket)
+    return open.length
+  }
   const cut = (): void => {
     isCut = true
-    for (const socket of sockets) drop(socket)
+    shake()
   }
   return {
     port: address.port,
     get dropped() {
       return dropped
     },
+    get accepted() {
+      return accepted
+    },
+    shake,
     cut,
     mend: () => {
       isCut = false

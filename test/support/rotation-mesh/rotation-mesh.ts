@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises"
+import { copyFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { openWorkloadClient } from "../../../src/adapters/workload-client/workload-client.ts"
 import { parseWorkloadEndpoint } from "../../../src/core/spiffe/endpoint.ts"
@@ -30,8 +30,9 @@ export interface RotationMesh extends AsyncDisposable {
   readonly envoys: readonly EnvoyMember[]
   /** Between the agent of `cart` and the server. */
   readonly uplink: TcpProxy
-  /** Between the server and `pay`. */
+  /** Between the server and `pay`, and between it and `stock`. Both Envoys know the very first root, and are never started anew. */
   readonly feed: TcpProxy
+  readonly line: TcpProxy
   readonly traffic: MeshTraffic
   /** Of everybody, in no order. */
   failures(): readonly FailedCall[]
@@ -48,11 +49,14 @@ export async function openRotationMesh(svidTtl: Seconds): Promise<RotationMesh> 
   const mesh = stack.use(await openLiveMesh(folder.directory, { svidTtl, issuingTtl: 3600, rotationSkew: 1 }))
   const uplink = stack.use(await listenTcpProxy(mesh.port))
   const feed = stack.use(await listenTcpProxy(mesh.port))
+  const line = stack.use(await listenTcpProxy(mesh.port))
+  const firstRoot = folder.path("first-root.pem")
+  await copyFile(mesh.rootsFile, firstRoot)
   const feeds: readonly SdsPeer[] = [
     { kind: "unix", path: await mesh.startAgent("web") },
     { kind: "unix", path: await mesh.startAgent("cart", uplink.port) },
-    await remote(mesh, "pay", feed.port),
-    await remote(mesh, "stock", mesh.port),
+    await remote(mesh, "pay", feed.port, firstRoot),
+    await remote(mesh, "stock", line.port, firstRoot),
   ]
   const ledger = await mesh.startAgent("ledger")
   const clients = [
@@ -71,6 +75,7 @@ export async function openRotationMesh(svidTtl: Seconds): Promise<RotationMesh> 
     envoys,
     uplink,
     feed,
+    line,
     traffic,
     failures: () => [...traffic.failures, ...clients.flatMap(({ failures }) => failures)],
     succeeded: async () => {
@@ -135,9 +140,9 @@ function named(envoys: readonly EnvoyMember[]): Pick<RotationMesh, "web" | "cart
   return { web, cart, pay, stock }
 }
 
-async function remote(mesh: LiveMesh, serviceAccount: string, port: number): Promise<SdsPeer> {
+async function remote(mesh: LiveMesh, serviceAccount: string, port: number, rootsFile: string): Promise<SdsPeer> {
   const tokenFile = await mesh.writeToken(serviceAccount)
-  return { kind: "remote", target: `dns:///localhost:${port}`, rootsFile: mesh.rootsFile, tokenFile }
+  return { kind: "remote", target: `dns:///localhost:${port}`, rootsFile, tokenFile }
 }
 
 async function materialOf(socket: string): Promise<X509Material> {
