@@ -46,6 +46,9 @@ test("[ADM-37] every shell's script knows every command, and another shell is wr
     assert.ok(out.includes("emergency") && out.includes("--canary-namespace".slice(2)), shell)
     assert.equal((out.replaceAll("\\'", "").split("'").length - 1) % 2, 0, `${shell}: a quote that is open`)
   }
+  // Loaded from fpath, the file is the function itself at the first call: it has to complete then, too.
+  const { out: zsh } = await runAssay(["completion", "zsh"])
+  assert.match(zsh, /funcstack\[1\]\}" == _assay \]\]; then\n {2}_assay "\$@"\n/)
   const other = await runAssay(["completion", "tcsh"])
   assert.equal(other.code, 64)
 })

@@ -1,4 +1,3 @@
-import { open } from "node:fs/promises"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
 import type { ServerEndpoint } from "./channel-trust.ts"
@@ -6,6 +5,7 @@ import { fetchBundleUnverified } from "./fetch-bundle.ts"
 import { fetchDocument } from "./fetch-document.ts"
 import { parseBundleText } from "./parse-bundle-text.ts"
 import { parsePemCertificates } from "./pem.ts"
+import { readBounded } from "./read-bounded.ts"
 
 /** Where the roots come from that the server is first verified by. */
 export type Bootstrap =
@@ -44,29 +44,17 @@ async function load(
 ): Promise<readonly Uint8Array[]> {
   switch (bootstrap.kind) {
     case "bundle-file":
-      return parseBundleText(await readFile(bootstrap.file), endpoint.trustDomain)
+      return parseBundleText(await readBounded(bootstrap.file, MAX_FILE, "it"), endpoint.trustDomain)
     case "ca-file":
-      return parsePemCertificates(await readFile(bootstrap.file))
+      return parsePemCertificates(await readBounded(bootstrap.file, MAX_FILE, "it"))
     case "bundle-url": {
-      const ca = bootstrap.caFile === undefined ? undefined : await readFile(bootstrap.caFile)
+      const ca = bootstrap.caFile === undefined ? undefined : await readBounded(bootstrap.caFile, MAX_FILE)
       return parseBundleText(await fetchDocument(bootstrap.url, ca, FETCH_TIMEOUT, signal), endpoint.trustDomain)
     }
     case "insecure":
       return fetchBundleUnverified(endpoint, signal)
     default:
       return bootstrap satisfies never
-  }
-}
-
-async function readFile(file: string): Promise<string> {
-  await using handle = await open(file, "r")
-  const buffer = Buffer.alloc(MAX_FILE + 1)
-  let size = 0
-  for (;;) {
-    const { bytesRead } = await handle.read(buffer, size, buffer.length - size, size)
-    size += bytesRead
-    if (bytesRead === 0) return buffer.toString("utf8", 0, size)
-    if (size > MAX_FILE) throw new IdentityError("malformed", "file is longer than 1 MiB")
   }
 }
 

@@ -1,27 +1,15 @@
-import { open } from "node:fs/promises"
-import { IdentityError } from "../../core/errors.ts"
+import { readBounded, unreadable } from "./read-bounded.ts"
 
 /**
- * Read the platform token, at most 16 KiB, without the white space around it. Called for every call that needs one, since
- * the platform replaces the file while we run. @throws IdentityError `not-ready` @see AGT-30
+ * Read a bearer token, at most 16 KiB, without the white space around it. Called for every call that needs one, since the
+ * platform replaces the file while we run. @throws IdentityError `not-ready`, reason `file-unreadable` @see AGT-30
  */
 export async function readToken(file: string): Promise<string> {
-  const text = (await readBounded(file)).trim()
-  if (text === "") throw new IdentityError("not-ready", `token file ${file} is empty`)
-  if (!TOKEN.test(text)) throw new IdentityError("not-ready", `token file ${file} holds what cannot be a token`)
+  const named = `token file ${file}`
+  const text = (await readBounded(file, MAX_TOKEN, named)).trim()
+  if (text === "") throw unreadable(`${named} is empty`)
+  if (!TOKEN.test(text)) throw unreadable(`${named} holds what cannot be a token`)
   return text
-}
-
-async function readBounded(file: string): Promise<string> {
-  try {
-    await using handle = await open(file, "r")
-    const buffer = Buffer.alloc(MAX_TOKEN + 1)
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
-    if (bytesRead <= MAX_TOKEN) return buffer.toString("latin1", 0, bytesRead)
-  } catch (cause) {
-    throw new IdentityError("not-ready", `token file ${file} cannot be read`, { cause })
-  }
-  throw new IdentityError("not-ready", `token file ${file} is longer than 16 KiB`)
 }
 
 const MAX_TOKEN = 16 * 1024

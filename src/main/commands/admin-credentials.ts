@@ -1,5 +1,6 @@
-import { open } from "node:fs/promises"
 import { join } from "node:path"
+import { readBounded, unreadable } from "../../adapters/identity-client/read-bounded.ts"
+import { readToken } from "../../adapters/identity-client/read-token.ts"
 import { openWorkloadClient } from "../../adapters/workload-client/workload-client.ts"
 import { encodePemSet } from "../../app/agent-files/pem-set.ts"
 import { IdentityError } from "../../core/errors.ts"
@@ -21,7 +22,7 @@ export interface Credentials {
 /** The files that `assay write` keeps. @throws IdentityError `not-ready`, reason `file-unreadable` */
 export async function readCredentials(directory: string): Promise<Credentials> {
   const [chain, key, roots] = await Promise.all(
-    ["svid.pem", "svid_key.pem", "bundle.pem"].map((name) => readText(join(directory, name), MAX_PEM)),
+    ["svid.pem", "svid_key.pem", "bundle.pem"].map((name) => readBounded(join(directory, name), MAX_PEM)),
   )
   if (chain === undefined || key === undefined || roots === undefined) throw new RangeError("three files")
   return { certificate: { chain, key }, roots }
@@ -41,41 +42,19 @@ export async function fetchCredentials(address = process.env["SPIFFE_ENDPOINT_SO
 
 /** @throws IdentityError `not-ready`, reason `file-unreadable` */
 export async function readTokenFile(file: string): Promise<Credentials> {
-  const token = (await readText(file, MAX_TOKEN)).trim()
-  if (TOKEN.test(token)) return { token }
-  throw unreadable(file, "holds what cannot be a token")
+  return { token: await readToken(file) }
 }
 
 /** PEM of a file with PEM, or with a SPIFFE bundle document. @throws IdentityError `malformed`; `not-ready` */
 export async function readRoots(file: string): Promise<string> {
-  const text = await readText(file, MAX_PEM)
+  const text = await readBounded(file, MAX_PEM)
   const roots = text.trimStart().startsWith("{")
     ? readBundle(parseJsonObject(text)).x509Authorities
     : parsePem(text, "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: MAX_ROOTS })
-  if (roots.length === 0) throw unreadable(file, "has no certificate")
+  if (roots.length === 0) throw unreadable(`file ${file} has no certificate`)
   return roots.map((der) => encodePem("CERTIFICATE", der)).join("")
 }
 
-async function readText(file: string, max: number): Promise<string> {
-  try {
-    await using handle = await open(file, "r")
-    const buffer = Buffer.alloc(max + 1)
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
-    if (bytesRead <= max) return buffer.toString("utf8", 0, bytesRead)
-  } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
-    throw unreadable(file, `cannot be read${code}`, cause)
-  }
-  throw unreadable(file, `is longer than ${max / 1024} KiB`)
-}
-
-function unreadable(file: string, what: string, cause?: unknown): IdentityError {
-  return new IdentityError("not-ready", `file ${file} ${what}`, { reason: "file-unreadable", cause })
-}
-
 const MAX_PEM = 1024 * 1024
-const MAX_TOKEN = 16 * 1024
 const MAX_ROOTS = 256
 const FETCH_TIMEOUT = 10_000
-/** What may stand after `Bearer `, RFC 6750 section 2.1. */
-const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/

@@ -20,6 +20,11 @@ ${choiceCases(tree, (words) => `compadd -- ${words}`, "_files")}
 ${wordCases(tree, (words) => `compadd -- ${words}`)}
   esac
 }
-compdef _assay assay
+# Found in fpath, this file is the function itself, the first time; else it was sourced, after compinit.
+if [[ "\${funcstack[1]}" == _assay ]]; then
+  _assay "$@"
+else
+  compdef _assay assay
+fi
 `
 }

@@ -1,0 +1,28 @@
+import { open } from "node:fs/promises"
+import { IdentityError } from "../../core/errors.ts"
+
+/**
+ * The text of a file, or of a pipe, that somebody else writes. @param max bytes, a multiple of 1024 @param named what it is, for
+ * messages @throws IdentityError `not-ready`, reason `file-unreadable`, when it cannot be read or is longer
+ */
+export async function readBounded(file: string, max: number, named = `file ${file}`): Promise<string> {
+  const buffer = Buffer.alloc(max + 1)
+  let size = 0
+  try {
+    await using handle = await open(file, "r")
+    while (size <= max) {
+      const { bytesRead } = await handle.read(buffer, size, buffer.length - size, null)
+      if (bytesRead === 0) return buffer.toString("utf8", 0, size)
+      size += bytesRead
+    }
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
+    throw unreadable(`${named} cannot be read${code}`, cause)
+  }
+  throw unreadable(`${named} is longer than ${max / 1024} KiB`)
+}
+
+/** What is read is not what it should be, either. */
+export function unreadable(message: string, cause?: unknown): IdentityError {
+  return new IdentityError("not-ready", message, { reason: "file-unreadable", cause })
+}
