@@ -5,6 +5,7 @@ import { makeReadEvidence } from "../../src/app/rotate/read-evidence.ts"
 import type { ConsumerRow } from "../../src/core/authority/evidence.ts"
 import { type Holder, holderOf } from "../../src/core/authority/holder.ts"
 import { parseTrustDomain, parseWorkloadId, serverId } from "../../src/core/spiffe/id.ts"
+import type { ConsumerReport } from "../../src/ports/identity-authority.ts"
 import type { Intent } from "../../src/ports/issuance-log.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "./issuance-fixtures.ts"
 
@@ -63,4 +64,20 @@ export function pod(name: string): Holder {
 /** What matters of a row. */
 export function brief({ kind, grade, live, epoch, nackReason, notAfter }: ConsumerRow) {
   return { kind, grade, live, epoch, nackReason, left: notAfter - NOW }
+}
+
+export const WEB_0 = pod("web-0")
+/** Of one that is gone. */
+export const LEASE = { grade: "lease", live: false, epoch: 0, nackReason: undefined }
+
+/** What an agent says of its proxy. */
+export function envoyReport(epoch: number, change: Partial<ConsumerReport> = {}): ConsumerReport {
+  return { name: "envoy", kind: "sds", epoch, nackReason: undefined, ...change }
+}
+
+/** An agent of `web-0` that was sent epoch 7. */
+export function enterAgent({ subscribers }: EvidenceUnderTest, sent = 7) {
+  const entry = subscribers.enter("agent", WEB_0, "agent")
+  entry.sent(sent)
+  return entry
 }

@@ -1,0 +1,101 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import type { ConsumerBook } from "../../src/app/deliver/consumer-book.ts"
+import { keepConsumers, openConsumerBook } from "../../src/app/deliver/keep-consumers.ts"
+import {
+  type EvidenceUnderTest,
+  enterAgent,
+  envoyReport,
+  NOW,
+  openEvidence,
+  pod,
+  WEB_0,
+} from "../support/evidence-under-test.ts"
+import { FakeClock } from "../support/fake-clock.ts"
+import { quietLog } from "../support/quiet-log.ts"
+import { until } from "../support/until.ts"
+
+test("[EVD-05] after a restart nobody is live or believed, and who was there is waited for until the log says it is over", async () => {
+  const evidence = await openEvidence()
+  const entry = enterAgent(evidence)
+  entry.acknowledged(7, undefined)
+  entry.reported([envoyReport(7), envoyReport(6, { name: "refuses", nackReason: "no roots" })])
+  await settled(evidence)
+  await evidence.issue(WEB_0, 600)
+  const next = await reopened(evidence)
+  const gone = next.gone.map(({ name, notAfter, nackReason }) => [name, { left: notAfter - NOW, nackReason }])
+  assert.deepEqual(Object.fromEntries(gone), {
+    agent: { left: 600, nackReason: undefined },
+    envoy: { left: 600, nackReason: undefined },
+    refuses: { left: 600, nackReason: "no roots" },
+  })
+})
+
+test("[EVD-05][EV-6] after an outage longer than its life, who held a certificate is not waited for, and who held none is for an hour", async () => {
+  const evidence = await openEvidence()
+  enterAgent(evidence)
+  await evidence.issue(WEB_0, 600)
+  evidence.subscribers.enter("verifier", pod("web-1"), "agent")
+  await settled(evidence)
+  evidence.clock.time = NOW + 601
+  const next = await reopened(evidence)
+  assert.deepEqual(
+    next.gone.map(({ name, notAfter }) => [name, notAfter]),
+    [["verifier", NOW + 601 + 3600]],
+  )
+})
+
+test("[EVD-05] what was given after the agent had left is waited for after a restart as well", async () => {
+  const evidence = await openEvidence()
+  await evidence.issue(WEB_0, 300)
+  enterAgent(evidence)[Symbol.dispose]()
+  await settled(evidence)
+  assert.equal((await reopened(evidence)).unfollowedUntil(WEB_0), 0)
+  await evidence.issue(WEB_0, 600)
+  const next = await reopened(evidence)
+  assert.equal(next.unfollowedUntil(WEB_0), NOW + 600)
+  assert.deepEqual(
+    next.gone.map(({ notAfter }) => notAfter),
+    [NOW + 300],
+  )
+})
+
+test("[EVD-06] a write whose outcome is unknown is done again, and what has expired is forgotten", async () => {
+  for (const fault of ["lost", "kept"] as const) {
+    const evidence = await openEvidence()
+    enterAgent(evidence)[Symbol.dispose]()
+    let faults = 0
+    evidence.store.onWrite = () => (faults++ === 0 ? fault : "none")
+    await settled(evidence)
+    assert.equal(faults, 2)
+    assert.deepEqual(await names(evidence), ["agent"])
+    evidence.clock.time = NOW + 3600
+    evidence.book.prune()
+    await settled(evidence)
+    assert.deepEqual(await names(evidence), [])
+  }
+})
+
+/** Let the keeper write until nothing is left to write. */
+async function settled({ book, store }: EvidenceUnderTest): Promise<void> {
+  const clock = new FakeClock(NOW)
+  const stop = new AbortController()
+  const kept = keepConsumers(book, { clock, log: quietLog, consumers: store.consumerLog }, stop.signal)
+  await until("all is written", () => {
+    void clock.advance(1000)
+    const rest = book.takeChanges()
+    book.unwritten(rest?.records.map(({ id }) => id) ?? [])
+    book.unwritten(rest?.removed ?? [])
+    return rest === undefined
+  })
+  stop.abort()
+  await kept
+}
+
+function reopened({ store, clock }: EvidenceUnderTest): Promise<ConsumerBook> {
+  return openConsumerBook({ clock, consumers: store.consumerLog, holdings: store.holdings })
+}
+
+async function names({ store }: EvidenceUnderTest): Promise<readonly string[]> {
+  return (await store.consumerLog.readAfter("", 10)).map(({ name }) => name)
+}
