@@ -96,6 +96,14 @@ test("[ADM-26] who is not let in at the remote door is recorded, with operation,
   for (const secret of [staffToken({ sub: "eve" }, badly).split(".")[1] ?? "", "eve"]) assert.ok(!all.includes(secret))
 })
 
+test("[ADM-26] a request that a page or a tricked server may have sent is recorded at the socket, too", async () => {
+  const { status } = await server.raw({ path: "/admin/v1/bans", headers: { origin: "https://evil.example" } })
+  assert.equal(status, 401)
+  await until("the record", async () => (await recorded()).some(({ source }) => source === "socket"))
+  const [newest] = await recorded()
+  assert.deepEqual([newest?.reason, newest?.operation, newest?.actor], ["admin-header-missing", "bans.list", "unknown"])
+})
+
 test("[ADM-27] requests without a role, again and again, are one record", async () => {
   const { client } = await openX509Client(server, "batch")
   for (let n = 0; n < 20; n++) assert.equal(await ask("/status", { client }), 403)
