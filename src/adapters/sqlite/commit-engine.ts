@@ -33,6 +33,7 @@ export class CommitEngine {
       if (mark !== undefined) this.#writeMark.run(mark)
       results = group.map((operation) => this.#statements.run(operation))
     } catch (error) {
+      this.#statements.undone()
       if (!this.#rollBack() || group.length === 1) return failAll(group, error)
       // One of them cannot be written. Alone, each meets only its own fate; slow, but only when the store is in trouble.
       return group.flatMap((operation) => this.run([operation]))
@@ -41,6 +42,7 @@ export class CommitEngine {
       this.#db.exec("COMMIT")
       return results
     } catch (error) {
+      this.#statements.undone()
       return mark !== undefined && this.#landed(mark) ? results : failAll(group, error)
     }
   }

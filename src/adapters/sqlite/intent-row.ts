@@ -1,60 +1,53 @@
 import { parseSpiffeId } from "../../core/spiffe/id.ts"
 import type { Instant } from "../../core/time.ts"
 import type { Intent, LoggedIssuance } from "../../ports/issuance-log.ts"
+import { encodeRecipient, RECIPIENT_COLUMNS } from "./recipients.ts"
 import { bytesOf, integerOf, optionalBytesOf, type SqlRow, textOf } from "./sql-row.ts"
 
-/** The values of {@link INTENT_COLUMNS}, in order. */
+/** The values of {@link INTENT_COLUMNS}, in order, with the text of {@link encodeRecipient} in place of the number of its row. */
 export type IntentRow = readonly (string | number | null | Uint8Array)[]
 
 export const INTENT_COLUMNS =
-  "serial, kind, authority_id, epoch, spiffe_id, hint, rule, not_before, not_after, created_at, cluster, namespace, " +
-  "service_account, pod, pod_uid, node, evidence_digest, idempotency_key, tbs"
+  "recipient, serial, kind, authority_id, epoch, not_before, not_after, created_at, evidence_digest, idempotency_key, tbs"
+
+/** Rows for {@link parseIntent}, and with an outcome's `signature` for {@link parseIssuance}. */
+export const ISSUANCE_COLUMNS = `${INTENT_COLUMNS}, ${RECIPIENT_COLUMNS}`
+export const ISSUANCES = "intent JOIN recipient ON recipient.id = intent.recipient"
 
 /** What of a row others than the log look at. */
 export function keyColumns(row: IntentRow): KeyColumns {
-  const [serial, , , , spiffeId, , , , notAfter, createdAt, cluster, , , , podUid] = row
-  return { serial, spiffeId, notAfter, createdAt, cluster, podUid } as KeyColumns // as encodeIntent put them there
+  const [recipient, serial, , , , , notAfter, createdAt] = row
+  return { recipient, serial, notAfter, createdAt } as KeyColumns // as encodeIntent put them there
 }
 
 export interface KeyColumns {
+  readonly recipient: string
   readonly serial: string
-  readonly spiffeId: string
   readonly notAfter: Instant
   readonly createdAt: Instant
-  readonly cluster: string
-  readonly podUid: string
 }
 
 /** The last of them are bytes, or null; the others are not. */
 export const BYTE_COLUMNS = 3
-export const SCALAR_COLUMNS = 16
+export const SCALAR_COLUMNS = 8
 
 export function encodeIntent(intent: Intent): IntentRow {
-  const { requester } = intent
   return [
+    encodeRecipient(intent),
     intent.serial,
     intent.kind,
     intent.authorityId,
     intent.epoch,
-    intent.spiffeId,
-    intent.hint,
-    intent.rule,
     intent.notBefore,
     intent.notAfter,
     intent.createdAt,
-    requester.cluster,
-    requester.namespace,
-    requester.serviceAccount,
-    requester.pod,
-    requester.podUid,
-    requester.node,
-    requester.evidenceDigest,
+    intent.requester.evidenceDigest,
     intent.idempotencyKey ?? null,
     intent.tbs,
   ]
 }
 
-/** A row of {@link INTENT_COLUMNS} as it was recorded. */
+/** A row of {@link ISSUANCE_COLUMNS} as it was recorded. */
 export function parseIntent(row: SqlRow): Intent {
   const kind = textOf(row, "kind")
   if (kind !== "x509" && kind !== "jwt") throw new TypeError("store: intent of unknown kind")

@@ -8,7 +8,8 @@ import {
   type Renewal,
 } from "../../core/lineage/lineage.ts"
 import type { Instant } from "../../core/time.ts"
-import { type IntentRow, type KeyColumns, keyColumns } from "./intent-row.ts"
+import { type IntentRow, keyColumns } from "./intent-row.ts"
+import type { KnownRecipient } from "./recipients.ts"
 import { integerOf, type SqlRow } from "./sql-row.ts"
 
 /** Whom a lineage belongs to: pod UID, identity, cluster. */
@@ -18,6 +19,7 @@ type Owner = readonly [string, string, string]
 export interface JudgedRenewal {
   readonly verdict: LineageVerdict
   readonly lineage: Lineage | undefined
+  readonly owner: Owner
 }
 
 /** Lineages of certificates, inside a transaction that is somebody else's matter. @see LIN-03 */
@@ -46,20 +48,19 @@ export class LineageStatements {
   }
 
   /** What shall become of `intent`. A violation is written down, all else is not. */
-  judge(intent: IntentRow, renewal: Renewal): JudgedRenewal {
-    const columns = keyColumns(intent)
-    const owner = ownerOf(columns)
+  judge(intent: IntentRow, recipient: KnownRecipient, renewal: Renewal): JudgedRenewal {
+    const owner = ownerOf(recipient)
     const rows: readonly unknown[] = this.#known.all(...owner)
     const known = (rows as readonly LineageRow[]).map(parseLineage) // columns of KNOWN, of a STRICT table
     const find = (serial: string): QuotedIssuance | undefined => parseQuoted(this.#find.get(serial), owner)
-    const verdict = judgeRenewal(known, renewal, find, columns.createdAt)
+    const verdict = judgeRenewal(known, renewal, find, keyColumns(intent).createdAt)
     const id = verdict.kind === "goes-on" ? verdict.lineage : verdict.kind === "violated" ? verdict.breaks : undefined
     if (verdict.kind === "violated" && id !== undefined) this.#break.run(id)
-    return { verdict, lineage: known.find((one) => one.id === id) }
+    return { verdict, lineage: known.find((one) => one.id === id), owner }
   }
 
   /** `intent` was recorded in row `row`, by a verdict that let it. A lineage has the number of its first intent. */
-  move({ verdict, lineage }: JudgedRenewal, intent: IntentRow, renewal: Renewal, row: number): void {
+  move({ verdict, lineage, owner }: JudgedRenewal, intent: IntentRow, renewal: Renewal, row: number): void {
     const columns = keyColumns(intent)
     const next = nextLineage(lineage ?? { id: row, notAfter: 0 }, renewal, columns)
     if (lineage !== undefined) {
@@ -68,7 +69,7 @@ export class LineageStatements {
       return
     }
     if (verdict.kind === "begins" && verdict.replaces !== undefined) this.#forget.run(verdict.replaces)
-    this.#insert.run(next.id, ...ownerOf(columns), next.current, next.previous, next.key, next.notAfter)
+    this.#insert.run(next.id, ...owner, next.current, next.previous, next.key, next.notAfter)
   }
 
   /** Of the next `batch` rows, forget those that ended before `before`; of the broken ones, those that did so long before. */
@@ -80,7 +81,7 @@ export class LineageStatements {
   }
 }
 
-function ownerOf({ podUid, spiffeId, cluster }: KeyColumns): Owner {
+function ownerOf({ podUid, spiffeId, cluster }: KnownRecipient): Owner {
   return [podUid, spiffeId, cluster]
 }
 
@@ -99,7 +100,8 @@ function parseQuoted(row: SqlRow | undefined, [podUid, spiffeId, cluster]: Owner
 const KNOWN = `SELECT id, current, previous, key, not_after, broken FROM lineage
 WHERE pod_uid = ? AND spiffe_id = ? AND cluster = ?`
 // The first of a lineage gives it its number. What was never part of one has a number that no lineage has.
-const FIND = `SELECT coalesce(lineage, id) AS lineage, pod_uid, spiffe_id, cluster FROM intent
+const FIND = `SELECT coalesce(lineage, intent.id) AS lineage, pod_uid, spiffe_id, cluster
+FROM intent JOIN recipient ON recipient.id = intent.recipient
 WHERE serial = ? AND kind = 'x509'`
 const INSERT = `INSERT INTO lineage (id, pod_uid, spiffe_id, cluster, current, previous, key, not_after, broken)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)`

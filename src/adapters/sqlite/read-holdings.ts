@@ -63,6 +63,7 @@ SELECT spiffe_id, cluster, namespace, service_account, pod, pod_uid, max(node) A
   root_key_id, max(intent.not_after) AS not_after, max(created_at) AS last_issued
 FROM issuing_authority AS issuer
 CROSS JOIN intent ON intent.authority_id = issuer.authority_id AND intent.not_after / 256 >= CAST(?1 AS INTEGER) / 256 AND intent.not_after > ?1
+CROSS JOIN recipient ON recipient.id = intent.recipient
 WHERE issuer.not_after > ?1 AND kind = 'x509'
 GROUP BY spiffe_id, cluster, namespace, service_account, pod, pod_uid, proof, root_key_id
 LIMIT ?2`

@@ -199,4 +199,53 @@ UPDATE proposal SET execution = 'unknown', executed_at = decided_at, failure = '
 CREATE INDEX audit_event_operated ON audit_event (request_id) WHERE type IN ('rotation.changed', 'ban.added', 'ban.lifted');
 `,
   },
+  {
+    version: 10,
+    sql: `
+CREATE TABLE recipient (
+  id INTEGER PRIMARY KEY,
+  spiffe_id TEXT NOT NULL,
+  hint TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  cluster TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  service_account TEXT NOT NULL,
+  pod TEXT NOT NULL,
+  pod_uid TEXT NOT NULL,
+  node TEXT NOT NULL
+) STRICT;
+INSERT INTO recipient
+SELECT min(id), spiffe_id, hint, rule, cluster, namespace, service_account, pod, pod_uid, node FROM intent
+GROUP BY spiffe_id, hint, rule, cluster, namespace, service_account, pod, pod_uid, node;
+CREATE INDEX recipient_pod ON recipient (cluster, namespace, pod, spiffe_id);
+CREATE INDEX recipient_spiffe_id ON recipient (spiffe_id);
+
+CREATE TABLE intent_of_recipient (
+  id INTEGER PRIMARY KEY,
+  recipient INTEGER NOT NULL,
+  serial TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL CHECK (kind IN ('x509', 'jwt')),
+  authority_id TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  not_before INTEGER NOT NULL,
+  not_after INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  evidence_digest BLOB NOT NULL,
+  idempotency_key BLOB,
+  tbs BLOB NOT NULL,
+  lineage INTEGER
+) STRICT;
+INSERT INTO intent_of_recipient
+SELECT intent.id, recipient.id, serial, kind, authority_id, epoch, not_before, not_after, created_at, evidence_digest,
+  idempotency_key, tbs, lineage
+FROM intent CROSS JOIN recipient USING (cluster, namespace, pod, spiffe_id, hint, rule, service_account, pod_uid, node)
+ORDER BY intent.id;
+DROP TABLE intent;
+ALTER TABLE intent_of_recipient RENAME TO intent;
+CREATE INDEX intent_recipient ON intent (recipient);
+CREATE INDEX intent_created_at ON intent (created_at);
+CREATE INDEX intent_of_issuer ON intent (authority_id, not_after / 256) WHERE kind = 'x509';
+CREATE INDEX intent_of_jwt_key ON intent (authority_id, not_after) WHERE kind = 'jwt';
+`,
+  },
 ]

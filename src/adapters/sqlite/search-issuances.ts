@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite"
 import { IdentityError } from "../../core/errors.ts"
 import type { IssuanceQuery } from "../../ports/issuance-log.ts"
-import { INTENT_COLUMNS } from "./intent-row.ts"
+import { ISSUANCE_COLUMNS, ISSUANCES } from "./intent-row.ts"
 import type { SqlRow } from "./sql-row.ts"
 
 /** Rows of intents with `signature`, newest first. The text of the query is made of constants only. */
@@ -41,5 +41,5 @@ const CONDITIONS = [
   ["since", "created_at >= ?"],
   ["unexpiredAt", "not_after > ?"],
 ] as const
-const SELECT = `SELECT ${INTENT_COLUMNS}, signature FROM intent LEFT JOIN outcome ON intent_id = intent.id`
+const SELECT = `SELECT ${ISSUANCE_COLUMNS}, signature FROM ${ISSUANCES} LEFT JOIN outcome ON intent_id = intent.id`
 const MAX_RESULTS = 1000

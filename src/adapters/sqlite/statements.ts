@@ -6,17 +6,19 @@ import type { Instant } from "../../core/time.ts"
 import { AuditStatements } from "./audit-statements.ts"
 import { BanStatements } from "./ban-statements.ts"
 import { ConsumerStatements } from "./consumer-statements.ts"
-import { INTENT_COLUMNS, keyColumns } from "./intent-row.ts"
+import { INTENT_COLUMNS, ISSUANCE_COLUMNS, ISSUANCES, keyColumns } from "./intent-row.ts"
 import { type JudgedRenewal, LineageStatements } from "./lineage-statements.ts"
 import { encodeFailure, type Operation, type OperationResult } from "./operation.ts"
 import { ProofStatements } from "./proof-statements.ts"
 import { ProposalStatements } from "./proposal-statements.ts"
 import { RecentKeys } from "./recent-keys.ts"
-import type { SqlRow } from "./sql-row.ts"
+import { type KnownRecipient, Recipients } from "./recipients.ts"
+import { integerOf, type SqlRow } from "./sql-row.ts"
 
 /** Runs single operations inside a transaction that is somebody else's matter. */
 export class Statements {
   readonly #recent: RecentKeys
+  readonly #recipients: Recipients
   readonly #proofs: ProofStatements
   readonly #consumers: ConsumerStatements
   readonly #audit: AuditStatements
@@ -37,6 +39,7 @@ export class Statements {
 
   constructor(db: DatabaseSync) {
     this.#recent = new RecentKeys(db)
+    this.#recipients = new Recipients(db)
     this.#proofs = new ProofStatements(db)
     this.#consumers = new ConsumerStatements(db)
     this.#bans = new BanStatements(db)
@@ -60,6 +63,11 @@ export class Statements {
   begin(): void {
     this.#audit.begin()
     this.#bans.begin()
+  }
+
+  /** To be called when what was run may be undone. */
+  undone(): void {
+    this.#recipients.forget()
   }
 
   /** A refusal is a result; what is thrown is trouble with the store. */
@@ -134,9 +142,12 @@ export class Statements {
       if (row !== undefined) return { kind: "row", row }
     }
     const { intent, renewal } = operation
-    const judged = renewal === null ? undefined : this.#lineages.judge(intent, renewal)
-    if (judged?.verdict.kind === "violated" || judged?.verdict.kind === "frozen") return this.#refuse(judged, operation)
-    const inserted = this.#insertIntent.run(...intent, judged?.lineage?.id ?? null)
+    const recipient = this.#recipients.find(keyColumns(intent).recipient)
+    const judged = renewal === null ? undefined : this.#lineages.judge(intent, recipient, renewal)
+    if (judged?.verdict.kind === "violated" || judged?.verdict.kind === "frozen") {
+      return this.#refuse(judged, recipient, operation)
+    }
+    const inserted = this.#insertIntent.run(recipient.id, ...intent.slice(1), judged?.lineage?.id ?? null)
     if (inserted.changes === 0) return SERIAL_USED
     if (judged !== undefined && renewal !== null) {
       this.#lineages.move(judged, intent, renewal, Number(inserted.lastInsertRowid))
@@ -147,10 +158,13 @@ export class Statements {
   }
 
   /** The caller hears of it once its record is durable. */
-  #refuse({ verdict, lineage }: JudgedRenewal, { intent, renewal, audit }: IntentOperation): OperationResult {
+  #refuse(
+    { verdict, lineage }: JudgedRenewal,
+    { spiffeId }: KnownRecipient,
+    { renewal, audit }: IntentOperation,
+  ): OperationResult {
     const kind = verdict.kind === "violated" ? "violated" : "frozen"
     const { at, actor, requestId } = audit
-    const { spiffeId } = keyColumns(intent)
     const facts = { spiffeId, quoted: renewal?.quoted ?? "", current: lineage?.current ?? "" }
     this.#audit.append(entryOf(refusedRenewalEvent({ verdict: kind, at, actor, requestId, ...facts })))
     return REFUSED_RENEWAL[kind]
@@ -169,7 +183,9 @@ export class Statements {
 
   #prune(before: number, batch: number): OperationResult {
     this.#pruneOutcomes.run(before, batch)
-    return { kind: "pruned", rows: Number(this.#pruneIntents.run(before, batch).changes) }
+    const pruned = this.#pruneIntents.all(before, batch)
+    this.#recipients.prune(new Set(pruned.map((row) => integerOf(row, "recipient"))))
+    return { kind: "pruned", rows: pruned.length }
   }
 }
 
@@ -197,8 +213,8 @@ const REFUSED_RENEWAL = {
 } as const
 
 const INSERT_INTENT = `INSERT INTO intent (${INTENT_COLUMNS}, lineage)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`
-const FIND_REUSABLE = `SELECT ${INTENT_COLUMNS}, signature FROM intent JOIN outcome ON intent_id = intent.id
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`
+const FIND_REUSABLE = `SELECT ${ISSUANCE_COLUMNS}, signature FROM ${ISSUANCES} JOIN outcome ON intent_id = intent.id
 WHERE intent.id = ? AND idempotency_key = ? AND created_at >= ?`
 const INSERT_OUTCOME = `INSERT INTO outcome (intent_id, signature) SELECT id, ? FROM intent WHERE serial = ?
 ON CONFLICT (intent_id) DO NOTHING`
@@ -213,4 +229,4 @@ const READ_ISSUING =
 // What expired was created before, so the scan ends where the creation times do; an index of its own would cost each intent.
 const EXPIRED = "SELECT id FROM intent WHERE created_at < ?1 AND not_after < ?1 ORDER BY created_at, id LIMIT ?2"
 const PRUNE_OUTCOMES = `DELETE FROM outcome WHERE intent_id IN (${EXPIRED})`
-const PRUNE_INTENTS = `DELETE FROM intent WHERE id IN (${EXPIRED})`
+const PRUNE_INTENTS = `DELETE FROM intent WHERE id IN (${EXPIRED}) RETURNING recipient`
