@@ -60,6 +60,29 @@ test("[ROT-50] an emergency is only tried until told otherwise, and then no bund
   assert.notEqual(root()[0], stolen)
 })
 
+test("[ROT-50][ROT-68] an emergency in a rotation shows all that leaves; said again it is refused with what to do, unless it is meant", async () => {
+  await using server = await openAdminUnderTest()
+  const roots = () =>
+    server.pipeline.trust.snapshot().own.x509Authorities.map((der) => Buffer.from(der).toString("hex"))
+  const emergency = (...flags: readonly string[]) => {
+    const args = ["emergency", "--reason", "stolen", "--all", "--yes", ...flags]
+    return runAssay(["rotation", ...args, "--admin-socket", server.admin.socket])
+  }
+  const shown = async () => (await runAssay(["rotation", "status", "--admin-socket", server.admin.socket])).out
+  await emergency()
+  const [first] = roots()
+  assert.match(await shown(), /^root +\S+ -> \S+$/m)
+  const refused = await emergency()
+  assert.equal(refused.code, 1)
+  assert.match(refused.err, /emergency-under-way.*--again makes one more authority/s)
+  assert.deepEqual(roots(), [first])
+  assert.equal((await emergency("--again")).code, 0)
+  assert.match(await shown(), /^root +\S+, \S+ -> \S+$/m)
+  const { others, old, next } = await status(server)
+  assert.equal(new Set([...(others ?? []), old, next]).size, 3)
+  assert.deepEqual([roots().length, roots().includes(first ?? "")], [1, false])
+})
+
 test("[ROT-50][ROT-52] the verbs are the same for JWT keys, and leave the root alone", async () => {
   await using server = await openAdminUnderTest()
   const { trust } = server.pipeline
