@@ -14,9 +14,7 @@ export interface CertificateView extends TbsView {
 /** Read a certificate strictly, at most 64 KiB. @throws IdentityError `malformed` @see DER-01..DER-12 */
 export function parseCertificate(der: Uint8Array): CertificateView {
   if (der.length > MAX_CERTIFICATE) throw malformed("der-size", "certificate is longer than 64 KiB")
-  const outer = new DerReader(der)
-  const certificate = outer.enter(TAG.sequence)
-  outer.end()
+  const certificate = new DerReader(der).enterLast(TAG.sequence)
   const tbs = certificate.element(TAG.sequence)
   const algorithm = certificate.element(TAG.sequence)
   const signature = certificate.bitString()

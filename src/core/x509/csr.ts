@@ -36,9 +36,7 @@ export function parseCsr(
   { maxBytes }: { readonly maxBytes: number } = { maxBytes: MAX_CSR_BYTES },
 ): Csr {
   if (der.length > maxBytes) throw malformed("der-size", `request is longer than ${maxBytes} bytes`)
-  const outer = new DerReader(der)
-  const request = outer.enter(TAG.sequence)
-  outer.end()
+  const request = new DerReader(der).enterLast(TAG.sequence)
   const info = request.element(TAG.sequence)
   const signatureAlgorithm = readSignatureAlgorithm(request)
   const signature = request.bitString()

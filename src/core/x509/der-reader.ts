@@ -9,7 +9,7 @@ import { malformed } from "./refusal.ts"
  */
 export class DerReader {
   readonly #bytes: Uint8Array
-  readonly #end: number
+  #end: number
   #at: number
   // Filled by #header: where the content of the element at #at begins and ends.
   #content = 0
@@ -40,6 +40,15 @@ export class DerReader {
   enter(tag: number): DerReader {
     this.#take(tag)
     return new DerReader(this.#bytes, this.#content, this.#next)
+  }
+
+  /** Go into the next element, which must have this tag and be the last one: this reader goes on inside. */
+  enterLast(tag: number): this {
+    this.#take(tag)
+    this.end()
+    this.#at = this.#content
+    this.#end = this.#next
+    return this
   }
 
   /** The content of the next element, which must have this tag. */

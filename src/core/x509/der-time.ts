@@ -48,8 +48,11 @@ function shortYear(content: Uint8Array): number {
 
 /** @param at where the month begins */
 function instantOf(content: Uint8Array, at: number, year: number): Instant {
-  const [month, day] = [pairOf(content, at), pairOf(content, at + 2)]
-  const [hour, minute, second] = [pairOf(content, at + 4), pairOf(content, at + 6), pairOf(content, at + 8)]
+  const month = pairOf(content, at)
+  const day = pairOf(content, at + 2)
+  const hour = pairOf(content, at + 4)
+  const minute = pairOf(content, at + 6)
+  const second = pairOf(content, at + 8)
   const exists = month >= 1 && month <= 12 && day >= 1 && day <= daysIn(month, year)
   if (!exists || hour > 23 || minute > 59 || second > 59) throw malformed("der-time", "DER time does not exist")
   // Years before 100 would be taken for 1900 to 1999; both are refused, as of another form.
@@ -63,7 +66,8 @@ function daysIn(month: number, year: number): number {
 
 /** Two digits. @throws IdentityError `malformed` */
 function pairOf(content: Uint8Array, at: number): number {
-  const [tens, ones] = [(content[at] ?? 0) - ZERO, (content[at + 1] ?? 0) - ZERO]
+  const tens = (content[at] ?? 0) - ZERO
+  const ones = (content[at + 1] ?? 0) - ZERO
   if (tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9) return tens * 10 + ones
   throw malformed("der-time", "DER time is not YYMMDDHHMMSSZ or longer")
 }

@@ -39,8 +39,7 @@ export function readKeyUsage(value: DerReader): ReadonlySet<KeyUsage> {
 
 /** Purposes in dotted form, 1 to 32. @throws IdentityError `malformed` */
 export function readExtKeyUsage(value: DerReader): readonly string[] {
-  const reader = value.enter(TAG.sequence)
-  value.end()
+  const reader = value.enterLast(TAG.sequence)
   const purposes: string[] = []
   while (!reader.done && purposes.length < MAX_EXTENSIONS) purposes.push(reader.oid())
   reader.end()
@@ -55,8 +54,7 @@ export interface BasicConstraints {
 
 /** @throws IdentityError `malformed` */
 export function readBasicConstraints(value: DerReader): BasicConstraints {
-  const reader = value.enter(TAG.sequence)
-  value.end()
+  const reader = value.enterLast(TAG.sequence)
   const isCa = reader.tag === TAG.boolean && reader.boolean()
   // A cA that is FALSE is the default, which DER leaves out; real certificates write it, and it cannot mean anything else.
   const pathLength = reader.tag === TAG.integer ? reader.smallInteger() : undefined
@@ -74,8 +72,7 @@ export function readSubjectKeyIdentifier(value: DerReader): Uint8Array {
 
 /** `undefined` when it names its issuer in another way only. @throws IdentityError `malformed` */
 export function readAuthorityKeyIdentifier(value: DerReader): Uint8Array | undefined {
-  const reader = value.enter(TAG.sequence)
-  value.end()
+  const reader = value.enterLast(TAG.sequence)
   const keyId = reader.tag === KEY_IDENTIFIER ? checkKeyId(reader.content(KEY_IDENTIFIER)) : undefined
   while (!reader.done) reader.skip()
   return keyId
@@ -101,9 +98,7 @@ function readExtension(reader: DerReader): RawExtension {
   const oid = reader.oid()
   // As in basicConstraints: an explicit FALSE occurs and is harmless.
   const critical = reader.tag === TAG.boolean && reader.boolean()
-  const value = reader.enter(TAG.octetString)
-  reader.end()
-  return { oid, critical, value }
+  return { oid, critical, value: reader.enterLast(TAG.octetString) }
 }
 
 /** In the order of their bits. */

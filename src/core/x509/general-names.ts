@@ -15,8 +15,7 @@ export function encodeGeneralNames(names: readonly Exclude<GeneralName, { kind: 
 
 /** Read GeneralNames: 1 to 128. @throws IdentityError `malformed` */
 export function readGeneralNames(value: DerReader): readonly GeneralName[] {
-  const reader = value.enter(TAG.sequence)
-  value.end()
+  const reader = value.enterLast(TAG.sequence)
   const names: GeneralName[] = []
   while (!reader.done) {
     if (names.length === MAX_NAMES) throw malformed("extension", "certificate has more than 128 alternative names")

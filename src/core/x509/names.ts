@@ -27,9 +27,7 @@ export function encodeName(name: AuthorityName): Uint8Array {
  * IA5String of 1 to 256 octets that is well formed and holds no NUL. @throws IdentityError `malformed`, reason `name` @see CSR-05
  */
 export function checkName(element: Uint8Array): void {
-  const outer = new DerReader(element)
-  const name = outer.enter(TAG.sequence)
-  outer.end()
+  const name = new DerReader(element).enterLast(TAG.sequence)
   for (let count = 0; !name.done; count++) {
     if (count === MAX_RDNS) throw malformed("name", "name has more than 16 parts")
     checkRdn(name.enter(TAG.set))

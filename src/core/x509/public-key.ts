@@ -112,9 +112,7 @@ function hasShape(spki: Uint8Array, { prefix, length }: CurveShape): boolean {
 
 /** The key bits of an RSA key that passes. What is no RSA key is refused here as well, with the reason. */
 function readRsaKey(spki: Uint8Array): Uint8Array {
-  const outer = new DerReader(spki)
-  const info = outer.enter(TAG.sequence)
-  outer.end()
+  const info = new DerReader(spki).enterLast(TAG.sequence)
   const algorithm = info.enter(TAG.sequence)
   const kind = algorithm.oid()
   if (kind === OID.ecPublicKey) throw refusedCurve(algorithm)

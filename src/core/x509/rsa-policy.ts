@@ -4,9 +4,7 @@ import { malformed } from "./refusal.ts"
 
 /** Refuse an RSAPublicKey (DER) outside the key policy. @throws IdentityError `malformed`, reason `key-*` @see KEY-03..KEY-07 */
 export function checkRsaKey(keyBits: Uint8Array): void {
-  const outer = new DerReader(keyBits)
-  const key = outer.enter(TAG.sequence)
-  outer.end()
+  const key = new DerReader(keyBits).enterLast(TAG.sequence)
   const modulus = key.positiveInteger()
   const exponent = key.positiveInteger()
   key.end()

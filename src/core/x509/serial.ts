@@ -1,6 +1,6 @@
 import type { Brand } from "../brand.ts"
 import type { Millis } from "../time.ts"
-import { timeOctets } from "../time-octets.ts"
+import { TIME_SLOT_OCTETS, timeSlot } from "../time-slot.ts"
 import { encodeUnsigned } from "./der.ts"
 import { malformed } from "./refusal.ts"
 
@@ -16,7 +16,11 @@ export function makeSerial(random: (bytes: number) => Uint8Array, prefix: number
   if (!Number.isInteger(prefix) || prefix < 1 || prefix > 255) throw new RangeError("serial prefix outside 1 to 255")
   const bits = random(RANDOM_OCTETS)
   if (bits.length !== RANDOM_OCTETS) throw new RangeError("random source gave another number of bytes")
-  return Buffer.concat([Uint8Array.of(prefix), timeOctets(at), bits]).toString("hex") as Serial
+  const octets = Buffer.allocUnsafe(1 + TIME_SLOT_OCTETS + RANDOM_OCTETS)
+  octets[0] = prefix
+  octets.writeUInt16BE(timeSlot(at), 1)
+  octets.set(bits, 1 + TIME_SLOT_OCTETS)
+  return octets.toString("hex") as Serial
 }
 
 /** Parse the hex form of a serial that {@link makeSerial} made. @throws IdentityError `malformed` */

@@ -52,9 +52,7 @@ export interface TbsView {
 
 /** Read a version 3 TBSCertificate strictly. @throws IdentityError `malformed` @see DER-01..DER-12 */
 export function parseTbs(bytes: Uint8Array): TbsView {
-  const outer = new DerReader(bytes)
-  const tbs = outer.enter(TAG.sequence)
-  outer.end()
+  const tbs = new DerReader(bytes).enterLast(TAG.sequence)
   readVersion(tbs)
   const serial = readSerial(tbs)
   const signatureAlgorithmDer = tbs.element(TAG.sequence)
