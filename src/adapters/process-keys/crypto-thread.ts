@@ -107,8 +107,9 @@ export class CryptoThread implements AsyncDisposable {
     const group = this.#running.shift() ?? []
     this.#send()
     if (this.#running.length === 0) this.#worker.unref()
-    for (const [index, { resolve, reject }] of group.entries()) {
-      const answer = answers[index]
+    let index = 0
+    for (const { resolve, reject } of group) {
+      const answer = answers[index++]
       if (answer !== undefined && answer.kind !== "failed") resolve(answer)
       else reject(new Error(answer?.message ?? "crypto thread: no answer"))
     }

@@ -120,10 +120,10 @@ async function issue(deps: CertifyDeps, ready: Ready): Promise<X509Svid> {
   }
   const decision = order.decision(intent)
   const reuseSince = now - reuseWindow(permit.notAfter - now)
-  const subject = withKey(order.subject, ready.key)
+  const subject = new KeyedSubject(order.subject, ready.key)
   const renewal = order.renews && { ...order.renews, key: ready.key.keyIdHex }
-  const guarded = { intent, decision, reuseSince, subject, renewal }
-  const result = await sign(deps, { ...guarded, signer: authority.signer, form: "der" })
+  const { signer } = authority
+  const result = await sign(deps, { intent, decision, reuseSince, subject, renewal, signer, form: "der" })
   if (result.kind === "already-issued") return recall(deps, result.intent, result.signature)
   const svid = assemble(intent, result.signature, authority.certificate)
   deps.events.x509Issued(svid, order.requestId)
@@ -142,14 +142,22 @@ async function sign({ signIntent, events }: CertifyDeps, order: SigningOrder): P
   }
 }
 
-/** The name of a key is a digest, made when a ban of keys asks for it. */
-function withKey({ ids, places, keys }: BanSubject, key: SubjectPublicKey): BanSubject {
-  return {
-    ids,
-    places,
-    get keys() {
-      return [...keys, keyNameOf(key.spki)]
-    },
+/** A subject and its key, whose name is a digest: it is made when there are bans of keys. */
+class KeyedSubject implements BanSubject {
+  readonly ids: BanSubject["ids"]
+  readonly places: BanSubject["places"]
+  readonly #keys: readonly string[]
+  readonly #key: SubjectPublicKey
+
+  constructor({ ids, places, keys }: BanSubject, key: SubjectPublicKey) {
+    this.ids = ids
+    this.places = places
+    this.#keys = keys
+    this.#key = key
+  }
+
+  get keys(): readonly string[] {
+    return [...this.#keys, keyNameOf(this.#key.spki)]
   }
 }
 

@@ -24,16 +24,20 @@ export function evaluateRule(rule: CompiledRule, bounds: ClusterBounds, claims: 
 }
 
 function exactMismatch({ spec }: CompiledRule, claims: AttestedClaims): RuleOutcome | undefined {
-  const fields: readonly (readonly [RuleCondition, readonly string[] | undefined, string])[] = [
-    ["cluster", spec.clusters, claims.cluster],
-    ["namespace", spec.namespaces, claims.namespace],
-    ["service_account", spec.serviceAccounts, claims.serviceAccount],
-  ]
-  for (const [condition, accepted, value] of fields) {
-    if (accepted === undefined || accepted.includes(value)) continue
-    return { kind: "not-matched", condition, detail: `${condition} is "${value}", not ${oneOf(accepted)}` }
-  }
-  return undefined
+  return (
+    fieldMismatch("cluster", spec.clusters, claims.cluster) ??
+    fieldMismatch("namespace", spec.namespaces, claims.namespace) ??
+    fieldMismatch("service_account", spec.serviceAccounts, claims.serviceAccount)
+  )
+}
+
+function fieldMismatch(
+  condition: RuleCondition,
+  accepted: readonly string[] | undefined,
+  value: string,
+): RuleOutcome | undefined {
+  if (accepted === undefined || accepted.includes(value)) return undefined
+  return { kind: "not-matched", condition, detail: `${condition} is "${value}", not ${oneOf(accepted)}` }
 }
 
 function conditionMismatch({ spec, condition }: CompiledRule, claims: AttestedClaims): RuleOutcome | undefined {
