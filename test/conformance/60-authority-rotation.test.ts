@@ -3,15 +3,19 @@ import { X509Certificate } from "node:crypto"
 import { test } from "node:test"
 import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
 import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
+import { encodeAuthority, parseAuthority } from "../../src/adapters/sqlite/authority-json.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { createTrustDomain } from "../../src/app/authority/create-trust-domain.ts"
 import { openTrustState } from "../../src/app/authority/trust-state.ts"
+import { IdentityError } from "../../src/core/errors.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import type { AuthorityJournal } from "../../src/ports/authority-journal.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { FakeKeyStore } from "../support/fake-keys.ts"
 import { fakeBundle } from "../support/fake-view.ts"
 import { NEVER, openIssueFixture, x509Request } from "../support/issue-fixture.ts"
 import { refusal } from "../support/refusal.ts"
+import { ALICE, openControlled, WISH } from "../support/rotation/controlled.ts"
 
 test("[AUT-01] a trust domain is made once; a second try leaves everything as it was", async () => {
   const { store, keys, clock, random, trust } = await openAuthorities()
@@ -79,6 +83,31 @@ for (const [fault, outcome] of [
     assert.equal((await store.authorityJournal.read())?.epoch, trust.snapshot().epoch)
   })
 }
+
+test("[AUT-03] a rotation's write that was kept, though an error was told, is recognised as the store gives it back", async () => {
+  const { fixture, operate, trust } = await openControlled({ rows: [] })
+  const { authorityJournal: journal } = fixture.store
+  const asSqlite: AuthorityJournal = {
+    create: (record) => journal.create(record),
+    adoptIssuing: (issuing) => journal.adoptIssuing(issuing),
+    readIssuing: (authorityId) => journal.readIssuing(authorityId),
+    read: async () => {
+      const record = await journal.read()
+      return record && parseAuthority(encodeAuthority(record))
+    },
+    replace: async (record) => {
+      await journal.replace(record)
+      throw new IdentityError("not-ready", "the outcome of the commit is unknown")
+    },
+  }
+  await operate.start(WISH, ALICE)
+  const writer = await openTrustState(asSqlite)
+  const { rotations, epoch } = trust.record()
+  const { phase: _, ...planned } = rotations.x509
+  const stopped = { phase: "planned", ...planned, stopped: "disk full" } as typeof rotations.x509
+  await writer.update((record) => ({ ...record, epoch: epoch + 1, rotations: { ...rotations, x509: stopped } }))
+  assert.equal(writer.snapshot().epoch, epoch + 1)
+})
 
 test("[AUT-04] federated bundles that could not be published are published by the next try", async () => {
   const { store, trust } = await openAuthorities()

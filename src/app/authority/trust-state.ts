@@ -106,12 +106,15 @@ function snapshotOf(record: AuthorityRecord, federated: readonly TrustBundle[]):
   return { epoch: record.epoch, incarnation: record.incarnation, own: ownBundle(record), federated }
 }
 
+/** Whatever order members are in: a store gives them back in its own. */
 function sameContent<T>(left: T, right: T): boolean {
-  return JSON.stringify(left, hexBytes) === JSON.stringify(right, hexBytes)
+  return JSON.stringify(left, canonical) === JSON.stringify(right, canonical)
 }
 
-function hexBytes(_key: string, value: unknown): unknown {
-  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value
+function canonical(_key: string, value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex")
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
 }
 
 const MAX_ATTEMPTS = 5
