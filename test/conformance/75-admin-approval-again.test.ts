@@ -13,6 +13,7 @@ import { bindOperation } from "../../src/transports/admin/operation.ts"
 import { openAdminUnderTest } from "../support/admin-server.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { NEVER } from "../support/issue-fixture.ts"
+import { runAssay } from "../support/run-assay.ts"
 
 const NOW = 1_800_000_000
 const [ALICE, BOB, CAROL] = [1, 2, 3].map((uid): AdminCaller => ({ kind: "peer", uid, gid: 1, pid: 1 }))
@@ -137,6 +138,31 @@ test("[ADM-28] it is not done again over another state, when it is too old, or w
   await clock.advance(60)
   await assert.rejects(approve(old), { code: "conflict", reason: "proposal-decided" })
   assert.equal(world.done, 0)
+})
+
+test("[ADM-25][ADM-28] the list shows what was approved and not done, with the next step, and the command line has it done", async () => {
+  const clock = new FakeClock(NOW)
+  const roles = [{ name: "alice", who: { uid: 4711 }, verbs: ["rotation"] }]
+  await using server = await openAdminUnderTest({ clock, config: { admin: { approval: {}, roles } } })
+  const { proposalLog } = server.state.store
+  const start = server.admin.operations.find(({ contract }) => contract.name === "rotation.start") ?? assert.fail()
+  const alice = { kind: "peer", uid: 4711, gid: 1, pid: 1 } as const
+  const performed = await server.admin.perform(start, { caller: alice, requestId: "p", input: {} }, NEVER)
+  assert.ok(performed.kind === "proposed")
+  const { id, operation, target, digest, over } = performed.proposal
+  assert.ok(over.startsWith(server.pipeline.trust.record().incarnation), "it is good in this incarnation alone")
+  const about = { operation, target, proposal: id, digest, outcome: "approved", proposer: "alice" } as const
+  const decided = { type: "admin.decided", at: NOW, actor: "bob", requestId: "a", ...about } as const
+  await proposalLog.decide(id, { outcome: "approved", by: "bob", at: NOW, requestId: "a" }, decided)
+  const here = ["--admin-socket", server.admin.socket]
+  const listed = await runAssay(["approval", "list", ...here])
+  assert.match(listed.out, new RegExp(`^${id} +approved, not done +rotation\\.start `, "m"), listed.err)
+  assert.match(listed.out, /^next {7}approve it again: nothing of it was done$/m)
+  const done = await runAssay(["approval", "approve", id, "--yes", ...here])
+  assert.match(done.out, /^done:/, done.err)
+  assert.equal(server.pipeline.trust.record().rotations.x509.phase, "planned")
+  assert.equal((await runAssay(["approval", "list", ...here])).out, "nothing waits\n")
+  assert.match((await runAssay(["approval", "list", "--all", ...here])).out, new RegExp(`^${id} +done +rotation`, "m"))
 })
 
 const FINAL: readonly ErrorCode[] = [

@@ -114,6 +114,17 @@ test("[ADM-27] requests without a role, again and again, are one record", async 
   )
 })
 
+test("[ADM-27] what was counted is recorded when the door closes", async () => {
+  await using own = await openAdminUnderTest()
+  for (let n = 0; n < 3; n++) await own.raw({ path: "/admin/v1/status", headers: {} })
+  await own.admin[Symbol.asyncDispose]()
+  const { records } = await own.state.store.auditSearch.search({ type: "login.refused", limit: 10 })
+  assert.deepEqual(
+    records.map(({ record }) => JSON.parse(record.data).count),
+    [2, 1],
+  )
+})
+
 function openRecord() {
   const store = openMemoryStore()
   const clock = new FakeClock(NOW)
