@@ -196,7 +196,8 @@ ALTER TABLE proposal ADD COLUMN execution TEXT CHECK (execution IN ('done', 'fai
 ALTER TABLE proposal ADD COLUMN executed_at INTEGER;
 ALTER TABLE proposal ADD COLUMN failure TEXT;
 UPDATE proposal SET execution = 'unknown', executed_at = decided_at, failure = '' WHERE outcome = 'approved';
-CREATE INDEX audit_event_operated ON audit_event (request_id) WHERE type IN ('rotation.changed', 'ban.added', 'ban.lifted');
+CREATE INDEX audit_event_operated ON audit_event (request_id)
+WHERE type = 'rotation.changed' OR type = 'ban.added' OR type = 'ban.lifted';
 `,
   },
   {
