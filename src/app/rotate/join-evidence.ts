@@ -27,32 +27,34 @@ export interface EvidenceSources {
  * everybody who can fail is waited for. @see EVD-01 EVD-02
  */
 export function joinConsumers(sources: EvidenceSources): readonly ConsumerRow[] {
-  const identities = new Map<string, Held[]>()
-  for (const held of sources.held) append(identities, holderKey(held.holder), held)
-  const verifiers = (holder: Holder): readonly (Held | undefined)[] => identities.get(holderKey(holder)) ?? [undefined]
-  const live = [...sources.live.values()].flatMap((consumer) =>
-    verifiers(consumer.holder).map((held) => liveRow(sources, consumer, held)),
-  )
-  const gone = sources.gone
-    .filter(({ id }) => !sources.live.has(id))
-    .flatMap((record) => verifiers(record.holder).map((held) => goneRow(sources, record, held)))
+  const heldBy = identitiesOf(sources.held)
+  const rows: ConsumerRow[] = []
+  for (const consumer of sources.live.values())
+    for (const held of heldBy(consumer.holder)) rows.push(liveRow(sources, consumer, held))
+  for (const record of sources.gone) {
+    if (sources.live.has(record.id)) continue
+    for (const held of heldBy(record.holder)) rows.push(goneRow(sources, record, held))
+  }
   const unfollowed = sources.held.flatMap((held) => unfollowedRow(sources, held))
-  return [...live, ...gone, ...unfollowed, ...overlookedRow(sources)]
+  return [...rows, ...unfollowed, ...overlookedRow(sources)]
 }
 
-function liveRow(sources: EvidenceSources, consumer: LiveConsumer, held: Held | undefined): ConsumerRow {
-  const { id, kind, grade, epoch, nackReason, lastContact, holder } = consumer
-  return {
-    ...whoOf(holder, held, id),
-    kind,
-    grade,
-    live: true,
-    epoch,
-    nackReason,
-    issuers: issuersOf(sources, held),
-    notAfter: held?.notAfter ?? lastContact,
-    lastContact,
+/** What each holder was given; `undefined` alone for one that was given nothing and only verifies. */
+function identitiesOf(held: readonly Held[]): (holder: Holder) => readonly (Held | undefined)[] {
+  const identities = new Map<string, Held[]>()
+  for (const one of held) append(identities, holderKey(one.holder), one)
+  let [last, found]: [Holder | undefined, readonly (Held | undefined)[]] = [undefined, ONLY_VERIFIES]
+  return (holder) => {
+    // All proxies behind one stream share one holder, and come one after the other.
+    if (holder !== last) [last, found] = [holder, identities.get(holderKey(holder)) ?? ONLY_VERIFIES]
+    return found
   }
+}
+
+function liveRow(sources: EvidenceSources, { row }: LiveConsumer, held: Held | undefined): ConsumerRow {
+  if (held === undefined) return row
+  const { spiffeId, notAfter } = held
+  return { ...row, id: idOf(row.id, held), spiffeId, issuers: issuersOf(sources, held), notAfter }
 }
 
 /** It holds no more than what it had been given when it left. */
@@ -97,8 +99,11 @@ function overlookedRow({ overlookedUntil, now }: EvidenceSources): readonly Cons
 }
 
 function whoOf({ cluster, namespace, pod, node }: Holder, held: Held | undefined, id: string) {
-  const spiffeId = held?.spiffeId
-  return { id: spiffeId === undefined ? id : `${id} ${spiffeId}`, spiffeId, cluster, namespace, pod, node }
+  return { id: idOf(id, held), spiffeId: held?.spiffeId, cluster, namespace, pod, node }
+}
+
+function idOf(id: string, held: Held | undefined): string {
+  return held === undefined ? id : `${id} ${held.spiffeId}`
 }
 
 function issuersOf({ rootId }: EvidenceSources, held: Held | undefined): readonly string[] {
@@ -111,4 +116,5 @@ function append<Item>(map: Map<string, Item[]>, key: string, item: Item): void {
   else list.push(item)
 }
 
+const ONLY_VERIFIES = [undefined]
 const SILENT = { grade: "lease", live: false, epoch: 0 } as const

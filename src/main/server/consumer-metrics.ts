@@ -6,10 +6,10 @@ import type { Pipeline } from "./pipeline.ts"
 export function measureConsumers(metrics: ServerMetrics, { subscribers, consumers, trust }: Pipeline): void {
   const { epoch } = trust.snapshot()
   for (const gauge of [metrics.consumersLive, metrics.consumersBehind, metrics.consumersRefusing]) gauge.reset()
-  for (const consumer of liveConsumers(subscribers.rows, consumers).values()) {
-    const { kind, grade, nackReason } = consumer
+  for (const { row } of liveConsumers(subscribers.rows, consumers).values()) {
+    const { kind, grade, nackReason } = row
     metrics.consumersLive.inc({ kind, grade })
-    if (consumer.epoch !== epoch) metrics.consumersBehind.inc({ kind })
+    if (row.epoch !== epoch) metrics.consumersBehind.inc({ kind })
     if (nackReason !== undefined) metrics.consumersRefusing.inc({ kind })
   }
   metrics.consumersGone.set(consumers.gone.length)

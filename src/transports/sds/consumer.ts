@@ -37,10 +37,10 @@ export class Consumer {
   }
 
   update(stream: ConsumerStream, standing: Standing | undefined, trustPending: boolean): void {
-    this.#stand(stream, standing)
+    const isNew = this.#stand(stream, standing)
     if (trustPending) this.#trustPending.add(stream)
     else if (this.#trustPending.delete(stream) && this.#trustPending.size === 0) this.#release()
-    this.#report()
+    if (isNew) this.#report()
   }
 
   leave(stream: ConsumerStream): void {
@@ -48,8 +48,10 @@ export class Consumer {
     this.update(stream, undefined, false)
   }
 
-  #stand(stream: ConsumerStream, standing: Standing | undefined): void {
+  /** @returns false when that was known: of four updates that a push brings, one says something new */
+  #stand(stream: ConsumerStream, standing: Standing | undefined): boolean {
     const before = this.#standings.get(stream)
+    if (before?.epoch === standing?.epoch && before?.nackReason === standing?.nackReason) return false
     if (before !== undefined) this.#count(before.epoch, -1)
     if (standing === undefined) this.#standings.delete(stream)
     else {
@@ -58,6 +60,7 @@ export class Consumer {
     }
     if (standing?.nackReason === undefined) this.#refusing.delete(stream)
     else this.#refusing.set(stream, standing.nackReason)
+    return true
   }
 
   #count(epoch: number, by: 1 | -1): void {

@@ -26,7 +26,8 @@ export class Holdings {
     if (wanted.size > this.#limits.names) {
       throw new IdentityError("malformed", `more than ${this.#limits.names} resource names on one stream`)
     }
-    this.#names = wanted
+    // An acknowledgement says all names again. One set for life, in place of one for each, stays small in a long-lived heap.
+    if (!sameInOrder(wanted, this.#names)) this.#names = wanted
     for (const name of [...this.#sent.keys()]) if (!wanted.has(name)) this.forget(name)
     this.#settle()
   }
@@ -135,6 +136,13 @@ export class Holdings {
     if (this.#secrets === undefined || this.#flights.length > 0 || this.#refused.size > 0) return
     if (this.#sent.size > 0 && this.changed(false).length === 0) this.#epoch = this.#secrets.epoch
   }
+}
+
+function sameInOrder(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  if (a.size !== b.size) return false
+  const others = b.values()
+  for (const name of a) if (others.next().value !== name) return false
+  return true
 }
 
 /** A response that was not answered yet. */

@@ -79,10 +79,10 @@ export class SourceFeed {
     for (const stream of this.#streams.keys()) {
       visit(stream)
       visited += 1
-      // Ten thousand streams must not keep the event loop from everything else.
+      // Ten thousand streams must not keep the event loop from everything else, and what is written leaves before more is.
       if (visited % BATCH === 0) await setImmediate()
     }
   }
 }
 
-const BATCH = 128
+const BATCH = 16
