@@ -1,4 +1,4 @@
-import { type AccessTokenClaims, parseAccessToken } from "../../core/jose/access-token.ts"
+import { type AccessTokenClaims, type ParsedAccessToken, parseAccessToken } from "../../core/jose/access-token.ts"
 import { digestToken } from "../../core/jose/token-digest.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import { Principal } from "../../core/policy/principal.ts"
@@ -10,6 +10,7 @@ import type { RevocationView } from "../exchange/revocation-view.ts"
 import type { ProvenToken } from "./proven-token.ts"
 import { refuseAs, refuseLaterAs } from "./token-refused.ts"
 import { requireInDate } from "./token-window.ts"
+import { VerifiedTokens } from "./verified-tokens.ts"
 
 export interface ProveAccessTokenDeps {
   readonly verifier: JwsVerifier
@@ -34,10 +35,18 @@ export type ProveAccessToken = (
 ) => Promise<ProvenToken>
 
 export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessToken {
+  const verified = new VerifiedTokens<SaidByAccessToken>()
+  const verify = async (token: string, digest: string): Promise<SaidByAccessToken> => {
+    const { jws, ...said } = refuseAs("token-invalid", () => parseAccessToken(token))
+    if (said.claims.iss !== deps.issuer) throw requestRefusal("token-invalid")
+    const keys = deps.authorities()
+    await refuseLaterAs("token-invalid", () => deps.verifier.verify(jws, keys))
+    verified.keep(digest, said, keys)
+    return said
+  }
   return async (token, accepts, signed) => {
-    const { jws, claims, notBefore } = refuseAs("token-invalid", () => parseAccessToken(token))
-    if (claims.iss !== deps.issuer) throw requestRefusal("token-invalid")
-    await refuseLaterAs("token-invalid", () => deps.verifier.verify(jws, deps.authorities()))
+    const digest = digestToken(token)
+    const { claims, notBefore } = verified.find(digest, deps.authorities) ?? (await verify(token, digest))
     signed?.(claims)
     requireInDate({ expiresAt: claims.exp, issuedAt: claims.iat, notBefore }, deps.clock.now())
     if (!accepts(claims)) throw requestRefusal("token-audience-mismatch")
@@ -51,7 +60,7 @@ export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessTok
         proof: "access-token",
         source: deps.issuer,
         expiresAt: claims.exp,
-        evidenceDigest: Buffer.from(digestToken(token), "hex"),
+        evidenceDigest: Buffer.from(digest, "hex"),
         attested: undefined,
       }),
       scopes: claims.scopes,
@@ -63,3 +72,6 @@ export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessTok
     }
   }
 }
+
+/** All but the token itself. */
+type SaidByAccessToken = Omit<ParsedAccessToken, "jws">

@@ -12,6 +12,7 @@ import type { RevocationView } from "../exchange/revocation-view.ts"
 import type { MayAct, ProvenToken } from "./proven-token.ts"
 import { refuseAs, refuseLaterAs } from "./token-refused.ts"
 import { requireInDate } from "./token-window.ts"
+import { VerifiedTokens } from "./verified-tokens.ts"
 
 export interface ProveJwtSvidDeps {
   readonly verifier: JwsVerifier
@@ -32,12 +33,22 @@ export interface ProveJwtSvidDeps {
 export type ProveJwtSvid = (token: string, accepts: (audience: readonly string[]) => boolean) => Promise<ProvenToken>
 
 export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
+  const verified = new VerifiedTokens<SaidByJwtSvid>()
+  const keysFor = ({ spiffeId }: SaidByJwtSvid) => {
+    const trustDomain = trustDomainOf(spiffeId)
+    return deps.bundles().find((one) => one.trustDomain === trustDomain)?.jwtAuthorities
+  }
+  const verify = async (token: string, digest: string): Promise<SaidByJwtSvid> => {
+    const { jws, ...svid } = refuseAs("token-invalid", () => parseJwtSvid(token))
+    const keys = keysFor(svid)
+    if (keys === undefined || isReserved(svid.spiffeId)) throw requestRefusal("token-invalid")
+    await refuseLaterAs("token-invalid", () => deps.verifier.verify(jws, keys))
+    verified.keep(digest, svid, keys)
+    return svid
+  }
   return async (token, accepts) => {
-    const svid = refuseAs("token-invalid", () => parseJwtSvid(token))
-    const trustDomain = trustDomainOf(svid.spiffeId)
-    const bundle = deps.bundles().find((one) => one.trustDomain === trustDomain)
-    if (bundle === undefined || isReserved(svid.spiffeId)) throw requestRefusal("token-invalid")
-    await refuseLaterAs("token-invalid", () => deps.verifier.verify(svid.jws, bundle.jwtAuthorities))
+    const digest = digestToken(token)
+    const svid = verified.find(digest, keysFor) ?? (await verify(token, digest))
     requireInDate(svid, deps.clock.now())
     if (!accepts(svid.audience)) throw requestRefusal("token-audience-mismatch")
     await refuseRevoked(svid, deps)
@@ -46,9 +57,9 @@ export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
         id: svid.spiffeId,
         clientId: svid.spiffeId,
         proof: "jwt-svid",
-        source: trustDomain,
+        source: trustDomainOf(svid.spiffeId),
         expiresAt: svid.expiresAt,
-        evidenceDigest: Buffer.from(digestToken(token), "hex"),
+        evidenceDigest: Buffer.from(digest, "hex"),
         attested: undefined,
       }),
       scopes: undefined,
@@ -60,6 +71,9 @@ export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
     }
   }
 }
+
+/** All but the token itself. */
+type SaidByJwtSvid = Omit<ParsedJwtSvid, "jws">
 
 /** True when an audience is this one alone. @see SCA-02 */
 export function isSole(audience: readonly string[], only: string): boolean {
@@ -75,7 +89,7 @@ export function readMayAct(value: Json | undefined): MayAct | undefined {
   return { sub, iss }
 }
 
-async function refuseRevoked(svid: ParsedJwtSvid, { revocations, deny }: ProveJwtSvidDeps): Promise<void> {
+async function refuseRevoked(svid: SaidByJwtSvid, { revocations, deny }: ProveJwtSvidDeps): Promise<void> {
   const jti = svid.claims["jti"]
   const tokenId = typeof jti === "string" ? jti : undefined
   const named = { tokenId, subjects: [svid.spiffeId], issuedAt: svid.issuedAt }

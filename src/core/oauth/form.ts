@@ -39,6 +39,7 @@ export function parseForm(body: string, repeatable: ReadonlySet<string>): Form {
 
 /** Strict: what is not percent-encoded UTF-8 is refused, not replaced. */
 function decode(text: string): string {
+  if (!ENCODED.test(text)) return text
   try {
     return decodeURIComponent(text.replaceAll("+", " "))
   } catch (cause) {
@@ -50,5 +51,7 @@ function refused(reason: "parameter-repeated" | "form-too-large", message: strin
   return new IdentityError("malformed", message, { reason })
 }
 
+/** What is not written as itself: names and tokens mostly are. */
+const ENCODED = /[%+]/
 const MAX_FIELDS = 64
 const MAX_NAMES = 32

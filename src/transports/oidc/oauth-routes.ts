@@ -54,7 +54,7 @@ function callOf(request: FastifyRequest): OAuthCall {
   return {
     form: parseForm(body, REPEATABLE),
     authorization: request.headers.authorization,
-    dpop: request.raw.headersDistinct["dpop"] ?? [],
+    dpop: request.headers["dpop"] === undefined ? [] : (request.raw.headersDistinct["dpop"] ?? []),
     chain: clientChain(request.raw),
     requestId: request.id,
   }
