@@ -1,9 +1,12 @@
 import assert from "node:assert/strict"
+import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
 import { z } from "zod"
 import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
+import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
+import { MIGRATIONS } from "../../src/adapters/sqlite/schema.ts"
 import type { AdminCaller } from "../../src/core/admin/caller.ts"
-import { type Proposal, standingOf, TRACE_TYPES } from "../../src/core/admin/proposal.ts"
+import { digestRequest, type Proposal, standingOf, TRACE_TYPES } from "../../src/core/admin/proposal.ts"
 import { type ErrorCode, IdentityError } from "../../src/core/errors.ts"
 import { recordedReply } from "../../src/transports/admin/approval-contracts.ts"
 import { makeApprovals } from "../../src/transports/admin/approvals.ts"
@@ -13,7 +16,9 @@ import { bindOperation } from "../../src/transports/admin/operation.ts"
 import { openAdminUnderTest } from "../support/admin-server.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { NEVER } from "../support/issue-fixture.ts"
+import { olderStore } from "../support/older-store.ts"
 import { runAssay } from "../support/run-assay.ts"
+import { makeScratch } from "../support/scratch.ts"
 
 const NOW = 1_800_000_000
 const [ALICE, BOB, CAROL] = [1, 2, 3].map((uid): AdminCaller => ({ kind: "peer", uid, gid: 1, pid: 1 }))
@@ -224,6 +229,29 @@ test("[ADM-28] what was done is said to be done, also when that cannot be writte
   store.onWrite = () => (++writes === 2 ? "lost" : "none")
   assert.deepEqual(await approve(proposal), {})
   assert.deepEqual([world.done, unsettled], [1, [proposal.id]])
+})
+
+test("[ADM-28] what a server approved that wrote down no outcome is unknown, and not done again", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("store.db")
+  olderStore(path, MIGRATIONS.slice(0, 8), 1)
+  {
+    using db = new DatabaseSync(path)
+    const proposer = JSON.stringify(ALICE)
+    const digest = digestRequest("thing.drop", "{}")
+    db.prepare(`INSERT INTO proposal (id, operation, request, digest, target, proposer, role, over, created_at, expires_at,
+outcome, decided_by, decided_at) VALUES ('0011223344556677', 'thing.drop', '{}', ?, '', ?, 'r', 'a', 1, ?, 'approved', 'bob', 2)`).run(
+      digest,
+      proposer,
+      NOW + 60,
+    )
+  }
+  await using store = await openSqliteStore({ path, mode: "open" })
+  const [recorded = assert.fail()] = await store.proposalLog.list()
+  assert.equal(standingOf(recorded, NOW), "unknown")
+  const { id } = recorded.proposal
+  const said = { type: "ban.lifted", at: NOW, actor: "", requestId: "", ban: "identity", name: "", reason: "" } as const
+  await assert.rejects(store.proposalLog.resume(id, NOW, said), { reason: "proposal-decided" })
 })
 
 test("[ADM-28] every operation that may wait for a second person leaves its trace under its request when it changes anything", async () => {
