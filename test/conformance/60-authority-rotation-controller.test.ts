@@ -5,6 +5,8 @@ import type { Fault } from "../../src/adapters/memory/memory-store.ts"
 import { parseAuthority } from "../../src/adapters/sqlite/authority-json.ts"
 import { rootId } from "../../src/app/authority/root-id.ts"
 import { makeOperateRotation } from "../../src/app/rotate/operate-rotation.ts"
+import type { AuthorityPlan } from "../../src/app/rotate/rotated-authority.ts"
+import { makeRotationController } from "../../src/app/rotate/rotation-controller.ts"
 import type { ConsumerRow } from "../../src/core/authority/evidence.ts"
 import { rotationDue } from "../../src/core/authority/rotation-schedule.ts"
 import { parseCertificate } from "../../src/core/x509/certificate.ts"
@@ -198,6 +200,24 @@ test("[ROT-37] an abort leaves everything as it was, and no key behind", async (
       before[0]?.keyId,
     ])
   }
+})
+
+test("[ROT-37] a key that was made for a rotation that was given up is not taken for the next one, and goes", async () => {
+  const it = await openControlled({ rows: [] })
+  await it.operate.start(WISH, ALICE)
+  const make = async (plan: AuthorityPlan) => {
+    const made = await it.deps.authority.make(plan)
+    await it.operate.abort(undefined, ALICE)
+    await it.fixture.keys.create(plan.keyId, "ec-p256") // as if it had been made just after
+    await it.operate.start(WISH, ALICE)
+    return made
+  }
+  const late = makeRotationController({ ...it.deps, authority: { ...it.deps.authority, make } })
+  await assert.rejects(late.drive(), refusal("conflict"))
+  assert.equal(it.phase(), "planned")
+  assert.equal(await it.controller.drive(), "stable")
+  const left = (await it.fixture.keys.list()).filter((key) => key.startsWith("root"))
+  assert.deepEqual(left, [it.trust.record().roots[0]?.keyId])
 })
 
 test("[ROT-38] an emergency takes the stolen root out of the bundle and signs with the new one at once", async () => {

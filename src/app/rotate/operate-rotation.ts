@@ -1,6 +1,12 @@
 import type { RotationCommand, RotationOutcome, WaiverRequest } from "../../core/authority/rotation-command.ts"
-import { type CanarySelection, hasCanary, type RotationState } from "../../core/authority/rotation-state.ts"
+import {
+  type CanarySelection,
+  hasCanary,
+  type Planned,
+  type RotationState,
+} from "../../core/authority/rotation-state.ts"
 import { IdentityError } from "../../core/errors.ts"
+import type { AuthorityRecord } from "../../ports/authority-journal.ts"
 import { type DeclareEmergency, makeDeclareEmergency } from "./declare-emergency.ts"
 import { dropKey } from "./drop-key.ts"
 import type { Asking, RotateDeps } from "./rotate-deps.ts"
@@ -65,13 +71,24 @@ export async function keyPlanned(deps: RotateDeps, asking: Asking): Promise<void
   const state = stateOf(deps)
   if (state.phase !== "planned") return
   const made = await deps.authority.make(state)
-  const outcome = await takeStep(deps, { kind: "keyed", next: made.id, notAfter: made.notAfter }, asking, made)
+  const keyed = { kind: "keyed", next: made.id, notAfter: made.notAfter } as const
+  const command = ({ rotations }: AuthorityRecord) => {
+    demandSame(state, rotations[deps.authority.kind])
+    return keyed
+  }
+  const outcome = await takeStep(deps, command, asking, made)
   if (outcome.kind === "refused" && outcome.reason !== "wrong-phase") {
     throw new IdentityError("conflict", `the new authority cannot be used: ${outcome.reason}`, {
       reason: outcome.reason,
     })
   }
   await deps.authority.follow()
+}
+
+/** What was made for one rotation is not for another that was started meanwhile. @throws IdentityError `conflict` */
+function demandSame(planned: Planned, now: RotationState): void {
+  if (now.phase !== "planned" || now.id === planned.id) return
+  throw new IdentityError("conflict", "the rotation that it was made for is over; another was started")
 }
 
 /** @throws IdentityError `not-ready`, `unsupported` */
