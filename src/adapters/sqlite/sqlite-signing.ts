@@ -4,6 +4,7 @@ import type { Signer } from "../../ports/keys.ts"
 import { encodeAudit } from "./audit-row.ts"
 import type { Accepted, CommitQueue } from "./commit-queue.ts"
 import { encodeIntent, parseIntent } from "./intent-row.ts"
+import type { OrderJob } from "./job.ts"
 import { bytesOf } from "./sql-row.ts"
 
 /**
@@ -64,12 +65,23 @@ class HeldSigner implements Signer {
   }
 }
 
-function orderJob({ intent, decision, reuseSince, guards, form }: GuardedOrder, key: number) {
-  const { tbs, idempotencyKey = null } = intent
-  const common = { idempotencyKey, reuseSince, bansSeen: guards.bansSeen, renewal: guards.renewal ?? null }
-  const recording = { kind: "intent", intent: encodeIntent(intent), ...common } as const
-  const outcome = intent.kind === "x509" ? "signature" : "digest"
-  return { kind: "order", key, form, outcome, tbs, recording: { ...recording, audit: encodeAudit(decision) } } as const
+function orderJob({ intent, decision, reuseSince, guards, form }: GuardedOrder, key: number): OrderJob {
+  return {
+    kind: "order",
+    key,
+    form,
+    outcome: intent.kind === "x509" ? "signature" : "digest",
+    tbs: intent.tbs,
+    recording: {
+      kind: "intent",
+      intent: encodeIntent(intent),
+      idempotencyKey: intent.idempotencyKey ?? null,
+      reuseSince,
+      bansSeen: guards.bansSeen,
+      renewal: guards.renewal ?? null,
+      audit: encodeAudit(decision),
+    },
+  }
 }
 
 function signedIntent(answer: Accepted): SignedIntent {

@@ -50,17 +50,22 @@ export async function openJwtKeySet(deps: JwtKeySetDeps): Promise<JwtKeySet> {
   await open.follow(trust.record().jwtKeys)
   const signing = () => trust.record().jwtKeys.filter(({ state }) => state === "active")
   const find = (algorithm: JwtKeyAlgorithm) => {
-    const record = signing().find((key) => key.algorithm === algorithm)
+    const record = trust.record().jwtKeys.find((key) => key.state === "active" && key.algorithm === algorithm)
+    return record && open.find(record.kid)
+  }
+  /** Of the configured algorithms, or while none of them signs yet, of another. */
+  const first = () => {
+    for (const algorithm of algorithms) {
+      const key = find(algorithm)
+      if (key !== undefined) return key
+    }
+    const [record] = signing()
     return record && open.find(record.kid)
   }
   return {
     algorithms,
     active: (algorithm) => require(find(algorithm)),
-    activeForSvids: (wanted) => {
-      const order = wanted === undefined ? algorithms : [wanted, ...algorithms]
-      const [record] = signing()
-      return require(order.map(find).find((key) => key) ?? (record && open.find(record.kid)))
-    },
+    activeForSvids: (wanted) => require((wanted === undefined ? undefined : find(wanted)) ?? first()),
     rotating: () => trust.record().jwtKeys.some(({ state }) => state !== "active"),
     signsWith: () => (signing().every(({ kid }) => open.find(kid)) ? (signingSet(trust.record().jwtKeys) ?? "") : ""),
     follow: () => open.follow(trust.record().jwtKeys),

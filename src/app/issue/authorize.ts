@@ -1,4 +1,5 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
+import type { BanSubject } from "../../core/ban/ban-index.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Attested } from "../../core/policy/attested.ts"
 import type { Decision, Grant } from "../../core/policy/grant.ts"
@@ -19,7 +20,14 @@ export type Authorize = (
   signal: AbortSignal,
   /** Throws when the grant does not cover the rest of the request. */
   covers?: (grant: Grant) => void,
-) => Promise<{ readonly attested: Attested; readonly grant: Grant }>
+) => Promise<Authorised>
+
+export interface Authorised {
+  readonly attested: Attested
+  readonly grant: Grant
+  /** The caller under the identity that it was given, as bans name it. */
+  readonly subject: BanSubject
+}
 
 export interface AuthorizeDeps {
   readonly attest: AttestToken
@@ -43,8 +51,9 @@ export function makeAuthorize(deps: AuthorizeDeps): Authorize {
       const grant = chooseGrant(deps.decide(attested), request)
       covers?.(grant)
       deps.rateLimit(grant.id, 1)
-      refuseBanned(deps.bans, subjectOf(attested, grant.id))
-      return { attested, grant }
+      const subject = subjectOf(attested, grant.id)
+      refuseBanned(deps.bans, subject)
+      return { attested, grant, subject }
     } catch (thrown) {
       const error = toIdentityError(thrown)
       deps.events.refused(kind, request.requestId, error)

@@ -7,7 +7,6 @@ import type { Clock } from "../../ports/clock.ts"
 import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { Random } from "../../ports/random.ts"
 import type { JwtKeySet } from "../authority/jwt-key-set.ts"
-import { subjectOf } from "../ban/banned.ts"
 import type { Authorize } from "./authorize.ts"
 import type { IssueEvents } from "./events.ts"
 import { grantedEvent, requesterOf } from "./intent.ts"
@@ -32,7 +31,7 @@ export interface IssueJwtDeps {
 export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
   return async (request, signal) => {
     const covers = (grant: Grant) => refuseAudience(grant, request.audience)
-    const { attested, grant } = await deps.authorize(request, "jwt", signal, covers)
+    const { attested, grant, subject } = await deps.authorize(request, "jwt", signal, covers)
     const now = deps.clock.now()
     const life = chooseLifetime({
       now,
@@ -74,7 +73,6 @@ export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
       idempotencyKey: undefined,
     }
     const decision = grantedEvent("jwt", attested, grant, intent, request.requestId)
-    const subject = subjectOf(attested, grant.id)
     const order = { intent, decision, reuseSince: now, subject, signer: key.signer, form: "p1363" } as const
     const { signature } = await deps.signIntent(order)
     const token = sealJwtSvid(input, signature)

@@ -2,7 +2,6 @@ import { type Holder, holderOf } from "../../core/authority/holder.ts"
 import type { Renewal } from "../../core/lineage/lineage.ts"
 import type { Instant } from "../../core/time.ts"
 import type { Requester } from "../../ports/issuance-log.ts"
-import { subjectOf } from "../ban/banned.ts"
 import type { Authorize } from "./authorize.ts"
 import type { Certify } from "./certify.ts"
 import { grantedEvent, requesterOf } from "./intent.ts"
@@ -20,7 +19,7 @@ export interface IssueX509Deps {
 /** The issuance cycle for X.509-SVIDs, for callers with a platform token. */
 export function makeIssueX509({ authorize, certify, issued, hasOneAgent }: IssueX509Deps): IssueX509 {
   return async (request, signal) => {
-    const { attested, grant } = await authorize(request, "x509", signal)
+    const { attested, grant, subject } = await authorize(request, "x509", signal)
     const requester = requesterOf(attested)
     const svid = await certify({
       key: request.key,
@@ -32,7 +31,7 @@ export function makeIssueX509({ authorize, certify, issued, hasOneAgent }: Issue
       wantedTtl: request.ttl,
       evidenceExpiresAt: attested.claims.expiresAt,
       requester,
-      subject: subjectOf(attested, grant.id),
+      subject,
       renews: renewalOf(request, requester, hasOneAgent(requester.cluster)),
       requestId: request.requestId,
       decision: (intent) => grantedEvent("x509", attested, grant, intent, request.requestId, request.renews),
