@@ -1,12 +1,20 @@
 import assert from "node:assert/strict"
+import { once } from "node:events"
 import { test } from "node:test"
 import { trustProbeName } from "../../src/core/spiffe/probe-name.ts"
 import { verifySvidChain } from "../../src/core/x509/path.ts"
 import { parsePem } from "../../src/core/x509/pem.ts"
+import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
+import { runServer, type ServerPorts } from "../../src/main/server.ts"
 import { openAdminUnderTest } from "../support/admin-server.ts"
 import { boundActiveRoot } from "../support/bounded-root.ts"
+import { quietLog } from "../support/quiet-log.ts"
 import { ALICE, openRotatingServer, type RotatingServer, shake } from "../support/rotating-server.ts"
+import { RotationOperator } from "../support/rotation-mesh/rotation-operator.ts"
 import { runAssay } from "../support/run-assay.ts"
+import { makeScratch } from "../support/scratch.ts"
+import { initTrustDomain } from "../support/server-process.ts"
+import { makeServerSetup } from "../support/server-setup.ts"
 import { makeBundle } from "../support/test-ca.ts"
 import { until } from "../support/until.ts"
 
@@ -44,6 +52,39 @@ test("[ROT-71] while a rotation can go back, the server shows what those know wh
   await server.rotation.operate.rollback(ALICE)
   await until("the certificate of the old root", () => chainOf(server).length === 3)
   assert.equal(await shake(server, "localhost", next), "untrusted")
+})
+
+test("[ROT-71] every listener with TLS shows them: gRPC, the token endpoint and the admin API", async () => {
+  await using scratch = await makeScratch("serving")
+  const ports = { grpc: "127.0.0.1:0", https: "127.0.0.1:0", admin: "127.0.0.1:0", health: "127.0.0.1:0" }
+  const settings = { listen: ports, oauth: { issuer: "https://assay.example" }, rotation: { skew: "0s" } }
+  const setup = await makeServerSetup(scratch.directory, settings)
+  const [first] = parsePem((await initTrustDomain(setup)).roots, "CERTIFICATE", { maxLength: 65_536, maxBlocks: 1 })
+  assert.ok(first !== undefined)
+  const config = setup.parse(settings)
+  const stop = new AbortController()
+  const bound = Promise.withResolvers<ServerPorts>()
+  const running = runServer(
+    {
+      config,
+      sealingKey: await readSealingKey(config, {}),
+      log: quietLog,
+      watch: (_adopt, _metrics, signal) => once(signal, "abort").then(() => undefined),
+      listening: bound.resolve,
+    },
+    stop.signal,
+  )
+  running.catch(bound.reject)
+  try {
+    const { grpc, https = 0, adminHttps = 0 } = await bound.promise
+    const operator = new RotationOperator(scratch.path("admin.sock"))
+    await operator.start(true)
+    await until("the end", async () => (await operator.status()).phase === "stable", 60_000)
+    for (const port of [grpc, https, adminHttps]) assert.equal(await shake({ port }, "localhost", first), "trusted")
+  } finally {
+    stop.abort()
+    await running
+  }
 })
 
 test("[ROT-72] the trust probe has no cross-certificate, and with one it would prove nothing", async () => {

@@ -69,7 +69,7 @@ export function shake(
   const ca = encodePem("CERTIFICATE", root)
   const check = () => undefined // by chain alone
   const options = { host: "127.0.0.1", port, servername, ca, checkServerIdentity: check, rejectUnauthorized: false }
-  const socket = connect({ ...options, ALPNProtocols: ["h2"] })
+  const socket = connect({ ...options, ALPNProtocols: ["h2", "http/1.1"] })
   socket.once("secureConnect", () => {
     resolve(socket.authorized ? "trusted" : "untrusted")
     socket.destroy()
