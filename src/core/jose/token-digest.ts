@@ -10,6 +10,9 @@ export function digestSigned(input: Uint8Array, signature: Uint8Array): Uint8Arr
   const sealed = Buffer.from(signature.buffer, signature.byteOffset, signature.byteLength).toString("base64url")
   const token = Buffer.allocUnsafe(input.length + 1 + sealed.length)
   token.set(input)
-  token.write(`.${sealed}`, input.length, "latin1")
+  token[input.length] = DOT
+  token.write(sealed, input.length + 1, "latin1")
   return Buffer.from(hash("sha256", token, "hex"), "hex") // of the pool; a digest as bytes has memory of its own
 }
+
+const DOT = 0x2e
