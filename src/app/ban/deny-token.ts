@@ -1,3 +1,4 @@
+import { BAN_KINDS } from "../../core/ban/ban.ts"
 import type { BanPlace } from "../../core/ban/ban-index.ts"
 import { IdentityError } from "../../core/errors.ts"
 import { parseSpiffeId, type SpiffeId } from "../../core/spiffe/id.ts"
@@ -27,6 +28,7 @@ export interface DenyTokenDeps {
 /** Where its holder runs does not stand in a token: the issuance log says it, and is asked only while such a ban is known. */
 export function makeDenyToken({ bans, issuanceLog }: DenyTokenDeps): DenyToken {
   return async ({ tokenId, subjects, issuedAt, keys = [] }) => {
+    if (!bans.hasAny(BAN_KINDS)) return false
     const ids = subjects.flatMap(idOf)
     if (bans.matchToken({ ids, places: [], keys }, issuedAt) !== undefined) return true
     if (tokenId === undefined || !bans.hasAny(["cluster", "namespace", "node", "pod"])) return false

@@ -19,22 +19,28 @@ export function parseForm(body: string, repeatable: ReadonlySet<string>): Form {
   const values = new Map<string, string[]>()
   const fields = body === "" ? [] : body.split("&")
   if (fields.length > MAX_FIELDS) throw refused("form-too-large", "the request has too many parameters")
+  let isFull = true
   for (const field of fields) {
     const split = field.indexOf("=")
     const name = decode(split === -1 ? field : field.slice(0, split))
     const value = split === -1 ? "" : decode(field.slice(split + 1))
+    if (value === "") isFull = false
     const known = values.get(name)
     if (known === undefined) values.set(name, [value])
     else if (repeatable.has(name)) known.push(value)
     else throw refused("parameter-repeated", "a parameter is in the request more than once")
   }
+  if (!isFull) dropEmpty(values)
+  if (values.size > MAX_NAMES) throw refused("form-too-large", "the request has too many parameters")
+  return { one: (name) => values.get(name)?.[0], all: (name) => values.get(name) ?? [], names: [...values.keys()] }
+}
+
+function dropEmpty(values: Map<string, string[]>): void {
   for (const [name, list] of values) {
     const given = list.filter((value) => value !== "")
     if (given.length === 0) values.delete(name)
     else values.set(name, given)
   }
-  if (values.size > MAX_NAMES) throw refused("form-too-large", "the request has too many parameters")
-  return { one: (name) => values.get(name)?.[0], all: (name) => values.get(name) ?? [], names: [...values.keys()] }
 }
 
 /** Strict: what is not percent-encoded UTF-8 is refused, not replaced. */

@@ -37,10 +37,15 @@ export type HttpRoutes = (app: FastifyInstance) => void
 export async function listenHttp(options: HttpListenOptions, routes: HttpRoutes): Promise<HttpListener> {
   const { server, at, drain } = options
   let loaded: Promise<LoadedApp> | undefined
+  let answerer: LoadedApp["answer"] | undefined
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    if (answerer !== undefined) return answerer(request, response)
     loaded ??= loadApp(options, routes)
     loaded.then(
-      ({ answer }) => answer(request, response),
+      ({ answer }) => {
+        answerer = answer
+        answer(request, response)
+      },
       (thrown: unknown) => {
         options.onBug(toIdentityError(thrown), "")
         request.destroy()
