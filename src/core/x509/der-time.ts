@@ -1,31 +1,37 @@
 import type { Instant } from "../time.ts"
 import { TAG } from "./der.ts"
 import type { DerReader } from "./der-reader.ts"
+import { DerWriter } from "./der-writer.ts"
 import { malformed } from "./refusal.ts"
 
 /** UTCTime until 2049, GeneralizedTime from 2050. @throws RangeError outside 1950 to 9999 @see DER-10 */
 export function encodeTime(at: Instant): Uint8Array {
+  const der = new DerWriter(GENERALIZED_OCTETS)
+  putTime(der, at)
+  return der.finish()
+}
+
+/** {@link encodeTime} before what was written so far. */
+export function putTime(der: DerWriter, at: Instant): void {
   if (!Number.isInteger(at) || at < YEAR_1950 || at > YEAR_9999) throw new RangeError("time outside 1950 to 9999")
   const date = new Date(at * 1000)
   const year = date.getUTCFullYear()
   const isGeneral = at >= YEAR_2050
-  const out = new Uint8Array(isGeneral ? GENERALIZED_OCTETS : UTC_OCTETS)
-  out[0] = isGeneral ? TAG.generalizedTime : TAG.utcTime
-  out[1] = out.length - 2
-  let end = out.length - 1
-  out[end] = Z
-  const put = (value: number): void => {
-    out[--end] = 0x30 + (value % 10)
-    out[--end] = 0x30 + Math.floor(value / 10)
-  }
-  put(date.getUTCSeconds())
-  put(date.getUTCMinutes())
-  put(date.getUTCHours())
-  put(date.getUTCDate())
-  put(date.getUTCMonth() + 1)
-  put(year % 100)
-  if (isGeneral) put(Math.floor(year / 100))
-  return out
+  const end = der.end
+  der.putOctet(Z)
+  putPair(der, date.getUTCSeconds())
+  putPair(der, date.getUTCMinutes())
+  putPair(der, date.getUTCHours())
+  putPair(der, date.getUTCDate())
+  putPair(der, date.getUTCMonth() + 1)
+  putPair(der, year % 100)
+  if (isGeneral) putPair(der, Math.floor(year / 100))
+  der.wrap(isGeneral ? TAG.generalizedTime : TAG.utcTime, end)
+}
+
+function putPair(der: DerWriter, value: number): void {
+  der.putOctet(ZERO + (value % 10))
+  der.putOctet(ZERO + Math.floor(value / 10))
 }
 
 /** Read a Time in the one form that DER allows for its year. @throws IdentityError `malformed` @see DER-10 */

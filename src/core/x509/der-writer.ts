@@ -27,6 +27,20 @@ export class DerWriter {
     this.#at = at
   }
 
+  /** @throws RangeError as {@link put} */
+  putOctet(octet: number): void {
+    if (this.#at === 0) throw new RangeError("DER does not fit")
+    this.#bytes[--this.#at] = octet
+  }
+
+  /** The octets of a text that is known to be ASCII. @throws RangeError as {@link put} */
+  putAscii(text: string): void {
+    const at = this.#at - text.length
+    if (at < 0) throw new RangeError("DER does not fit")
+    this.#bytes.write(text, at, "latin1")
+    this.#at = at
+  }
+
   /** Make one element of all that was written since it was at `end`. */
   wrap(tag: number, end: number): void {
     const length = end - this.#at

@@ -1,5 +1,5 @@
 import { encodeDer, encodeSequence, TAG } from "./der.ts"
-import { encodeGeneralNames, type GeneralName } from "./general-names.ts"
+import { encodeGeneralNames, type WritableName } from "./general-names.ts"
 import { encodeOid, OID } from "./oid.ts"
 
 /** Bits of KeyUsage that we set, bit 0 highest. */
@@ -45,10 +45,7 @@ export function encodeAuthorityKeyIdentifier(keyId: Uint8Array): Uint8Array {
 }
 
 /** @param critical true when the subject is empty @see X5-04 */
-export function encodeSubjectAltName(
-  names: readonly Exclude<GeneralName, { kind: "other" }>[],
-  critical: boolean,
-): Uint8Array {
+export function encodeSubjectAltName(names: readonly WritableName[], critical: boolean): Uint8Array {
   const header = critical ? CRITICAL_SUBJECT_ALT_NAME : SUBJECT_ALT_NAME
   return encodeDer(TAG.sequence, header, encodeDer(TAG.octetString, encodeGeneralNames(names)))
 }

@@ -1,5 +1,6 @@
-import { asciiOctets, encodeDer, TAG } from "./der.ts"
+import { TAG } from "./der.ts"
 import type { DerReader } from "./der-reader.ts"
+import { DerWriter } from "./der-writer.ts"
 import { malformed } from "./refusal.ts"
 
 /** One name of a subjectAltName. `ip` is of 4 or 16 octets; `other` is what we do not interpret. */
@@ -8,9 +9,31 @@ export type GeneralName =
   | { readonly kind: "ip"; readonly octets: Uint8Array }
   | { readonly kind: "other"; readonly tag: number }
 
-/** GeneralNames in the order given. Text must be ASCII and IP octets of a legal length: the lint reads them back. */
-export function encodeGeneralNames(names: readonly Exclude<GeneralName, { kind: "other" }>[]): Uint8Array {
-  return encodeDer(TAG.sequence, ...names.map(encodeGeneralName))
+/** What can be written. Text must be ASCII and IP octets of a legal length: the lint reads them back. */
+export type WritableName = Exclude<GeneralName, { kind: "other" }>
+
+/** GeneralNames in the order given. */
+export function encodeGeneralNames(names: readonly WritableName[]): Uint8Array {
+  const der = new DerWriter(generalNamesCapacity(names))
+  putGeneralNames(der, names)
+  return der.finish()
+}
+
+/** {@link encodeGeneralNames} before what was written so far. */
+export function putGeneralNames(der: DerWriter, names: readonly WritableName[]): void {
+  const end = der.end
+  for (let i = names.length - 1; i >= 0; i--) {
+    const name = names[i]
+    if (name !== undefined) putGeneralName(der, name)
+  }
+  der.wrap(TAG.sequence, end)
+}
+
+/** Octets that are enough for them. */
+export function generalNamesCapacity(names: readonly WritableName[]): number {
+  let octets = MAX_HEADER
+  for (const name of names) octets += MAX_HEADER + (name.kind === "ip" ? name.octets.length : name.text.length)
+  return octets
 }
 
 /** Read GeneralNames: 1 to 128. @throws IdentityError `malformed` */
@@ -25,9 +48,11 @@ export function readGeneralNames(value: DerReader): readonly GeneralName[] {
   return names
 }
 
-export function encodeGeneralName(name: Exclude<GeneralName, { kind: "other" }>): Uint8Array {
-  if (name.kind === "ip") return encodeDer(IP, name.octets)
-  return encodeDer(name.kind === "uri" ? URI : DNS, asciiOctets(name.text))
+function putGeneralName(der: DerWriter, name: WritableName): void {
+  const end = der.end
+  if (name.kind === "ip") der.put(name.octets)
+  else der.putAscii(name.text)
+  der.wrap(TAG_OF_KIND[name.kind], end)
 }
 
 function readGeneralName(reader: DerReader): GeneralName {
@@ -53,4 +78,7 @@ function readAscii(content: Uint8Array): string {
 const URI = 0x86
 const DNS = 0x82
 const IP = 0x87
+const TAG_OF_KIND = { uri: URI, dns: DNS, ip: IP } as const
 const MAX_NAMES = 128
+/** Octets of a tag and a length. */
+const MAX_HEADER = 5

@@ -2,7 +2,7 @@ import type { SpiffeId } from "../spiffe/id.ts"
 import type { Instant } from "../time.ts"
 import type { CertificateView } from "./certificate.ts"
 import { encodeDer, encodeSequence, TAG } from "./der.ts"
-import { encodeTime } from "./der-time.ts"
+import { putTime } from "./der-time.ts"
 import { DerWriter } from "./der-writer.ts"
 import {
   CRITICAL_SUBJECT_ALT_NAME,
@@ -12,7 +12,7 @@ import {
   encodeLeafKeyUsage,
   SUBJECT_KEY_IDENTIFIER,
 } from "./extensions.ts"
-import { encodeGeneralName, type GeneralName } from "./general-names.ts"
+import { generalNamesCapacity, putGeneralNames, type WritableName } from "./general-names.ts"
 import { parsePublicKey, type SubjectPublicKey } from "./public-key.ts"
 import { encodeSerial, type Serial } from "./serial.ts"
 import { encodeSignatureAlgorithm, type SignatureAlgorithm, signatureAlgorithmFor } from "./signature-algorithm.ts"
@@ -57,8 +57,8 @@ export function prepareLeafTemplate({ issuer }: { readonly issuer: CertificateVi
     authorityId: Buffer.from(keyId).toString("hex"),
     signatureAlgorithm,
     encodeTbs: (request) => {
-      const names = leafNames(request).map(encodeGeneralName)
-      const der = new DerWriter(names.reduce((sum, name) => sum + name.length, fixed + request.publicKey.spki.length))
+      const names = leafNames(request)
+      const der = new DerWriter(fixed + request.publicKey.spki.length + generalNamesCapacity(names))
       const end = der.end
       putSubjectAltName(der, names)
       der.put(authority)
@@ -69,8 +69,8 @@ export function prepareLeafTemplate({ issuer }: { readonly issuer: CertificateVi
       der.put(request.publicKey.spki)
       der.put(EMPTY_NAME)
       const validity = der.end
-      der.put(encodeTime(request.notAfter))
-      der.put(encodeTime(request.notBefore))
+      putTime(der, request.notAfter)
+      putTime(der, request.notBefore)
       der.wrap(TAG.sequence, validity)
       der.put(issuerAndAlgorithm)
       der.put(encodeSerial(request.serial))
@@ -85,17 +85,16 @@ export function prepareLeafTemplate({ issuer }: { readonly issuer: CertificateVi
  * The alternative names of a leaf, in the order that is part of the contract: the SPIFFE ID first, since peers take the
  * first URI, then DNS names, then addresses. @see PRF-01 PIT-10
  */
-export function leafNames(request: LeafRequest): readonly Exclude<GeneralName, { kind: "other" }>[] {
-  const names: Exclude<GeneralName, { kind: "other" }>[] = [{ kind: "uri", text: request.spiffeId }]
+export function leafNames(request: LeafRequest): readonly WritableName[] {
+  const names: WritableName[] = [{ kind: "uri", text: request.spiffeId }]
   for (const text of request.dnsNames) names.push({ kind: "dns", text })
   for (const octets of request.ipAddresses ?? []) names.push({ kind: "ip", octets })
   return names
 }
 
-function putSubjectAltName(der: DerWriter, names: readonly Uint8Array[]): void {
+function putSubjectAltName(der: DerWriter, names: readonly WritableName[]): void {
   const end = der.end
-  for (const name of names.toReversed()) der.put(name)
-  der.wrap(TAG.sequence, end)
+  putGeneralNames(der, names)
   der.wrap(TAG.octetString, end)
   der.put(CRITICAL_SUBJECT_ALT_NAME)
   der.wrap(TAG.sequence, end)

@@ -16,6 +16,17 @@ test("writes what encodeDer writes, for every length of a header", () => {
   }
 })
 
+test("writes octets and text before what was written", () => {
+  const writer = new DerWriter(4)
+  writer.putOctet(0x7a)
+  writer.putAscii("xy")
+  assert.deepEqual(writer.finish(), Uint8Array.of(0x78, 0x79, 0x7a))
+  assert.throws(() => writer.putAscii("vw"), RangeError)
+  writer.putOctet(1)
+  assert.throws(() => writer.putOctet(2), RangeError)
+  assert.deepEqual(writer.finish(), Uint8Array.of(1, 0x78, 0x79, 0x7a))
+})
+
 test("refuses what goes beyond its capacity", () => {
   assert.throws(() => new DerWriter(3).put(new Uint8Array(4)), RangeError)
   const writer = new DerWriter(3)
