@@ -102,8 +102,8 @@ async function round<Result>(
 
 /** Once the new root signs, the two Envoys that read the very first root when they started lose their connections to the server. */
 async function loseConnections(mesh: RotationMesh): Promise<void> {
-  const story = new RotationStory(mesh.operator)
-  await story.until("the new root signs", ({ phase }) => SIGNED_BY_NEXT.includes(phase), 2 * RETURN)
+  const signs = async () => SIGNED_BY_NEXT.includes((await mesh.operator.status()).phase)
+  await until("the new root signs", signs, 2 * RETURN, LOOK)
   await Promise.all([reconnect(mesh.pay, mesh.feed), reconnect(mesh.stock, mesh.line)])
 }
 
@@ -114,6 +114,7 @@ async function reconnect(member: EnvoyMember, path: TcpProxy): Promise<void> {
   const lost = path.shake()
   await member.renewed()
   assert.ok(lost >= SECRETS.length, `${member.name} had ${lost} connections`)
+  await until(`${member.name} to connect again`, () => path.accepted >= before + SECRETS.length, RETURN)
   assert.equal(path.accepted - before, SECRETS.length, `${member.name} made as many connections`)
 }
 
@@ -197,6 +198,7 @@ const ROTATIONS = 10
 const SIGNED_BY_NEXT = ["active", "draining", "drained", "retiring"]
 const SECRETS = ["default", "ROOTCA"]
 const SVID_TTL: Seconds = 6
+const LOOK: Millis = 250
 /** So that nothing expires on its way. */
 const LONG_TTL: Seconds = 60
 const SLOW: Millis = 800

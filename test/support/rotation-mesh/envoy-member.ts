@@ -71,7 +71,8 @@ export class EnvoyMember implements AsyncDisposable {
   /** Wait until it has just got another certificate. */
   async renewed(): Promise<void> {
     const before = await this.notAfter()
-    await until(`a new certificate of ${this.name}`, async () => (await this.notAfter()) > before, RENEWAL_MILLIS)
+    const isNew = async () => (await this.notAfter()) > before
+    await until(`a new certificate of ${this.name}`, isNew, RENEWAL_MILLIS, LOOK_MILLIS)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -101,3 +102,4 @@ interface AdminCertificates {
 }
 
 const RENEWAL_MILLIS = 30_000
+const LOOK_MILLIS = 50
