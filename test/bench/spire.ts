@@ -17,7 +17,7 @@ export async function measureSpire(seconds: number): Promise<SpireRates | undefi
   const run = async (inFlight: number, batch: number) => {
     const { joinToken, entry } = await spire.makeAgent()
     const flags = { target: spire.address, ca: spire.ca, "join-token": joinToken, entry, batch, "in-flight": inFlight }
-    const time = { duration: `${seconds}s`, warmup: `${seconds / 2}s`, conns: 4 }
+    const time = { duration: `${seconds}s`, warmup: `${seconds}s`, conns: 4 }
     return checked(await runLoad("spire", { ...flags, ...time }, 180_000))
   }
   return { sixtyFour: await run(64, 1), batch: await run(4, 16) }

@@ -28,7 +28,7 @@ export async function measureTokens(seconds: number): Promise<TokenRates> {
       const files = { ca: join(folder, `${name}.pem`), forms: join(folder, `${name}.forms`) }
       await writeFile(files.ca, ca)
       await writeFile(files.forms, `${forms.join("\n")}\n`)
-      const time = { duration: `${seconds}s`, warmup: `${seconds / 2}s`, "server-name": "localhost" }
+      const time = { duration: `${seconds}s`, warmup: `${seconds}s`, "server-name": "localhost" }
       const conns = { "in-flight": inFlight, conns: inFlight }
       return checked(await runLoad("form", { target, ...files, ...time, ...conns }, 120_000))
     }

@@ -33,7 +33,7 @@ export async function measureWire(seconds: number): Promise<WireRates> {
     await writeFile(tokens, cluster.makeToken())
     const agentIdleKib = await measureAgent(server, tokens)
     const serverIdleKib = await residentKib(server.pid)
-    const flags = { target: server.address, ca, tokens, duration: `${seconds}s`, warmup: `${seconds / 2}s` }
+    const flags = { target: server.address, ca, tokens, duration: `${seconds}s`, warmup: `${seconds}s` }
     const run = async (mode: "issue-x509" | "batch-x509" | "issue-jwt", inFlight: number, more = {}) => {
       const conns = Math.min(4, inFlight)
       return checked(await runLoad(mode, { ...flags, "in-flight": inFlight, conns, ...more }, 120_000))
