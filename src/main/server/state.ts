@@ -41,7 +41,6 @@ export interface ServerState {
 }
 
 /**
-/**
  * Open what `assay init` made. @param auditFileChanged is told when a copy of the audit log cannot be written, and when it can again
  * @throws IdentityError `not-found` when it was not; `not-ready`, reason `store-set-back`, when the store is older than the key folder
  */
