@@ -6,6 +6,7 @@ import { startAssayServer } from "../support/assay-process.ts"
 import { makeHttpsFetch } from "../support/https-fetch.ts"
 import { type LoadResult, runLoad } from "../support/peers/load.ts"
 import { BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
+import { warmUpOf } from "./measure.ts"
 import { startOidcProvider } from "./oidc-provider-process.ts"
 import { checked } from "./wire.ts"
 
@@ -28,7 +29,7 @@ export async function measureTokens(seconds: number): Promise<TokenRates> {
       const files = { ca: join(folder, `${name}.pem`), forms: join(folder, `${name}.forms`) }
       await writeFile(files.ca, ca)
       await writeFile(files.forms, `${forms.join("\n")}\n`)
-      const time = { duration: `${seconds}s`, warmup: `${seconds}s`, "server-name": "localhost" }
+      const time = { duration: `${seconds}s`, warmup: `${warmUpOf(seconds)}s`, "server-name": "localhost" }
       const conns = { "in-flight": inFlight, conns: inFlight }
       return checked(await runLoad("form", { target, ...files, ...time, ...conns }, 120_000))
     }

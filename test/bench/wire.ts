@@ -7,6 +7,7 @@ import { type AssayServer, startAssayAgent, startAssayServer } from "../support/
 import { type LoadResult, runLoad } from "../support/peers/load.ts"
 import { until } from "../support/until.ts"
 import { BUILT_AGENT, BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
+import { warmUpOf } from "./measure.ts"
 import { residentKib } from "./memory.ts"
 
 export interface WireRates {
@@ -33,7 +34,7 @@ export async function measureWire(seconds: number): Promise<WireRates> {
     await writeFile(tokens, cluster.makeToken())
     const agentIdleKib = await measureAgent(server, tokens)
     const serverIdleKib = await residentKib(server.pid)
-    const flags = { target: server.address, ca, tokens, duration: `${seconds}s`, warmup: `${seconds}s` }
+    const flags = { target: server.address, ca, tokens, duration: `${seconds}s`, warmup: `${warmUpOf(seconds)}s` }
     const run = async (mode: "issue-x509" | "batch-x509" | "issue-jwt", inFlight: number, more = {}) => {
       const conns = Math.min(4, inFlight)
       return checked(await runLoad(mode, { ...flags, "in-flight": inFlight, conns, ...more }, 120_000))
