@@ -1,5 +1,5 @@
-import { DatabaseSync, type StatementResultingChanges, StatementSync } from "node:sqlite"
 import { isMainThread } from "node:worker_threads"
+import { killAtCommit } from "./kill-at-commit.ts"
 
 /**
  * Loaded before anything else, in each thread of a real server. Kills the process at the write that records an approval, the trace of
@@ -11,20 +11,10 @@ const point = wanted.get("point") ?? ""
 const way = wanted.get("way")
 
 if (!isMainThread && way !== null) {
-  let isNear = false
-  const run = methodOf(StatementSync.prototype, "run")
-  StatementSync.prototype.run = function (this: StatementSync, ...values: readonly unknown[]) {
-    const result: StatementResultingChanges = Reflect.apply(run, this, values)
-    if (result.changes === 1 && isAt(point, this.sourceSQL, values)) isNear = true
-    return result
-  }
-  const exec = methodOf(DatabaseSync.prototype, "exec")
-  DatabaseSync.prototype.exec = function (sql: string): void {
-    const isFatal = isNear && sql === "COMMIT"
-    if (isFatal && way === "lost") die()
-    Reflect.apply(exec, this, [sql])
-    if (isFatal) die()
-  }
+  // What changes nothing is another writer's, and what is near stays so until it is committed.
+  killAtCommit(way === "lost" ? "lost" : "kept", (sql, values, changes) =>
+    changes === 1 && isAt(point, sql, values) ? true : undefined,
+  )
 }
 
 function isAt(where: string, sql: string, values: readonly unknown[]): boolean {
@@ -47,14 +37,4 @@ function isAt(where: string, sql: string, values: readonly unknown[]): boolean {
 function isPlanned(values: readonly unknown[]): boolean {
   const record = values.find((value) => typeof value === "string")
   return record !== undefined && JSON.parse(record).rotations.x509.phase === "planned"
-}
-
-function methodOf(prototype: object, name: string): (...values: readonly unknown[]) => never {
-  return Object.getOwnPropertyDescriptor(prototype, name)?.value
-}
-
-/** Returns to nobody. */
-function die(): void {
-  process.kill(process.pid, "SIGKILL")
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
 }

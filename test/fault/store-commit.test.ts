@@ -1,27 +1,26 @@
 import assert from "node:assert/strict"
-import { DatabaseSync } from "node:sqlite"
+import type { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
 import type { Worker } from "node:worker_threads"
 import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
 import { openAuditReader } from "../../src/adapters/sqlite/audit-reader.ts"
-import { encodeAudit } from "../../src/adapters/sqlite/audit-row.ts"
 import { CommitEngine } from "../../src/adapters/sqlite/commit-engine.ts"
 import { CommitQueue } from "../../src/adapters/sqlite/commit-queue.ts"
-import { encodeIntent } from "../../src/adapters/sqlite/intent-row.ts"
 import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
-import type { Operation, OperationResult } from "../../src/adapters/sqlite/operation.ts"
+import type { OperationResult } from "../../src/adapters/sqlite/operation.ts"
 import { ChainWalk } from "../../src/core/audit/walk.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { refusal } from "../support/refusal.ts"
 import { makeScratch } from "../support/scratch.ts"
+import { FaultyDatabase, intentOperation } from "../support/store-faults.ts"
 
 test("[STO-10][STO-12] one intent whose audit record cannot be written fails alone and leaves nothing", async () => {
   await using scratch = await makeScratch()
   using db = openDatabase(scratch.path("s.db"), "create")
   db.exec(`CREATE TRIGGER fail_one BEFORE INSERT ON audit_event WHEN NEW.request_id = 'request-bad'
     BEGIN SELECT RAISE(ABORT, 'told to fail'); END`)
-  const results = new CommitEngine(db).run(["a", "bad", "b"].map(intentOperation))
+  const results = new CommitEngine(db).run(["a", "bad", "b"].map((serial) => intentOperation(serial)))
   assert.deepEqual(results.map(outcomeOf), ["recorded", "internal", "recorded"])
   assert.deepEqual(serialsIn(db), ["a", "b"])
 })
@@ -109,8 +108,8 @@ test("[AUD-10] the chain holds whatever commits fail, are lost or are kept, and 
   engine.run([{ kind: "start-audit", origin: { trustDomain: "prod.example", incarnation: "a1" }, at: FIXTURE_NOW }])
   for (let round = 0; round < 12; round++) {
     db.fault = (["none", "lost", "kept"] as const)[round % 3] ?? "none"
-    engine.run([`${round}-a`, `bad-${round}`, `${round}-b`].slice(round % 2).map(intentOperation))
-    engine.run([`${round}-c`, `${round}-d`].map(intentOperation))
+    engine.run([`${round}-a`, `bad-${round}`, `${round}-b`].slice(round % 2).map((serial) => intentOperation(serial)))
+    engine.run([`${round}-c`, `${round}-d`].map((serial) => intentOperation(serial)))
   }
   using reader = openAuditReader(path)
   const walk = new ChainWalk({ from: "start" })
@@ -118,29 +117,6 @@ test("[AUD-10] the chain holds whatever commits fail, are lost or are kept, and 
   assert.equal(walk.report().records, 1 + serialsIn(db).length)
   assert.ok(walk.report().records > 20)
 })
-
-/** "kept": COMMIT happens and then throws. "lost": the transaction is gone, and COMMIT throws. */
-class FaultyDatabase extends DatabaseSync {
-  fault: "none" | "lost" | "kept" = "none"
-
-  override exec(sql: string): void {
-    const failing = sql === "COMMIT" && this.fault !== "none"
-    super.exec(failing && this.fault === "lost" ? "ROLLBACK" : sql)
-    if (failing) throw Object.assign(new Error("disk I/O error"), { errcode: 1034 })
-  }
-}
-
-function intentOperation(serial: string): Operation {
-  return {
-    kind: "intent",
-    intent: encodeIntent(fixtureIntent(serial)),
-    idempotencyKey: null,
-    reuseSince: FIXTURE_NOW,
-    audit: encodeAudit(fixtureGrant(serial)),
-    ...NO_BANS,
-    renewal: null,
-  }
-}
 
 function outcomeOf(result: OperationResult): string {
   return result.kind === "failed" ? result.failure.code : result.kind

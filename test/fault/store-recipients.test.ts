@@ -1,24 +1,20 @@
 import assert from "node:assert/strict"
-import { DatabaseSync } from "node:sqlite"
+import type { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
-import { encodeAudit } from "../../src/adapters/sqlite/audit-row.ts"
 import { CommitEngine } from "../../src/adapters/sqlite/commit-engine.ts"
-import { encodeIntent } from "../../src/adapters/sqlite/intent-row.ts"
 import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
-import type { Operation } from "../../src/adapters/sqlite/operation.ts"
 import { searchIssuances } from "../../src/adapters/sqlite/search-issuances.ts"
-import type { Intent } from "../../src/ports/issuance-log.ts"
-import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { makeScratch } from "../support/scratch.ts"
+import { FaultyDatabase, intentOperation } from "../support/store-faults.ts"
 
 test("[STO-19] says once who the recipient of many intents is", async () => {
   await using scratch = await makeScratch()
   using db = openDatabase(scratch.path("s.db"), "create")
   const engine = new CommitEngine(db)
-  engine.run([intent("a"), intent("b"), intent("c", { hint: "other" })])
-  engine.run([intent("d")])
+  engine.run([intentOperation("a"), intentOperation("b"), intentOperation("c", { hint: "other" })])
+  engine.run([intentOperation("d")])
   assert.equal(count(db, "recipient"), 2)
-  new CommitEngine(db).run([intent("e")]) // another process knows none of them
+  new CommitEngine(db).run([intentOperation("e")]) // another process knows none of them
   assert.deepEqual(hints(db), ["", "", "other", "", ""])
 })
 
@@ -29,10 +25,10 @@ for (const fault of ["lost", "kept"] as const) {
     using db = new FaultyDatabase(scratch.path("s.db"))
     const engine = new CommitEngine(db)
     db.fault = fault
-    engine.run([intent("a")])
-    db.fault = undefined
+    engine.run([intentOperation("a")])
+    db.fault = "none"
     assert.deepEqual(
-      engine.run([intent("b")]).map(({ kind }) => kind),
+      engine.run([intentOperation("b")]).map(({ kind }) => kind),
       ["recorded"],
     )
     assert.deepEqual(hints(db), fault === "lost" ? [""] : ["", ""])
@@ -44,7 +40,7 @@ test("[STO-19] names the recipient of each intent of a group of which one cannot
   using db = openDatabase(scratch.path("s.db"), "create")
   db.exec(`CREATE TRIGGER fail_one BEFORE INSERT ON audit_event WHEN NEW.request_id = 'request-bad'
     BEGIN SELECT RAISE(ABORT, 'told to fail'); END`)
-  new CommitEngine(db).run([intent("a"), intent("bad"), intent("b")])
+  new CommitEngine(db).run([intentOperation("a"), intentOperation("bad"), intentOperation("b")])
   assert.deepEqual(hints(db), ["", ""])
 })
 
@@ -53,10 +49,10 @@ test("[STO-18] [STO-19] forgets recipients with the last of their intents, and k
   using db = openDatabase(scratch.path("s.db"), "create")
   const engine = new CommitEngine(db)
   const old = { createdAt: 5, notAfter: 10 }
-  engine.run([intent("a", old), intent("b", { ...old, hint: "other" }), intent("c")])
+  engine.run([intentOperation("a", old), intentOperation("b", { ...old, hint: "other" }), intentOperation("c")])
   engine.run([{ kind: "prune", before: 20, batch: 10 }])
   assert.deepEqual([count(db, "recipient"), hints(db)], [1, [""]])
-  engine.run([intent("d", { hint: "other" }), intent("e")])
+  engine.run([intentOperation("d", { hint: "other" }), intentOperation("e")])
   assert.deepEqual(hints(db), ["", "other", ""])
 })
 
@@ -76,29 +72,6 @@ test("a search by recipient looks at what is of this recipient alone", async () 
     /SEARCH recipient USING INDEX recipient_spiffe_id.*SEARCH intent USING INDEX intent_recipient/,
   )
 })
-
-/** "kept": COMMIT happens and then throws. "lost": the transaction is gone, and COMMIT throws. */
-class FaultyDatabase extends DatabaseSync {
-  fault: "lost" | "kept" | undefined
-
-  override exec(sql: string): void {
-    const failing = sql === "COMMIT" && this.fault !== undefined
-    super.exec(failing && this.fault === "lost" ? "ROLLBACK" : sql)
-    if (failing) throw Object.assign(new Error("disk I/O error"), { errcode: 1034 })
-  }
-}
-
-function intent(serial: string, change: Partial<Intent> = {}): Operation {
-  return {
-    kind: "intent",
-    intent: encodeIntent(fixtureIntent(serial, change)),
-    idempotencyKey: null,
-    reuseSince: FIXTURE_NOW,
-    audit: encodeAudit(fixtureGrant(serial)),
-    ...NO_BANS,
-    renewal: null,
-  }
-}
 
 /** Of all intents, oldest first; one without a recipient would be missing. */
 function hints(db: DatabaseSync): readonly unknown[] {
