@@ -3,6 +3,7 @@ import type { RotationKind } from "../../../src/core/authority/rotation-state.ts
 import type { JsonObject } from "../../../src/core/json.ts"
 import type { ResponseOf } from "../../../src/transports/admin/contract.ts"
 import { rotationStatus } from "../../../src/transports/admin/rotation-contracts.ts"
+import { refusal } from "../refusal.ts"
 
 export type RotationStatus = ResponseOf<typeof rotationStatus>
 
@@ -38,6 +39,18 @@ export class RotationOperator {
     return this.#post("waive", { reason, consumers: "all", dry_run: false })
   }
 
+  /** Go on, and wait neither for who is late now nor for who becomes late meanwhile, such as a client that was counted just now. */
+  async advanceRegardless(reason: string): Promise<void> {
+    for (let left = IMPATIENCE; ; left--) {
+      try {
+        return await this.advance()
+      } catch (error) {
+        if (left === 0 || !isLate(error)) throw error
+        await this.waiveAll(reason)
+      }
+    }
+  }
+
   emergency(reason: string): Promise<void> {
     return this.#post("emergency", { reason, consumers: "all", dry_run: false })
   }
@@ -49,6 +62,9 @@ export class RotationOperator {
     )
   }
 }
+
+const isLate = refusal("conflict", "late")
+const IMPATIENCE = 10
 
 function signal(): AbortSignal {
   return AbortSignal.timeout(10_000)
