@@ -104,7 +104,7 @@ async function issueUntilKilled({ kind, way, step, nth }: Kill): Promise<readonl
   const child = spawn(process.execPath, args, {
     env: { ...process.env, FATAL_STEP: step, FATAL_NTH: String(nth) },
     stdio: ["ignore", "pipe", "inherit"],
-    timeout: 20_000,
+    timeout: 120_000,
   })
   const exited = once(child, "exit")
   const lines: string[] = []
