@@ -93,7 +93,7 @@ describe("a real server, killed in the middle of a rotation", { concurrency: 3, 
   test("[ROT-35][ROT-37] killed before and after each write of an abort: the new root is gone in the end, with its key", async () => {
     await using bench = await openRotationBench("10s")
     const first = bench.record()
-    await startAndAdvanceTo(bench, "publishing")
+    await startAndPublish(bench)
     for (const way of WAYS) {
       await bench.runVictim("unpublishing", way, () => bench.rotation("abort", "--yes"))
       assert.equal(bench.phase(), way === "lost" ? "published" : "unpublishing")
@@ -110,7 +110,7 @@ describe("a real server, killed in the middle of a rotation", { concurrency: 3, 
   for (const [kind, from] of EMERGENCIES) {
     test(`[ROT-35][ROT-38][ROT-67] ${kind}: killed before and after each write of an emergency in ${from}: it is as it was or done, and nothing of before is left`, async () => {
       await using bench = await openRotationBench("10s", kind)
-      if (from !== "stable") await startAndAdvanceTo(bench, "publishing")
+      if (from !== "stable") await startAndPublish(bench)
       const first = bench.record()
       const before = authoritiesOf(first, kind)
       for (const step of ["chosen", "retiring"]) {
@@ -189,12 +189,12 @@ async function demandAloneTrusted(bench: RotationBench): Promise<void> {
   assert.deepEqual(workload.seen.at(-1)?.bundle, [Buffer.from(active?.certificate ?? []).toString("hex")])
 }
 
-async function startAndAdvanceTo(bench: RotationBench, phase: string): Promise<void> {
+async function startAndPublish(bench: RotationBench): Promise<void> {
   await using _server = await bench.startServer()
   assert.equal((await bench.rotation("start")).code, 0)
   await until("its key", () => bench.phase() === "keyed", RECOVERY)
   assert.equal((await bench.rotation("advance")).code, 0)
-  await until(phase, () => bench.phase() === phase || bench.phase() === "published")
+  await until("its publication", () => bench.phase() === "published")
 }
 
 /** The longest pause of an agent between tries is 30 s. */
