@@ -6,7 +6,7 @@ import { drill } from "./drill.ts"
 drill(
   "issuing-authority",
   "a restart brings another one below the same root, and what the one before signed stays good",
-  { x509: { ttl: "20s" } },
+  { x509: { ttl: "40s" } },
   async ({ book, startServer, stopServer, addAgent }) => {
     const { workload } = await addAgent("web")
     const before = workload.seen.at(-1)
@@ -35,4 +35,4 @@ function issuerOf({ chain }: SeenSvid): string {
 }
 
 /** The longest pause of an agent between tries is 30 s. */
-const RECOVERY = 60_000
+const RECOVERY = 90_000

@@ -14,7 +14,7 @@ const JWT = { ttl: "10s", key_ttl: "1h", publish_ahead: "1s" }
 describe("a rotation of JWT keys below go-spiffe", { skip: await skipWithout("go-spiffe") }, () => {
   test("[ROT-61][ROT-53] one workload's tokens are good at another in every phase, and then an emergency ends them", async () => {
     await using folder = await makeScratch("jwt-root")
-    await using mesh = await openLiveMesh(folder.directory, { svidTtl: 5, issuingTtl: 3600, rotationSkew: 1, jwt: JWT })
+    await using mesh = await openLiveMesh(folder.directory, { svidTtl: 8, issuingTtl: 3600, rotationSkew: 1, jwt: JWT })
     const [web, db] = [await mesh.startAgent("web"), await mesh.startAgent("db")]
     const operator = new RotationOperator(mesh.adminSocket, "jwt")
     const phaseIs = (...wanted: readonly string[]) =>
@@ -76,5 +76,5 @@ function kidOf(token: string): unknown {
   return headerOf(token)["kid"]
 }
 
-/** Those who cannot acknowledge are waited for until their SVID of 5 s has expired. */
+/** Those who cannot acknowledge are waited for until their SVID of 8 s has expired. */
 const PATIENCE = 60_000

@@ -198,10 +198,10 @@ const OLD_WAY = "nobody ever waited for acknowledgements"
 const ROTATIONS = 10
 const SIGNED_BY_NEXT = ["active", "draining", "drained", "retiring"]
 const SECRETS = ["default", "ROOTCA"]
-const SVID_TTL: Seconds = 6
+const SVID_TTL: Seconds = 8
 const LOOK: Millis = 250
 /** So that nothing expires on its way. */
 const LONG_TTL: Seconds = 60
 const SLOW: Millis = 800
 /** An agent that was away comes back at longer and longer intervals. */
-const RETURN: Millis = 60_000
+const RETURN: Millis = 180_000

@@ -153,4 +153,4 @@ async function materialOf(socket: string): Promise<X509Material> {
 
 const ENVOYS = ["web", "cart", "pay", "stock"] as const
 /** Thirty lanes at this pace are a load that two cores bear beside it all. */
-const PACE: Millis = 150
+const PACE: Millis = 200
