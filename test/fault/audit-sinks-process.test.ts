@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
-import { rename, rm, symlink } from "node:fs/promises"
+import { link, rename, rm, symlink } from "node:fs/promises"
 import { describe, type TestContext, test } from "node:test"
 import { openAuditReader } from "../../src/adapters/sqlite/audit-reader.ts"
 import { parseEnvelope } from "../../src/core/audit/envelope.ts"
@@ -146,8 +146,9 @@ async function openBench(t: TestContext, files: readonly string[]): Promise<Benc
     server,
     path: pathOf,
     fill: async (name) => {
-      await rename(pathOf(name), `${pathOf(name)}.old`)
-      await symlink("/dev/full", pathOf(name))
+      await symlink("/dev/full", pathOf(`${name}.full`))
+      await link(pathOf(name), pathOf(`${name}.old`))
+      await rename(pathOf(`${name}.full`), pathOf(name))
     },
     issue,
     refused: () => failureOf(issue()),
