@@ -16,6 +16,9 @@ import { until } from "../support/until.ts"
 import { writeUntilKilled } from "../support/write-until-killed.ts"
 
 const FAILED = refusal("not-ready", "audit-failed")
+/** Milliseconds that no disk or thread needs, however busy the machine is. */
+const PATIENCE = 1500
+const STALLED = 500
 
 test("[AUD-30] what was acknowledged is in the file, whole and in the chain, through SIGKILL at random moments", async () => {
   await using scratch = await makeScratch()
@@ -85,7 +88,7 @@ test("[AUD-32] a pipe that nobody reads is taken for broken after its time, hold
 
 test("[AUD-33] a store that does not answer is told to all who wait and all who come, until it does", async () => {
   let answer = (_results: readonly JobResult[]): void => undefined
-  const queue = new CommitQueue(() => new Promise((resolve) => (answer = resolve)), undefined, 20)
+  const queue = new CommitQueue(() => new Promise((resolve) => (answer = resolve)), undefined, STALLED)
   await assert.rejects(queue.submit({ kind: "barrier" }), refusal("not-ready", "store-stalled"))
   await assert.rejects(queue.submit({ kind: "barrier" }), refusal("not-ready", "store-stalled"))
   answer([{ kind: "done" }])
@@ -145,7 +148,7 @@ test("[AUD-35] a store that was set back refuses to write on after what it has f
 
 /** A store whose chain has begun. */
 async function started(path: string, mode: "create" | "open", ...files: readonly string[]): Promise<SqliteStore> {
-  const auditFiles = { files, trustDomain: "prod.example", patience: 300 }
+  const auditFiles = { files, trustDomain: "prod.example", patience: PATIENCE }
   const store = await openSqliteStore({ path, mode, auditFiles })
   await store.auditChain.start({ trustDomain: "prod.example", incarnation: "a1" }, FIXTURE_NOW)
   return store

@@ -88,7 +88,7 @@ describe("Envoy's jwt_authn by deploy/envoy/jwt-authn.yaml", { skip: await skipW
     const rotating = jwt.run(stop.signal)
     const seen = new Map<string, number>()
     const failures: string[] = []
-    const held: { readonly token: string; readonly again: number }[] = []
+    const held: { readonly token: string; readonly again: number; readonly end: number }[] = []
     const use = async (token: string) => {
       const kid = String(headerOf(token)["kid"])
       const answer = await guarded.call(token)
@@ -100,10 +100,14 @@ describe("Envoy's jwt_authn by deploy/envoy/jwt-authn.yaml", { skip: await skipW
       const token = await guarded.exchange()
       const kid = await use(token)
       seen.set(kid, (seen.get(kid) ?? 0) + 1)
-      held.push({ token, again: Date.now() + 7000 })
-      if (Date.now() < (held[0]?.again ?? 0)) return
-      await use(held.shift()?.token ?? "")
-      old++
+      held.push({ token, again: Date.now() + 7000, end: Date.now() + 9000 })
+      while (Date.now() >= (held[0]?.again ?? Number.POSITIVE_INFINITY)) {
+        const due = held.shift()
+        // A machine that stood still comes too late to some.
+        if (due === undefined || Date.now() > due.end) continue
+        await use(due.token)
+        old++
+      }
     }
     const lane = async () => {
       while (!stop.signal.aborted && failures.length < 10) {

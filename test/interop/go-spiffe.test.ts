@@ -8,6 +8,7 @@ import { type JsonEvent, textOf } from "../support/peers/json-lines.ts"
 import { skipWithout } from "../support/peers/peer.ts"
 import { eventIds, eventSerials } from "../support/peers/workload-events.ts"
 import { makeTestCa } from "../support/test-ca.ts"
+import { until } from "../support/until.ts"
 
 const WEB = "spiffe://example.org/ns/demo/sa/web"
 const DB = "spiffe://example.org/ns/demo/sa/db"
@@ -65,7 +66,8 @@ describe("go-spiffe, unmodified, at the Workload API", { skip: await skipWithout
       assert.equal(code, 0, error)
       assert.deepEqual(new Set(events.map((event) => event["peer"])), new Set([DB]))
     }
-    assert.equal(server.events.filter((event) => event.event === "served" && event["peer"] === WEB).length, 9)
+    const served = () => server.events.filter((event) => event.event === "served" && event["peer"] === WEB)
+    await until("nine calls", () => served().length === 9)
   })
 
   test("refuses a server with the wrong identity, and a client with the wrong identity", async () => {

@@ -45,9 +45,10 @@ describe("the compiled load client of the benchmark", { skip: await skipWithout(
 
   test("says for how long it measured when its keys run out", async () => {
     await using server = await listenCounting(ca)
-    const result = await runLoad("issue-x509", { ...brief, ...server.flags, keys: 20, warmup: "0s" }, 30_000)
+    const flags = { ...brief, ...server.flags, keys: 20, warmup: "0s", duration: "60s" } as const
+    const result = await runLoad("issue-x509", flags, 90_000)
     assert.equal(result.count, 20)
-    assert.ok(result.keysExhausted && result.seconds < 0.3)
+    assert.ok(result.keysExhausted && result.seconds < 60)
   })
 
   for (const delta of [false, true]) {
