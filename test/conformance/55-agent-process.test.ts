@@ -28,7 +28,7 @@ test("[AGT-40] removes a socket that a killed process left, and makes its folder
     args: ["-e", script],
     log: folder.path("log"),
   })
-  await child.until("listening", async () => ((await lstat(path)).isSocket() ? true : undefined), 10_000)
+  await child.until("listening", async () => ((await lstat(path)).isSocket() ? true : undefined), 60_000)
   await assert.rejects(prepareSocketPath(path), { code: "already-exists", message: /another process listens/ })
   child.signal("SIGKILL")
   await child.ended(10_000)

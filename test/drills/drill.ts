@@ -29,7 +29,7 @@ export function drill(
   config: ConfigOverrides,
   play: (drill: Drill, t: TestContext) => Promise<void>,
 ): void {
-  test(`runbook ${name}: ${title}`, { timeout: 300_000 }, async (t) => {
+  test(`runbook ${name}: ${title}`, { timeout: 600_000 }, async (t) => {
     await using stack = new AsyncDisposableStack()
     const scratch = stack.use(await makeScratch("drill"))
     const port = await freePort()

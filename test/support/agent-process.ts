@@ -76,6 +76,6 @@ export async function startAgentProcess(terms: AgentTerms): Promise<AgentProcess
 }
 
 const CLI = join(import.meta.dirname, "../../src/main/cli.ts")
-const READY_MILLIS = 30_000
-const END_MILLIS = 15_000
+const READY_MILLIS = 90_000
+const END_MILLIS = 60_000
 const LOG_CHARACTERS = 4 * 1024 * 1024

@@ -94,5 +94,5 @@ export async function startAssayAgent(
 }
 
 const PROGRAM: readonly string[] = [join(import.meta.dirname, "../../src/main/cli.ts")]
-const READY_MILLIS = 30_000
+const READY_MILLIS = 90_000
 const LOG_CHARACTERS = 256 * 1024

@@ -122,4 +122,4 @@ async function askHttp2(port: number, options: object): Promise<string> {
   }
 }
 
-const ASK = 10_000
+const ASK = 30_000

@@ -11,7 +11,7 @@ export interface Ended {
 
 /** Run the command line as its users do, and wait for its end. @param input on standard input */
 export async function runAssay(args: readonly string[], input = ""): Promise<Ended> {
-  const child = spawn(process.execPath, [CLI, ...args], { timeout: 60_000 })
+  const child = spawn(process.execPath, [CLI, ...args], { timeout: 180_000 })
   child.stdin.end(input)
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")])
   return { code, out, err }

@@ -73,4 +73,4 @@ export class Runbook {
 }
 
 const CLI = join(PROJECT, "src/main/cli.ts")
-const BLOCK_MILLIS = 150_000
+const BLOCK_MILLIS = 300_000

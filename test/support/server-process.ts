@@ -91,5 +91,5 @@ function portsOf(log: string): { readonly grpc: number; readonly health: number;
 
 const run = promisify(execFile)
 const PROGRAM: readonly string[] = [join(import.meta.dirname, "../../src/main/cli.ts")]
-const READY_MILLIS = 30_000
+const READY_MILLIS = 90_000
 const LOG_CHARACTERS = 4 * 1024 * 1024

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises"
 export async function until(
   what: string,
   reached: () => boolean | Promise<boolean>,
-  millis = 10_000,
+  millis = 30_000,
   pause = 5,
 ): Promise<void> {
   const deadline = performance.now() + millis

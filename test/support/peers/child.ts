@@ -110,5 +110,5 @@ export function showLogsOnFailure(
 }
 
 const POLL_MILLIS = 50
-const STOP_MILLIS = 5_000
+const STOP_MILLIS = 20_000
 const TAIL_CHARACTERS = 4_000

@@ -141,5 +141,5 @@ interface AdminListeners {
   }[]
 }
 
-const READY_MILLIS = 20_000
-const ADMIN_MILLIS = 5_000
+const READY_MILLIS = 60_000
+const ADMIN_MILLIS = 20_000

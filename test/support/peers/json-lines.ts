@@ -134,4 +134,4 @@ function isEvent(value: unknown): value is JsonEvent {
 
 const KEPT_EVENTS = 10_000
 const KEPT_NOISE = 8_000
-const STOP_MILLIS = 5_000
+const STOP_MILLIS = 20_000

@@ -64,4 +64,4 @@ export class KubeApiError extends Error {
   }
 }
 
-const CALL_MILLIS = 10_000
+const CALL_MILLIS = 30_000

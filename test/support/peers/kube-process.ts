@@ -100,4 +100,4 @@ async function readyCa(folder: string, url: string): Promise<string | undefined>
   return status === 200 ? ca : undefined
 }
 
-const READY_MILLIS = 60_000
+const READY_MILLIS = 180_000

@@ -101,5 +101,5 @@ interface AdminCertificates {
   readonly certificates?: readonly { readonly cert_chain?: readonly { readonly expiration_time?: string }[] }[]
 }
 
-const RENEWAL_MILLIS = 30_000
+const RENEWAL_MILLIS = 60_000
 const LOOK_MILLIS = 50

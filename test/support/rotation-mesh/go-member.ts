@@ -58,4 +58,4 @@ function numberOf(event: JsonEvent, name: string): number {
   return value
 }
 
-const READY_MILLIS = 20_000
+const READY_MILLIS = 60_000

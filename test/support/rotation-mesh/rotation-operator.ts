@@ -67,5 +67,5 @@ const isLate = refusal("conflict", "late")
 const IMPATIENCE = 10
 
 function signal(): AbortSignal {
-  return AbortSignal.timeout(10_000)
+  return AbortSignal.timeout(30_000)
 }

@@ -63,4 +63,4 @@ function seconds(millis: Millis): string {
 }
 
 const POLL: Millis = 50
-const PATIENCE: Millis = 60_000
+const PATIENCE: Millis = 120_000

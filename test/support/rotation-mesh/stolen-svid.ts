@@ -33,4 +33,4 @@ export async function isAccepted(svid: StolenSvid, port: number): Promise<boolea
   }
 }
 
-const ANSWER_MILLIS = 5_000
+const ANSWER_MILLIS = 15_000

@@ -11,7 +11,7 @@ import { makeTestCa } from "../../../support/test-ca.ts"
 const WEB = parseSpiffeId("spiffe://example.org/ns/shop/sa/web")
 const WEB_2 = parseSpiffeId("spiffe://example.org/ns/shop/sa/web-2")
 const API = parseSpiffeId("spiffe://example.org/ns/shop/sa/api")
-const within = () => AbortSignal.timeout(10_000)
+const within = () => AbortSignal.timeout(60_000)
 const ca = makeTestCa()
 
 test("both sides know each other by SPIFFE ID, and every line is answered", async () => {
