@@ -14,6 +14,7 @@ import { toStatus } from "../../src/transports/grpc/status.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { never, ORDER, SERVER, setUpClient } from "../support/identity-client-under-test.ts"
 import { startIdentityServer } from "../support/identity-server.ts"
+import { listenTcpProxy } from "../support/tcp-proxy.ts"
 import { makeTestCa, type TestCa } from "../support/test-ca.ts"
 import { until } from "../support/until.ts"
 
@@ -193,6 +194,21 @@ test("[AGT-36] a bundle that was adopted verifies new connections, and a stream 
     )
   await until("a connection below the new root", isIssued)
   assert.deepEqual(setup.warnings, [])
+})
+
+test("[AGT-36] a bundle with the roots that it verifies by already costs no new connection", async () => {
+  const ca = makeTestCa()
+  await using setup = await setUpClient(ca)
+  await using server = await startIdentityServer(ca, SERVER)
+  await using proxy = await listenTcpProxy(server.port)
+  await using client = setup.open(proxy.port)
+  const subscription = client.subscribe(never)
+  const updates = subscription.updates[Symbol.asyncIterator]()
+  await updates.next()
+  subscription.acknowledge(1, undefined)
+  assert.equal((await client.issueJwt([ORDER], never)).length, 1)
+  assert.equal(proxy.accepted, 1)
+  await updates.return?.()
 })
 
 test("[AGT-36] a snapshot that was refused changes nothing", async () => {

@@ -1,3 +1,4 @@
+import { equalBytes } from "../../core/bytes.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
 import { IdentityClient } from "../../gen/assay/v1/identity.ts"
@@ -30,7 +31,8 @@ export interface Lease extends Disposable {
 interface Line {
   readonly client: IdentityClient
   readonly terms: TlsTerms
-  readonly from: "bootstrap" | "bundle"
+  readonly roots: readonly Uint8Array[]
+  from: "bootstrap" | "bundle"
   leases: number
 }
 
@@ -71,7 +73,11 @@ export class Channel implements Disposable {
     this.#adopted = roots
     // A server whose root was just replaced may show the certificate of before for a moment.
     this.#noReloadBefore = Math.max(this.#noReloadBefore, this.#deps.clock.monotonic() + FIRST_RELOAD)
-    if (this.#line !== undefined) this.#replace(this.#open(roots, "bundle"))
+    const line = this.#line
+    if (line === undefined) return
+    // What verified by the roots of before verifies by the same ones now, so that costs no connection.
+    if (sameRoots(line.roots, roots)) line.from = "bundle"
+    else this.#replace(this.#open(roots, "bundle"))
   }
 
   /** Ask for a certificate of the root that a rotation brings in, while the newest bundle has more than one. @see AGT-44 */
@@ -151,7 +157,7 @@ export class Channel implements Disposable {
         channelCredentials(terms),
         channelOptions(this.#endpoint),
       )
-      return { client, terms, from, leases: 0 }
+      return { client, terms, roots, from, leases: 0 }
     } catch (cause) {
       throw new IdentityError("not-ready", `no channel to the server: ${toIdentityError(cause).message}`, { cause })
     }
@@ -169,5 +175,10 @@ export class Channel implements Disposable {
   }
 }
 
+function sameRoots(before: readonly Uint8Array[], after: readonly Uint8Array[]): boolean {
+  return before.length === after.length && before.every((root, i) => equalBytes(root, after[i] ?? NO_ROOT))
+}
+
+const NO_ROOT = new Uint8Array()
 const FIRST_RELOAD: Millis = 1_000
 const LAST_RELOAD: Millis = 60_000

@@ -6,11 +6,12 @@ import { IdentityError } from "../../core/errors.ts"
  * messages @throws IdentityError `not-ready`, reason `file-unreadable`, when it cannot be read or is longer
  */
 export async function readBounded(file: string, max: number, named = `file ${file}`): Promise<string> {
-  const buffer = Buffer.alloc(max + 1)
+  let buffer = Buffer.alloc(Math.min(max, FIRST) + 1)
   let size = 0
   try {
     await using handle = await open(file, "r")
     while (size <= max) {
+      if (size === buffer.length) buffer = Buffer.concat([buffer], Math.min(max + 1, size * GROWTH))
       const { bytesRead } = await handle.read(buffer, size, buffer.length - size, null)
       if (bytesRead === 0) return buffer.toString("utf8", 0, size)
       size += bytesRead
@@ -26,3 +27,7 @@ export async function readBounded(file: string, max: number, named = `file ${fil
 export function unreadable(message: string, cause?: unknown): IdentityError {
   return new IdentityError("not-ready", message, { reason: "file-unreadable", cause })
 }
+
+/** Most files are far shorter than they may be. */
+const FIRST = 16 * 1024
+const GROWTH = 4
