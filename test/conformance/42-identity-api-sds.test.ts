@@ -42,7 +42,7 @@ test("[IDA-41] without a token, or with one that does not attest, there is nothi
 })
 
 test("[IDA-41] a stream whose token expires ends, and the proxy comes back with a fresh one", async () => {
-  const stream = subscribe(server.setup.token({ lifetime: 3 }))
+  const stream = subscribe(server.setup.token({ lifetime: 6 }))
   await until("both secrets", () => stream.secrets.length === 2)
   await until("the end", () => stream.code !== undefined)
   const again = subscribe(server.setup.token())

@@ -49,7 +49,7 @@ test("[IDA-11] a reader that is slow gets the newest snapshot, not all that it m
 })
 
 test("[IDA-12] the stream ends well when its token expires, and when it reaches its age", async () => {
-  using short = new Subscriber(peer, server.setup.token({ lifetime: 3 }))
+  using short = new Subscriber(peer, server.setup.token({ lifetime: 6 }))
   short.hello()
   await short.snapshot()
   assert.equal(await short.ended(), undefined)

@@ -103,9 +103,12 @@ test("[CC-05] answers 401 to a client that does not authenticate, and 429 with R
   assert.ok(basic.headers.has("www-authenticate"))
   await using busy = await openTokenServer({ config: { limits: { identity_rate: "1/s", identity_burst: 1 } } })
   const assertion = await busy.jwtSvid()
-  const answer = await busy.post("/token", { ...CLIENT_CREDENTIALS, ...spiffeJwt(assertion) })
-  assert.deepEqual([answer.status, answer.body["error"]], [429, "temporarily_unavailable"])
-  assert.ok(Number(answer.headers.get("retry-after")) >= 1)
+  const asked = Array.from({ length: 20 }, () =>
+    busy.post("/token", { ...CLIENT_CREDENTIALS, ...spiffeJwt(assertion) }),
+  )
+  const answer = (await Promise.all(asked)).find(({ status }) => status !== 200)
+  assert.deepEqual([answer?.status, answer?.body["error"]], [429, "temporarily_unavailable"])
+  assert.ok(Number(answer?.headers.get("retry-after")) >= 1)
 })
 
 test("[CC-06] describes errors in the characters that RFC 6749 allows", async () => {

@@ -130,7 +130,7 @@ test("[BAN-07] a live stream has its other identity again when the ban of that h
   using subscriber = new Subscriber(peer, server.setup.token({ serviceAccount: "both" }))
   subscriber.hello()
   assert.equal((await subscriber.snapshot()).identities.length, 2)
-  await ban("identity", "spiffe://prod.example/returns", server.clock.now() + 2)
+  await ban("identity", "spiffe://prod.example/returns", server.clock.now() + 5)
   assert.equal((await subscriber.snapshot(2)).identities.length, 1)
   assert.equal((await subscriber.snapshot(3)).identities.length, 2)
   stop.abort()

@@ -83,7 +83,7 @@ function sdsCluster(path: string): object {
   return {
     name: "sds",
     type: "STATIC",
-    connect_timeout: "1s",
+    connect_timeout: "5s",
     typed_extension_protocol_options: {
       "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "@type": type("upstreams.http.v3.HttpProtocolOptions"),
@@ -111,7 +111,7 @@ function mtlsListener(listener: MtlsListener, config: EnvoyMeshConfig): object {
 }
 
 function clientListener(listener: EnvoyListener & { kind: "client" }): object {
-  const route = { route: { cluster: `${listener.name}-upstream`, timeout: "5s" } }
+  const route = { route: { cluster: `${listener.name}-upstream`, timeout: "20s" } }
   return { ...listenAt(listener.name), filter_chains: [{ filters: [httpManager(listener.name, route)] }] }
 }
 
@@ -126,7 +126,7 @@ function upstream(listener: EnvoyListener & { kind: "client" }, config: EnvoyMes
   return {
     name,
     type: "STATIC",
-    connect_timeout: "2s",
+    connect_timeout: "10s",
     typed_extension_protocol_options: {
       "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "@type": type("upstreams.http.v3.HttpProtocolOptions"),
@@ -155,7 +155,7 @@ function secretFrom(name: string, { sds, api = "GRPC" }: EnvoyMeshConfig): objec
     name,
     sds_config: {
       resource_api_version: "V3",
-      initial_fetch_timeout: "15s",
+      initial_fetch_timeout: "30s",
       api_config_source: {
         api_type: api,
         transport_api_version: "V3",

@@ -121,7 +121,7 @@ function callOver(port: number, headers: Readonly<Record<string, string>>): Prom
   })
 }
 
-const CALL_MILLIS = 10_000
+const CALL_MILLIS = 30_000
 const RULES = {
   exports: [{ name: "all", subject: "*", audience: "*" }],
   accepts: [

@@ -38,5 +38,5 @@ export function openRequestLoop(url: string, lanes: number): RequestLoop {
   }
 }
 
-const REQUEST_MILLIS = 10_000
+const REQUEST_MILLIS = 30_000
 const MAX_FAILURES = 100

@@ -67,5 +67,5 @@ async function call(url: string): Promise<void> {
   if (reply.status !== 200) throw new Error(`${reply.status} ${body}`)
 }
 
-const CALL_MILLIS = 10_000
+const CALL_MILLIS = 30_000
 const MAX_FAILURES = 10_000
