@@ -34,6 +34,7 @@ test("[WA-01][WA-06] both profiles answer at once", async () => {
     peer.client.fetchJwtsvid({ audience: ["db"], spiffeId: "" }, secured(), done),
   )
   assert.equal(jwts.svids.length, 2)
+  assert.equal(source.waiting, 3, "each stream waits for what comes next, and nothing else waits")
 })
 
 test("[WA-17] a call of a workload that starts with its agent is answered once the agent knows", async () => {

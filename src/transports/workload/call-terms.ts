@@ -23,13 +23,15 @@ export function requireSecurityHeader(metadata: Metadata): void {
  * A workload starts beside its agent, and a client that is refused comes back a second later. @see WA-17
  */
 export async function begun(source: IdentitySource, signal: AbortSignal): Promise<void> {
+  // Most calls come later, and leave nothing behind that waits.
+  if (!isStarting(source)) return
   const until = AbortSignal.any([signal, AbortSignal.timeout(LONGEST_START)])
-  while (!until.aborted) {
-    const changed = source.changed(until)
-    const state = source.current()
-    if (state.kind !== "waiting" || state.error.reason !== STARTING) return
-    await changed
-  }
+  while (!until.aborted && isStarting(source)) await source.changed(until)
+}
+
+function isStarting(source: IdentitySource): boolean {
+  const state = source.current()
+  return state.kind === "waiting" && state.error.reason === STARTING
 }
 
 /** What the caller may hold now. @throws IdentityError `not-ready`, `no-identity` @see WE-07 WE-08 WA-11 */
