@@ -124,6 +124,6 @@ function bytesAsText(_: string, value: unknown): unknown {
 }
 
 function alter(path: string, sql: string): void {
-  using db = new DatabaseSync(path)
+  using db = new DatabaseSync(path, { timeout: 10_000 })
   db.exec(sql)
 }

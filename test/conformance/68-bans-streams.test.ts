@@ -24,7 +24,7 @@ const { ban, lift } = banishing(bans, server.clock)
 const ID = (serviceAccount: string) => `spiffe://prod.example/ns/shop/sa/${serviceAccount}`
 /** Code and reason of what was recorded of a caller whose name contains `part`. */
 const refusedStreams = (part: string) => {
-  using db = new DatabaseSync(server.live().config.storage.sqlite, { readOnly: true })
+  using db = new DatabaseSync(server.live().config.storage.sqlite, { readOnly: true, timeout: 10_000 })
   const rows = db.prepare("SELECT actor, data FROM audit_event WHERE type = 'svid.refused'").all()
   const records = rows.filter(({ actor }) => String(actor).includes(part)).map(({ data }) => JSON.parse(String(data)))
   return records.filter(({ kind }) => kind === "stream").map(({ code, reason }) => `${code} ${reason}`)

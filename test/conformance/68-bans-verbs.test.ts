@@ -71,7 +71,7 @@ test("[BAN-14] bans are listed, lifted with a reason, and each change is recorde
   await post(server, "/bans/lift", lift)
   await issue(server, token)
   await assert.rejects(post(server, "/bans/lift", lift), { code: "not-found", reason: "ban-not-found" })
-  using db = new DatabaseSync(server.live().config.storage.sqlite, { readOnly: true })
+  using db = new DatabaseSync(server.live().config.storage.sqlite, { readOnly: true, timeout: 10_000 })
   const changes = db.prepare("SELECT type, actor FROM audit_event WHERE type LIKE 'ban.%' ORDER BY seq").all()
   assert.deepEqual(
     changes.map(({ type }) => type),

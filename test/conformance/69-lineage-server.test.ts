@@ -56,7 +56,7 @@ test("[LIN-10] an agent's client quotes the serial as the server knows it", asyn
       endpoint: { host: "127.0.0.1", port: server.port, trustDomain, knownBy: "spiffe-id" },
       bootstrap: { kind: "bundle-file", file },
       tokenFile,
-      timeout: 5000,
+      timeout: 30_000,
       agent: { name: "test", version: "0" },
     },
     { clock: systemClock, log: quietLog },
@@ -172,7 +172,7 @@ function serialOf([leaf]: readonly Buffer[]): string {
 }
 
 function counts(setup: ServerSetup): { readonly intents: number; readonly outcomes: number } {
-  using db = new DatabaseSync(setup.parse({}).storage.sqlite, { readOnly: true })
+  using db = new DatabaseSync(setup.parse({}).storage.sqlite, { readOnly: true, timeout: 10_000 })
   const one = db.prepare("SELECT (SELECT count(*) FROM intent) AS intents, (SELECT count(*) FROM outcome) AS outcomes")
   const row = one.get()
   return { intents: Number(row?.["intents"]), outcomes: Number(row?.["outcomes"]) }
@@ -180,6 +180,6 @@ function counts(setup: ServerSetup): { readonly intents: number; readonly outcom
 
 /** As another process could. */
 function alter(setup: ServerSetup, sql: string): void {
-  using db = new DatabaseSync(setup.parse({}).storage.sqlite)
+  using db = new DatabaseSync(setup.parse({}).storage.sqlite, { timeout: 10_000 })
   db.exec(sql)
 }

@@ -184,7 +184,7 @@ async function makeStore(): Promise<MadeStore> {
       return reader.read(0, 1000)
     },
     tamper: (sql) => {
-      using db = new DatabaseSync(path)
+      using db = new DatabaseSync(path, { timeout: 10_000 })
       db.exec(sql)
     },
     [Symbol.asyncDispose]: () => disposing[Symbol.asyncDispose](),

@@ -43,7 +43,7 @@ async function openMemory(): Promise<AuditUnderTest> {
 async function openSqlite(): Promise<AuditUnderTest> {
   const scratch = await makeScratch()
   const store = await openSqliteStore({ path: scratch.path("s.db"), mode: "create" })
-  const reader = new DatabaseSync(scratch.path("s.db"), { readOnly: true })
+  const reader = new DatabaseSync(scratch.path("s.db"), { readOnly: true, timeout: 10_000 })
   const close = async (): Promise<void> => {
     reader.close()
     await store[Symbol.asyncDispose]()

@@ -118,7 +118,7 @@ async function openApprovalBench() {
     /** Bans that were added, or rotations that were started and not only written down as about to be. */
     effects: (): number => {
       const database = scratch.path("assay.db")
-      using db = new DatabaseSync(database, { readOnly: true })
+      using db = new DatabaseSync(database, { readOnly: true, timeout: 10_000 })
       const { bans } = db.prepare("SELECT count(*) AS bans FROM audit_event WHERE type = 'ban.added'").get() ?? {}
       const { phase } = readAuthority(database)?.rotations.x509 ?? assert.fail("the trust domain is gone")
       return Number(bans) + (phase === "stable" ? 0 : 1)

@@ -72,7 +72,7 @@ test("[ISS-14] after all of that the server starts, knows every authority that s
   const token = setup.token()
   const { chain } = await peer.x509({ key: provenKey(token) }, token)
   assert.equal(readLog().has(parseCertificate(chain[0] ?? Buffer.alloc(0)).serial), true)
-  using db = new DatabaseSync(database, { readOnly: true })
+  using db = new DatabaseSync(database, { readOnly: true, timeout: 10_000 })
   const issuers = db.prepare("SELECT certificate FROM issuing_authority").all()
   const known = new Set(issuers.map((row) => Buffer.from(Uint8Array.from(blob(row["certificate"]))).toString("base64")))
   const root = new X509Certificate(roots)
@@ -115,7 +115,7 @@ async function issueUntilKilled({ kind, way, step, nth }: Kill): Promise<readonl
 }
 
 function readLog(): ReadonlyMap<string, { readonly tbs: Uint8Array; readonly signature: Uint8Array | undefined }> {
-  using db = new DatabaseSync(database)
+  using db = new DatabaseSync(database, { timeout: 10_000 })
   assert.deepEqual({ ...db.prepare("PRAGMA integrity_check").get() }, { integrity_check: "ok" })
   const rows = db.prepare("SELECT serial, tbs, signature FROM intent LEFT JOIN outcome ON intent_id = intent.id").all()
   const audited = db.prepare("SELECT count(*) AS n FROM audit_event WHERE type = 'svid.granted'").get()

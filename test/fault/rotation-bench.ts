@@ -118,13 +118,13 @@ export async function demandSound(bench: RotationBench, before: AuthorityRecord)
 
 /** Another process would wait for it for ten seconds; that it does is tested elsewhere. @see ROT-36 */
 function endLease(database: string): void {
-  using db = new DatabaseSync(database)
+  using db = new DatabaseSync(database, { timeout: 10_000 })
   db.exec(`UPDATE authority SET record = json_set(record, '$.controller.until', 0)
 WHERE json_extract(record, '$.controller') IS NOT NULL`)
 }
 
 function readPods(database: string): readonly string[] {
-  using db = new DatabaseSync(database, { readOnly: true })
+  using db = new DatabaseSync(database, { readOnly: true, timeout: 10_000 })
   return db
     .prepare("SELECT DISTINCT pod FROM consumer ORDER BY pod")
     .all()

@@ -150,4 +150,4 @@ export const X509: IssueX509Request = {
   renews: "",
 }
 export const JWT: IssueJwtRequest = { spiffeId: "", audience: ["db"], token: "", ttlSeconds: 0 }
-const CALL_MILLIS = 20_000
+const CALL_MILLIS = 60_000

@@ -167,7 +167,7 @@ async function readFiles(folder: string): Promise<readonly Output[]> {
 
 /** Every value of the store: in its file, a value may be in several pieces. */
 function rowsOf(path: string): readonly Output[] {
-  using db = new DatabaseSync(path, { readOnly: true })
+  using db = new DatabaseSync(path, { readOnly: true, timeout: 10_000 })
   const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all()
   return tables.map(({ name }) => {
     const rows = db.prepare(`SELECT * FROM "${String(name)}"`).all()

@@ -120,7 +120,7 @@ export async function openTokenServer(options: TokenServerOptions = {}): Promise
       return post("/token", { ...spiffeJwt(assertion), ...form })
     },
     auditRecord: async (type, fits) => {
-      using db = new DatabaseSync(live().config.storage.sqlite, { readOnly: true })
+      using db = new DatabaseSync(live().config.storage.sqlite, { readOnly: true, timeout: 10_000 })
       const rows = db
         .prepare("SELECT actor, request_id, data FROM audit_event WHERE type = ? ORDER BY seq DESC")
         .all(type)
