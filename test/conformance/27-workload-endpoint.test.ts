@@ -169,7 +169,7 @@ test("[WE-14] a consumer is reported while its stream is open, with the epoch th
 })
 
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5000
+  const deadline = Date.now() + 30_000
   while (!condition()) {
     if (Date.now() > deadline) throw new Error("condition not met in time")
     await new Promise((resolve) => setImmediate(resolve))

@@ -120,7 +120,7 @@ function viewOfGeneration(n: number) {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5000
+  const deadline = Date.now() + 30_000
   while (!condition()) {
     if (Date.now() > deadline) throw new Error("condition not met in time")
     await new Promise((resolve) => setImmediate(resolve))

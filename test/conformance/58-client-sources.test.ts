@@ -50,7 +50,7 @@ describe("a source at a Workload API", { timeout: 30_000 }, () => {
   test("[CLT-01] says why there is no SVID within the deadline: denied, or nobody there", async () => {
     await using web = await openLiveWorkload(WEB, ca, jwtKey)
     web.source.deny()
-    await assert.rejects(openX509Source({ socket: web.socket, deadline: 300 }), refusal("no-identity"))
+    await assert.rejects(openX509Source({ socket: web.socket, deadline: 3000 }), refusal("no-identity"))
     const nobody = openX509Source({ socket: `${web.socket}.none`, deadline: 300 })
     await assert.rejects(nobody, refusal("not-ready", "socket-unreachable"))
   })
