@@ -10,7 +10,7 @@ import type { BanView } from "./ban-view.ts"
 /** What doors say to the banned; who banned whom is for the log alone. @see BAN-06 */
 export function bannedError(recorded?: RecordedBan): IdentityError {
   const target = recorded?.ban.target
-  const cause = target === undefined ? undefined : new Error(`banned: ${target.kind} ${banName(target)}`)
+  const cause = target === undefined ? undefined : `banned: ${target.kind} ${banName(target)}`
   return new IdentityError("policy-denied", "this identity is banned", { reason: BANNED, cause })
 }
 

@@ -13,7 +13,6 @@ import {
 } from "../../gen/assay/v1/identity.ts"
 import type { ConsumerReport } from "../../ports/identity-authority.ts"
 import { bearerToken } from "../grpc/bearer.ts"
-import { callSignal } from "../grpc/signal.ts"
 import { toStatus } from "../grpc/status.ts"
 import { type EncodeJwks, encodeUpdate } from "./messages.ts"
 import { Peer } from "./subscription-peer.ts"
@@ -36,7 +35,7 @@ export async function serveSubscription(stream: Stream, deps: SubscriptionDeps):
   const requestId = deps.newRequestId()
   const { tokenBytes, streamAge } = deps.limits()
   const stop = new AbortController()
-  const signal = AbortSignal.any([callSignal(stream), stop.signal, deps.closing, AbortSignal.timeout(streamAge * 1000)])
+  const signal = AbortSignal.any([stop.signal, deps.closing, AbortSignal.timeout(streamAge * 1000)])
   const peer = new Peer(deps.subscribers)
   stream.on("data", (request: SubscribeRequest) => {
     try {
@@ -45,6 +44,8 @@ export async function serveSubscription(stream: Stream, deps: SubscriptionDeps):
       stop.abort(thrown)
     }
   })
+  // It comes of streams that ended well, too: by then there is nothing left to stop.
+  stream.once("cancelled", () => stop.abort())
   stream.on("end", () => stop.abort())
   stream.on("error", () => stop.abort())
   try {
