@@ -162,12 +162,14 @@ async function eitherOf(signal: AbortSignal, ...changes: readonly ChangeSignal["
   const settled = new AbortController()
   const until = AbortSignal.any([signal, settled.signal])
   await Promise.race(changes.map((changed) => changed(until)))
-  settled.abort()
+  settled.abort(SETTLED)
 }
 
 function expirySignal(seconds: number): AbortSignal {
   return AbortSignal.timeout(Math.min(Math.max(0, seconds) * 1000, MAX_TIMEOUT))
 }
 
+/** Nobody asks for it; without one, each abort would make an error with a stack. */
+const SETTLED = "settled"
 /** Timers beyond this overflow. */
 const MAX_TIMEOUT = 2 ** 31 - 1

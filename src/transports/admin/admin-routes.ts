@@ -45,11 +45,14 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminRoutesDeps): voi
       })
       callers.set(request, await authenticate(request, reply, deps))
     })
-    const document = JSON.stringify(openApiDocument(deps.operations.map(({ contract }) => contract)))
+    let document: string | undefined
     admin.route({
       method: "GET",
       url: `${ADMIN_BASE}/openapi.json`,
-      handler: (_request, reply) => reply.type("application/json").send(document),
+      handler: (_request, reply) => {
+        document ??= JSON.stringify(openApiDocument(deps.operations.map(({ contract }) => contract)))
+        return reply.type("application/json").send(document)
+      },
       exposeHeadRoute: false,
     })
     for (const operation of deps.operations) {

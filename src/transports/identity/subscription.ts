@@ -45,9 +45,7 @@ export async function serveSubscription(stream: Stream, deps: SubscriptionDeps):
     }
   })
   // It comes of streams that ended well, too: by then there is nothing left to stop.
-  stream.once("cancelled", () => stop.abort())
-  stream.on("end", () => stop.abort())
-  stream.on("error", () => stop.abort())
+  for (const over of ["cancelled", "end", "error"]) stream.on(over, () => stop.abort(OVER))
   try {
     const token = bearerToken(stream.metadata, tokenBytes)
     peer.attested(await deps.holderOf(token, signal))
@@ -111,6 +109,8 @@ function clip(text: string, length: number): string {
   return text.slice(0, length)
 }
 
+/** One for all, since each would have a stack of its own that nobody reads. */
+const OVER = new DOMException("the stream is over", "AbortError")
 const KINDS: Readonly<Record<number, ConsumerReport["kind"]>> = {
   [ConsumerKind.CONSUMER_KIND_SDS]: "sds",
   [ConsumerKind.CONSUMER_KIND_WORKLOAD_API]: "workload-api",
