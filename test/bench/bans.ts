@@ -1,9 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { openAdminClient } from "../../src/adapters/admin-client/open-admin-client.ts"
 import { startAssayServer } from "../support/assay-process.ts"
-import { SubscriberCrowd } from "../support/subscriber-crowd.ts"
+import { type SubscriberFleet, startSubscriberFleet } from "../support/peers/load.ts"
 import { BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
 import { cpuSeconds } from "./cpu.ts"
 
@@ -17,34 +17,44 @@ export interface BanFigures {
   readonly serverCpuSeconds: number
 }
 
-/** Ban the namespace of `subscribers` pods with a subscription each; every one of them tries to renew when its stream ends. */
+/**
+ * Ban the namespace of `subscribers` pods with a subscription each; every one of them tries to renew when its stream ends. They are a
+ * compiled client: a Node one in this process took as long as the server did to hear that it was refused.
+ */
 export async function measureBans(subscribers: number): Promise<BanFigures> {
   const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
   try {
     const cluster = await makeBenchCluster(folder)
     const socket = join(folder, "run", "admin.sock")
     await using server = await startAssayServer({ ...cluster.config, admin: { socket } }, BUILT_SERVER)
-    const tokens = Array.from({ length: subscribers }, () => cluster.makeToken())
-    using crowd = new SubscriberCrowd({ server, tokens, connections: 10 })
-    await crowd.ready
-    const input = { kind: "namespace", name: "bench/bench", reason: "bench", dry_run: false }
-    const before = await cpuSeconds(server.pid)
-    const begun = performance.now()
-    const admin = openAdminClient({ kind: "socket", path: socket })
-    await admin.call({ method: "POST", path: "/bans", input }, AbortSignal.timeout(TIMEOUT))
-    const confirmed = performance.now()
-    const partings = await crowd.partings
-    const wrong = partings.find(({ reason, renewal }) => reason !== "banned" || renewal !== "banned")
-    if (wrong !== undefined) throw new Error(`a subscriber went on: ${JSON.stringify(wrong)}`)
-    const last = Math.max(...partings.map(({ at }) => at))
-    return {
-      subscribers,
-      refusedSeconds: (last - begun) / 1000,
-      confirmedSeconds: (confirmed - begun) / 1000,
-      serverCpuSeconds: (await cpuSeconds(server.pid)) - before,
-    }
+    const ca = join(folder, "roots.pem")
+    const tokens = join(folder, "tokens")
+    await writeFile(ca, server.roots)
+    await writeFile(tokens, Array.from({ length: subscribers }, () => cluster.makeToken()).join("\n"))
+    await using fleet = await startSubscriberFleet({ target: server.address, ca, tokens, conns: 10 }, TIMEOUT)
+    return await ban(server.pid, socket, fleet, subscribers)
   } finally {
     await rm(folder, { recursive: true })
+  }
+}
+
+async function ban(pid: number, socket: string, fleet: SubscriberFleet, subscribers: number): Promise<BanFigures> {
+  const input = { kind: "namespace", name: "bench/bench", reason: "bench", dry_run: false }
+  const before = await cpuSeconds(pid)
+  const parted = await fleet.mark(TIMEOUT)
+  const begun = performance.now()
+  const admin = openAdminClient({ kind: "socket", path: socket })
+  await admin.call({ method: "POST", path: "/bans", input }, AbortSignal.timeout(TIMEOUT))
+  const confirmedSeconds = (performance.now() - begun) / 1000
+  const { seconds, outcomes } = await parted()
+  if (outcomes["evicted banned banned"] !== subscribers) {
+    throw new Error(`a subscriber went on: ${JSON.stringify(outcomes)}`)
+  }
+  return {
+    subscribers,
+    refusedSeconds: seconds,
+    confirmedSeconds,
+    serverCpuSeconds: (await cpuSeconds(pid)) - before,
   }
 }
 

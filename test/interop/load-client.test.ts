@@ -2,7 +2,16 @@ import assert from "node:assert/strict"
 import { createHash, createPublicKey, verify } from "node:crypto"
 import { writeFile } from "node:fs/promises"
 import { describe, test } from "node:test"
-import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js"
+import {
+  type Metadata,
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  status,
+} from "@grpc/grpc-js"
+import { IdentityError } from "../../src/core/errors.ts"
 import { encodePem } from "../../src/core/x509/pem.ts"
 import {
   BatchIssueX509Response,
@@ -11,10 +20,13 @@ import {
   type IssueX509Request,
   IssueX509Response,
   Problem,
+  type SubscribeRequest,
+  SubscribeResponse,
 } from "../../src/gen/assay/v1/identity.ts"
+import { toStatus } from "../../src/transports/grpc/status.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { meshView } from "../support/mesh.ts"
-import { runLoad, startSdsFleet } from "../support/peers/load.ts"
+import { runLoad, startSdsFleet, startSubscriberFleet } from "../support/peers/load.ts"
 import { skipWithout } from "../support/peers/peer.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { listenSds } from "../support/sds-under-test.ts"
@@ -49,6 +61,16 @@ describe("the compiled load client of the benchmark", { skip: await skipWithout(
     const result = await runLoad("issue-x509", flags, 90_000)
     assert.equal(result.count, 20)
     assert.ok(result.keysExhausted && result.seconds < 60)
+  })
+
+  test("subscribes with each token, renews at once when a stream ends, and says how each went", async () => {
+    await using server = await listenParting(ca, ["token-a", "token-b", "token-c"])
+    await using fleet = await startSubscriberFleet({ ...server.flags, conns: 2 }, 30_000)
+    const parted = await fleet.mark(30_000)
+    server.part()
+    const { seconds, outcomes } = await parted()
+    assert.ok(seconds >= 0)
+    assert.deepEqual(outcomes, { "evicted banned banned": 2, "EOF ok": 1 })
   })
 
   for (const delta of [false, true]) {
@@ -110,6 +132,52 @@ async function listenCounting(ca: TestCa, failEvery = Number.POSITIVE_INFINITY) 
     flags: { target: `127.0.0.1:${port}`, ca: paths.ca, tokens: paths.tokens },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   }
+}
+
+/** Ends every stream at {@link part}, and refuses their renewals; the last token may go on. */
+async function listenParting(ca: TestCa, tokens: readonly string[]) {
+  await using stack = new AsyncDisposableStack()
+  const folder = stack.use(await makeScratch("parting"))
+  const paths = { ca: folder.path("ca.pem"), tokens: folder.path("tokens") }
+  await writeFile(paths.ca, encodePem("CERTIFICATE", ca.root.certificate.der))
+  await writeFile(paths.tokens, tokens.join("\n"))
+  const banned = new IdentityError("policy-denied", "banned", { reason: "banned" })
+  const isSpared = (metadata: Metadata) => String(metadata.get("authorization")[0]).endsWith(tokens.at(-1) ?? "")
+  const streams: ServerDuplexStream<SubscribeRequest, SubscribeResponse>[] = []
+  const server = new Server()
+  const { issueX509, subscribe } = IdentityService
+  server.addService(
+    { issueX509, subscribe },
+    {
+      issueX509: (
+        call: ServerUnaryCall<IssueX509Request, IssueX509Response>,
+        reply: sendUnaryData<IssueX509Response>,
+      ) => (isSpared(call.metadata) ? reply(null, IssueX509Response.fromPartial({})) : reply(toStatus(banned))),
+      subscribe: (stream: ServerDuplexStream<SubscribeRequest, SubscribeResponse>) => {
+        streams.push(stream.on("data", () => undefined))
+        stream.write(SubscribeResponse.fromPartial({ message: { $case: "snapshot", value: { epoch: 1 } } }))
+      },
+    },
+  )
+  stack.defer(() => server.forceShutdown())
+  const port = await bind(server, ca)
+  const moved = stack.move()
+  return {
+    part: () => {
+      for (const stream of streams) {
+        if (isSpared(stream.metadata)) stream.end()
+        else evict(stream, banned)
+      }
+    },
+    flags: { target: `127.0.0.1:${port}`, ca: paths.ca, tokens: paths.tokens },
+    [Symbol.asyncDispose]: () => moved.disposeAsync(),
+  }
+}
+
+function evict(stream: ServerDuplexStream<SubscribeRequest, SubscribeResponse>, error: IdentityError): void {
+  const directive = { directive: { $case: "evict", value: { reason: "banned" } } } as const
+  stream.write({ message: { $case: "directive", value: directive } })
+  stream.emit("error", toStatus(error))
 }
 
 function checkProof(item: IssueX509Request, token: string, seen: { keys: Set<string>; tokens: Set<string> }): void {

@@ -6,11 +6,13 @@
 //	load -mode form        -target https://127.0.0.1:8444/token -ca ca.pem -forms forms.txt -in-flight 64 -conns 64
 //	load -mode spire       -target 127.0.0.1:8081 -ca ca.pem -join-token … -entry … -batch 1 -in-flight 64 -conns 4
 //	load -mode sds         -target unix:///run/agent.sock -streams 10000 -conns 20 -names default,ROOTCA
+//	load -mode subscribe   -target 127.0.0.1:8443 -ca ca.pem -tokens tokens.txt -conns 10
 //
 // The issue modes, spire and form print one line, {"event":"result",...}. Mode sds prints {"event":"ready"} once every stream has
 // acknowledged a first response, then reads commands from standard input: "mark" answers {"event":"acked"} once every
 // stream has acknowledged a response that came after the mark, "mark <version>" once each has acknowledged that version;
-// the end of the input ends the program.
+// the end of the input ends the program. Mode subscribe has a stream for each token, prints {"event":"ready"} once each has a
+// snapshot, and answers "mark" with {"event":"parted"} once each has ended and a renewal of each was answered.
 package main
 
 import (
@@ -54,6 +56,8 @@ func run(ctx context.Context) error {
 		return runIssue(ctx, o)
 	case "form":
 		return runForm(ctx, o)
+	case "subscribe":
+		return runSubscribe(ctx, o)
 	case "sds":
 		return runSDS(ctx, o)
 	default:
@@ -63,7 +67,7 @@ func run(ctx context.Context) error {
 
 func parseOptions() (options, error) {
 	var o options
-	flag.StringVar(&o.mode, "mode", "", "issue-x509, batch-x509, issue-jwt, spire, form or sds")
+	flag.StringVar(&o.mode, "mode", "", "issue-x509, batch-x509, issue-jwt, spire, form, sds or subscribe")
 	flag.StringVar(&o.target, "target", "", "host:port (TLS) or unix:///path (plain); in mode form the URL")
 	flag.StringVar(&o.ca, "ca", "", "PEM file of the authorities that the server's certificate is verified with")
 	flag.StringVar(&o.serverName, "server-name", "", "name in the server's certificate; default: the host of the target")
@@ -83,7 +87,7 @@ func parseOptions() (options, error) {
 	flag.StringVar(&o.names, "names", "default,ROOTCA", "resource names of mode sds, separated by commas")
 	flag.StringVar(&o.nodeMetadata, "node-metadata", "", "key=value pairs of the node's metadata, separated by commas")
 	flag.BoolVar(&o.delta, "delta", false, "DeltaSecrets in place of StreamSecrets")
-	flag.DurationVar(&o.timeout, "timeout", time.Minute, "longest wait for all streams")
+	flag.DurationVar(&o.timeout, "timeout", time.Minute, "longest wait for all streams of modes sds and subscribe")
 	flag.Parse()
 	if o.target == "" || o.conns < 1 || o.inFlight < 1 || o.batch < 1 || o.streams < 1 {
 		return o, fmt.Errorf("-target is required; counts are at least 1")

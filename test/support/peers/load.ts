@@ -82,6 +82,58 @@ export async function startSdsFleet(flags: LoadFlags, millis: number): Promise<{
   }
 }
 
+/** What became of subscribers whose streams ended, and who asked for a renewal at once. */
+export interface Parted {
+  /** From the mark to the answer to the last renewal. */
+  readonly seconds: number
+  /** How many went how: why the stream ended and why the renewal was refused, after `evicted` if it was told so. */
+  readonly outcomes: Readonly<Record<string, number>>
+}
+
+/** Many subscriptions of `assay.v1.Identity`, one for each token, held open until the server ends them. */
+export class SubscriberFleet implements AsyncDisposable {
+  readonly #peer: JsonPeer
+
+  constructor(peer: JsonPeer) {
+    this.#peer = peer
+  }
+
+  /** Begin to count; what is returned waits until all of them have parted. */
+  async mark(millis: number): Promise<() => Promise<Parted>> {
+    this.#peer.write("mark")
+    await this.#peer.waitFor(({ event }) => event === "marked", millis)
+    return async () => parted(await this.#peer.waitFor(isParted, millis))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#peer[Symbol.asyncDispose]()
+  }
+}
+
+/** Open the subscriptions and wait until each has a snapshot. */
+export async function startSubscriberFleet(flags: LoadFlags, millis: number): Promise<SubscriberFleet> {
+  const args = argsOf("subscribe", flags)
+  const peer = new JsonPeer({ name: "load subscribe", command: await peerFile("load", "load"), args })
+  try {
+    await peer.waitFor(({ event }) => event === "ready", millis)
+    return new SubscriberFleet(peer)
+  } catch (failure) {
+    await peer[Symbol.asyncDispose]()
+    throw failure
+  }
+}
+
+function isParted({ event }: JsonEvent): boolean {
+  return event === "parted" || event === "error"
+}
+
+function parted(event: JsonEvent): Parted {
+  const outcomes: unknown = event["outcomes"]
+  if (typeof outcomes !== "object" || outcomes === null) throw new Error(`load subscribe: ${JSON.stringify(event)}`)
+  const counts = Object.entries(outcomes).map(([way, count]: [string, unknown]) => [way, Number(count)] as const)
+  return { seconds: numberOf(event, "seconds"), outcomes: Object.fromEntries(counts) }
+}
+
 function isOutcome(event: JsonEvent): boolean {
   return event.event === "ready" || event.event === "acked" || event.event === "timeout" || event.event === "error"
 }
