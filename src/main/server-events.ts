@@ -106,6 +106,7 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
         log.info({ ban: kind, name: banName(ban.target), streams, elapsedMs: Math.round(elapsed) }, "ban reached all")
       },
       readFailed: (err) => log.error({ err }, "what other replicas banned cannot be read; trying again"),
+      holdersUnknown: (err) => log.error({ err }, "who holds a banned key cannot be read; trying again"),
       recordFailed: (err) => log.error({ err }, "a stream was refused to the banned, and that could not be recorded"),
     },
     took: (kind, elapsed) => metrics.issueSeconds.observe({ kind }, elapsed / 1000),

@@ -158,6 +158,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const tasks = [
     pipeline.issuing.run(until),
     pipeline.bans.run(until),
+    pipeline.keyHolders.run(until),
     rotations.x509.run(until),
     rotations.jwt.run(until),
     seals.run(until),

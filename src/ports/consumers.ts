@@ -39,6 +39,21 @@ export interface HoldingsReader {
   readHoldings(now: Instant): Promise<Holdings>
 }
 
+/** Who holds which key, by the issuance log. An intent without outcome counts as issued. */
+export interface KeyHolderReader {
+  /**
+   * Who was given a certificate for one of these keys that expires after `now`, also who was given another since. It looks at every
+   * certificate that has not expired, so it is for what people order. @param keys as bans name them, 10,000 at most
+   * @throws IdentityError as {@link HoldingsReader.readHoldings}
+   */
+  readKeyHolders(keys: readonly string[], now: Instant): Promise<readonly KeyHolder[]>
+}
+
+/** One for each key, holder and identity. */
+export interface KeyHolder extends Pick<Held, "holder" | "spiffeId" | "notAfter"> {
+  readonly key: string
+}
+
 export interface Holdings {
   /** One for each holder and identity that has an X.509-SVID which expires after `now`. */
   readonly held: readonly Held[]

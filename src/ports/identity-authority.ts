@@ -67,6 +67,8 @@ export type AuthorityUpdate =
   | { readonly kind: "snapshot"; readonly snapshot: TrustSnapshot; readonly entitlements: readonly Entitlement[] }
   | { readonly kind: "renew"; readonly within: Seconds }
   | { readonly kind: "evict"; readonly reason: string }
+  /** This key is banned: do without it at once. SHA-256 of its SubjectPublicKeyInfo, lowercase hex. */
+  | { readonly kind: "evict-key"; readonly key: string }
 
 /** An identity that the caller may ask for. */
 export interface Entitlement {

@@ -80,7 +80,8 @@ test("[ROT-40] a stream is asked once, when its wave comes, and is told of snaps
     renewals,
     bans,
     refused: assert.ifError,
-    streams: new LiveStreams(bans, { clock, events: { propagated: () => undefined } }),
+    streams: new LiveStreams(bans, { clock, events: { propagated: () => undefined }, keyHolders: NO_KEYS }),
+    keyHolders: NO_KEYS,
   })
   const updates = watch("token", () => undefined, stop.signal)
   const next = async (): Promise<SubscriberUpdate | undefined> => (await updates.next()).value ?? undefined
@@ -131,3 +132,5 @@ test("[ROT-40] the machine gives the order when the new root signs, and takes it
   await it.controller.drive()
   assert.equal(it.renewals.order, undefined)
 })
+
+const NO_KEYS = { bansOf: () => [], learn: async () => undefined }

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict"
 import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
+import { keyNameOf } from "../../src/core/ban/key-name.ts"
+import { IdentityError } from "../../src/core/errors.ts"
 import { bansAdd, bansList } from "../../src/transports/admin/ban-operations.ts"
 import { openAdminUnderTest } from "../support/admin-server.ts"
 import { proveFreshKey } from "../support/identity-peer.ts"
@@ -34,10 +36,10 @@ test("[BAN-14] a ban is only tried until told otherwise, and says how many strea
   assert.deepEqual([again.changed, again.streams, again.ban?.until], [false, 0, done.ban?.until])
 })
 
-test("[BAN-14] the reach of a ban by prefix, namespace, node and pod is what it names, and of a key it is not known", async () => {
+test("[BAN-14] the reach of a ban by prefix, namespace, node and pod is what it names, and of a key who has certificates for it", async () => {
   await using server = await openAdminUnderTest()
   const pod = server.setup.cluster.createPod("shop", "web", "web-7")
-  await issue(server, server.setup.token({ pod }))
+  const { publicKey } = await issue(server, server.setup.token({ pod }))
   for (const [kind, name, holders] of [
     ["prefix", "spiffe://prod.example/ns/shop", 1],
     ["prefix", "spiffe://prod.example/ns/sho", 0],
@@ -46,10 +48,16 @@ test("[BAN-14] the reach of a ban by prefix, namespace, node and pod is what it 
     ["cluster", "other", 0],
     ["node", `main/${pod.node.name}`, 1],
     ["pod", pod.uid, 1],
-    ["key", "ab".repeat(32), undefined],
+    ["key", keyNameOf(publicKey), 1],
+    ["key", "ab".repeat(32), 0],
   ] as const) {
     assert.equal((await add(server, { kind, name, reason: "test" })).holders, holders, `${kind} ${name}`)
   }
+  server.state.store.holdings.readKeyHolders = async () => {
+    throw new IdentityError("not-ready", "disk I/O error")
+  }
+  const unknown = await add(server, { kind: "key", name: keyNameOf(publicKey), reason: "test" })
+  assert.deepEqual([unknown.streams, unknown.holders, unknown.late], [undefined, undefined, 0])
 })
 
 test("[BAN-14] bans are listed, lifted with a reason, and each change is recorded with who wanted it", async () => {
@@ -116,10 +124,12 @@ test("[BAN-14] a role with prefixes bans what is within them, and nobody by wher
   }
 })
 
-function issue(server: Server, token: string) {
+async function issue(server: Server, token: string) {
   const { publicKey, proof } = proveFreshKey(token)
   const key = { kind: "proven-key", publicKey, proof } as const
-  return server.pipeline.issueX509({ token, key, spiffeId: undefined, ttl: undefined, requestId: "test" }, NEVER)
+  const request = { token, key, spiffeId: undefined, ttl: undefined, requestId: "test" }
+  const { notAfter } = await server.pipeline.issueX509(request, NEVER)
+  return { notAfter, publicKey }
 }
 
 function post(server: Server, path: string, input: object) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { parseWorkloadId } from "../../src/core/spiffe/id.ts"
 import type { Intent, Requester } from "../../src/ports/issuance-log.ts"
-import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent, keyNameFor, NO_BANS, tbsFor } from "../support/issuance-fixtures.ts"
 import { STORES, type StoreUnderTest } from "../support/stores.ts"
 
 const NOW = FIXTURE_NOW
@@ -77,9 +77,40 @@ for (const { name, open } of STORES) {
       assert.equal(held.length, 1)
     })
 
+    test("finds who has an unexpired certificate for a key, once for each holder and identity, also when another came since", async () => {
+      await using store = await openWithIssuers(open)
+      const [key, other] = [Buffer.from("one key"), Buffer.from("another")]
+      await issue(store, "1", { tbs: tbsFor(key), notAfter: NOW + 100 })
+      await issue(store, "2", { tbs: tbsFor(key), authorityId: NEWER, notAfter: NOW + 300 })
+      await issue(store, "3", { tbs: tbsFor(other), notAfter: NOW + 900 })
+      await issue(store, "4", { tbs: tbsFor(key), spiffeId: CART, notAfter: NOW + 200 })
+      await issue(store, "5", { tbs: tbsFor(key), requester: { ...POD, podUid: "expired" }, notAfter: NOW })
+      await issue(store, "6", { tbs: tbsFor(key), kind: "jwt" })
+      const found = await store.holdings.readKeyHolders([keyNameFor(key), "0".repeat(64)], NOW)
+      const expected = { key: keyNameFor(key), holder: { ...holderFields(POD), proof: "" } }
+      assert.deepEqual(
+        found.toSorted((a, b) => a.notAfter - b.notAfter),
+        [
+          { ...expected, spiffeId: CART, notAfter: NOW + 200 },
+          { ...expected, spiffeId: WEB, notAfter: NOW + 300 },
+        ],
+      )
+    })
+
+    test("looks for many keys at once, and passes over what is no certificate", async () => {
+      await using store = await openWithIssuers(open)
+      const keys = ["a", "b", "c"].map((text) => Buffer.from(text))
+      for (const [index, key] of keys.entries()) await issue(store, `${index}`, { tbs: tbsFor(key) })
+      await issue(store, "9", { tbs: new Uint8Array(3) })
+      const found = await store.holdings.readKeyHolders(keys.slice(1).map(keyNameFor), NOW)
+      assert.deepEqual(found.map(({ key }) => key).sort(), keys.slice(1).map(keyNameFor).sort())
+      assert.deepEqual(await store.holdings.readKeyHolders([], NOW), [])
+    })
+
     test("finds nothing in an empty store", async () => {
       await using store = await open()
       assert.deepEqual(await store.holdings.readHoldings(NOW), { held: [], lastTokens: new Map() })
+      assert.deepEqual(await store.holdings.readKeyHolders(["0".repeat(64)], NOW), [])
     })
   })
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { describe, test } from "node:test"
+import { certifiedKeyName } from "../../src/core/ban/key-name.ts"
 import { envoyMeshConfig, type SdsPeer } from "../support/envoy-config.ts"
 import { openLiveMesh } from "../support/live-mesh.ts"
 import { type Envoy, startEnvoy } from "../support/peers/envoy.ts"
@@ -59,7 +60,50 @@ describe("a ban of real Envoys", { skip: await skipWithout("envoy") }, () => {
     }
     assert.ok(web.running && pay.running)
   })
+
+  test("[BAN-16] when its key is banned it has another at once, without a restart or a new stream, behind an agent and at remote SDS", async () => {
+    await using folder = await makeScratch("envoy-ban-key")
+    await using mesh = await openLiveMesh(folder.directory, { svidTtl: LONG_TTL, issuingTtl: 7200 })
+    const tokenFile = await mesh.writeToken("pay")
+    const target = `dns:///localhost:${mesh.port}`
+    await using web = await inbound("web", { kind: "unix", path: await mesh.startAgent("web") })
+    await using pay = await inbound("pay", { kind: "remote", target, rootsFile: mesh.rootsFile, tokenFile })
+    for (const envoy of [web, pay]) {
+      await until("a certificate", async () => (await serials(envoy)).length > 0, WAIT)
+      const { serial } = await holdings(envoy)
+      const opened = await streamsOf(envoy)
+      const key = loggedKey(join(folder.directory, "assay.db"), serial)
+      const args = ["ban", "add", "key", key, "--reason", "drill", "--yes", "--admin-socket", mesh.adminSocket]
+      const { code, out, err } = await runAssay(args)
+      assert.equal(code, 0, err)
+      assert.match(out, /^1 live stream told\.$/m)
+      await until(`another certificate of ${envoy.name}`, async () => (await holdings(envoy)).serial !== serial, WAIT)
+      assert.notEqual(loggedKey(join(folder.directory, "assay.db"), (await holdings(envoy)).serial), key)
+      assert.equal(await envoy.stat("sds.default.update_rejected"), 0)
+      assert.equal(await envoy.stat("sds.default.control_plane.connected_state"), 1)
+      assert.equal(await streamsOf(envoy), opened)
+    }
+    assert.ok(web.running && pay.running)
+  })
 })
+
+/** How bans name the key of the certificate with this serial, by the issuance log. */
+function loggedKey(database: string, serial: string): string {
+  using db = new DatabaseSync(database, { readOnly: true })
+  const { tbs } = db.prepare("SELECT tbs FROM intent WHERE serial = ?").get(serial) ?? assert.fail(`no ${serial}`)
+  return certifiedKeyName(tbs instanceof Uint8Array ? tbs : assert.fail("no bytes"))
+}
+
+/** How many streams it has opened for its secrets: to an agent, and to a server. */
+async function streamsOf(envoy: Envoy): Promise<number> {
+  const opened = await Promise.all([envoy.stat("cluster.sds.upstream_rq_total"), envoy.stat(REMOTE_STREAMS)])
+  return opened.find((count) => count > 0) ?? assert.fail("no stream was opened")
+}
+
+async function serials(envoy: Envoy): Promise<readonly string[]> {
+  const { certificates }: AdminCertificates = JSON.parse(await envoy.admin("/certs"))
+  return certificates.flatMap(({ cert_chain: chain }) => chain.map(({ serial_number }) => serial_number))
+}
 
 /** What it shows, and the newest version of it that it took. */
 async function holdings(envoy: Envoy) {
@@ -88,8 +132,11 @@ interface AdminCertificates {
   }[]
 }
 
+const REMOTE_STREAMS = "sds.default.grpc.sds.streams_total"
 const PERMISSION_DENIED = "sds.default.grpc.sds.streams_closed_7"
 const SVID_TTL = 20
+/** Nothing is renewed by itself in the time of a test. */
+const LONG_TTL = 3600
 const WAIT = 60_000
 /** An agent that was denied comes back within five minutes, sooner the shorter it was. */
 const RETURN = 300_000

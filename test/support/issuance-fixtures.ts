@@ -1,6 +1,8 @@
 import type { AuditEvent } from "../../src/core/audit/event.ts"
+import { keyNameOf } from "../../src/core/ban/key-name.ts"
 import { parseWorkloadId } from "../../src/core/spiffe/id.ts"
 import type { Instant } from "../../src/core/time.ts"
+import { encodeDer, encodeSequence, encodeUnsigned } from "../../src/core/x509/der.ts"
 import type { Intent, IntentGuards } from "../../src/ports/issuance-log.ts"
 
 /** The moment at which fixtures are made. */
@@ -35,6 +37,18 @@ export function fixtureIntent(serial: string, change: Partial<Intent> = {}): Int
     idempotencyKey: undefined,
     ...change,
   }
+}
+
+/** As much of a TBSCertificate as says for which key it is. @param spki stands for the key */
+export function tbsFor(spki: Uint8Array): Uint8Array {
+  const version = encodeDer(0xa0, encodeUnsigned(new Uint8Array([2])))
+  const empty = encodeSequence()
+  return encodeSequence(version, encodeUnsigned(new Uint8Array([1])), empty, empty, empty, empty, encodeSequence(spki))
+}
+
+/** How bans name the key of {@link tbsFor}. */
+export function keyNameFor(spki: Uint8Array): string {
+  return keyNameOf(encodeSequence(spki))
 }
 
 /** The audit record that goes with {@link fixtureIntent}. */

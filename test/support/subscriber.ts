@@ -8,6 +8,8 @@ export class Subscriber implements Disposable {
   readonly snapshots: Snapshot[] = []
   /** Reasons of the evictions that came. */
   readonly evictions: string[] = []
+  /** Keys to do without, as bans name them. */
+  readonly evictedKeys: string[] = []
   readonly #stream: ClientDuplexStream<SubscribeRequest, SubscribeResponse>
   #failure: Failure | undefined
   #ended = false
@@ -18,6 +20,7 @@ export class Subscriber implements Disposable {
       if (message?.$case === "snapshot") this.snapshots.push(message.value)
       const directive = message?.$case === "directive" ? message.value.directive : undefined
       if (directive?.$case === "evict") this.evictions.push(directive.value.reason)
+      if (directive?.$case === "evictKey") this.evictedKeys.push(directive.value.spkiSha256.toString("hex"))
     })
     this.#stream.on("error", (error: ServiceError) => {
       this.#failure = describeFailure(error)

@@ -46,6 +46,7 @@ export function parseUpdate({ message }: SubscribeResponse): AuthorityUpdate | u
   const directive = message?.value.directive
   if (directive?.$case === "renew") return { kind: "renew", within: directive.value.withinSeconds }
   if (directive?.$case === "evict") return { kind: "evict", reason: directive.value.reason.slice(0, MAX_REASON) }
+  if (directive?.$case === "evictKey") return { kind: "evict-key", key: keyName(directive.value.spkiSha256) }
   return undefined
 }
 
@@ -97,6 +98,11 @@ function outcome<Wire, Value>(result: Result<Wire>, parse: (wire: Wire) => Value
   }
 }
 
+function keyName(spkiSha256: Uint8Array): string {
+  if (spkiSha256.length !== SHA256_BYTES) throw malformed("spki_sha256 is not 32 bytes")
+  return Buffer.from(spkiSha256).toString("hex")
+}
+
 function malformed(message: string): IdentityError {
   return new IdentityError("malformed", message)
 }
@@ -106,6 +112,7 @@ const CONSUMER_KINDS = {
   "workload-api": ConsumerKind.CONSUMER_KIND_WORKLOAD_API,
   file: ConsumerKind.CONSUMER_KIND_FILE,
 } as const satisfies Record<ConsumerReport["kind"], ConsumerKind>
+const SHA256_BYTES = 32
 const MAX_AUTHORITIES = 256
 const MAX_LIST = 1024
 const MAX_CHAIN = 16

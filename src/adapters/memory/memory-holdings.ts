@@ -1,11 +1,12 @@
 import { type Held, holderKey, holderOf } from "../../core/authority/holder.ts"
+import { certifiedKeyName } from "../../core/ban/key-name.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
-import type { Holdings, HoldingsReader } from "../../ports/consumers.ts"
+import type { Holdings, HoldingsReader, KeyHolder, KeyHolderReader } from "../../ports/consumers.ts"
 import type { Intent } from "../../ports/issuance-log.ts"
 
 /** @see MemoryStore */
-export class MemoryHoldings implements HoldingsReader {
+export class MemoryHoldings implements HoldingsReader, KeyHolderReader {
   readonly #intents: () => Iterable<Intent>
   readonly #journal: Pick<AuthorityJournal, "readIssuing">
 
@@ -27,6 +28,18 @@ export class MemoryHoldings implements HoldingsReader {
       held.set(key, withIntent(held.get(key), intent, rootKeyId))
     }
     return { held: [...held.values()], lastTokens }
+  }
+
+  async readKeyHolders(keys: readonly string[], now: Instant): Promise<readonly KeyHolder[]> {
+    const [wanted, found] = [new Set(keys), new Map<string, KeyHolder>()]
+    for (const { kind, tbs, notAfter, requester, spiffeId } of this.#intents()) {
+      const key = certifiedKeyName(tbs)
+      if (kind !== "x509" || notAfter <= now || !wanted.has(key)) continue
+      const holder = holderOf(requester)
+      const name = `${key} ${spiffeId} ${holderKey(holder)}`
+      found.set(name, { key, holder, spiffeId, notAfter: Math.max(notAfter, found.get(name)?.notAfter ?? 0) })
+    }
+    return [...found.values()]
   }
 }
 

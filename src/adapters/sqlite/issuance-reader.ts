@@ -4,17 +4,19 @@ import { Worker } from "node:worker_threads"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuditFound, AuditQuery } from "../../ports/audit-log.ts"
-import type { Holdings, HoldingsReader } from "../../ports/consumers.ts"
+import type { Holdings, HoldingsReader, KeyHolder, KeyHolderReader } from "../../ports/consumers.ts"
 import type { IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
 import { parseIssuance } from "./intent-row.ts"
 import { type Failure, parseFailure } from "./operation.ts"
 import { type HoldingRows, parseHoldings } from "./read-holdings.ts"
+import { parseKeyHolder } from "./read-key-holders.ts"
 import { demandLimit } from "./search-issuances.ts"
 import type { SqlRow } from "./sql-row.ts"
 
 export type ReaderRequest =
   | { readonly kind: "search"; readonly query: IssuanceQuery }
   | { readonly kind: "holdings"; readonly now: Instant }
+  | { readonly kind: "key-holders"; readonly keys: readonly string[]; readonly now: Instant }
   | { readonly kind: "audit"; readonly query: AuditQuery }
   | { readonly kind: "close" }
 
@@ -26,7 +28,7 @@ export type ReaderReply =
   | { readonly kind: "failed"; readonly failure: Failure }
 
 /** Searches a store that another connection, perhaps of another process, writes. */
-export interface IssuanceReader extends HoldingsReader, AsyncDisposable {
+export interface IssuanceReader extends HoldingsReader, KeyHolderReader, AsyncDisposable {
   /** @throws IdentityError `malformed` for a bad limit, `rate-limited` when 64 searches wait, `not-ready` */
   search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]>
   /** @throws IdentityError as {@link search} */
@@ -71,6 +73,11 @@ class ReaderThread implements IssuanceReader {
   async readHoldings(now: Instant): Promise<Holdings> {
     const reply = await this.#ask({ kind: "holdings", now })
     return parseHoldings(reply.kind === "holdings" ? reply.rows : { held: [], tokens: [] })
+  }
+
+  async readKeyHolders(keys: readonly string[], now: Instant): Promise<readonly KeyHolder[]> {
+    const reply = await this.#ask({ kind: "key-holders", keys, now })
+    return reply.kind === "rows" ? reply.rows.map(parseKeyHolder) : []
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

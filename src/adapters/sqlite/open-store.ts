@@ -3,7 +3,7 @@ import type { Instant } from "../../core/time.ts"
 import type { AuditChain, AuditLog, AuditSearch } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { BanLog } from "../../ports/bans.ts"
-import type { ConsumerLog, HoldingsReader } from "../../ports/consumers.ts"
+import type { ConsumerLog, HoldingsReader, KeyHolderReader } from "../../ports/consumers.ts"
 import type { IssuanceLog } from "../../ports/issuance-log.ts"
 import type { ProposalLog } from "../../ports/proposals.ts"
 import type { ReplayLog } from "../../ports/replay-log.ts"
@@ -44,7 +44,7 @@ export interface SqliteStore extends AsyncDisposable {
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
   readonly consumerLog: ConsumerLog
-  readonly holdings: HoldingsReader
+  readonly holdings: HoldingsReader & KeyHolderReader
   readonly signing: StoreSigning
   readonly banLog: BanLog
   readonly proposalLog: ProposalLog
@@ -89,7 +89,7 @@ class Store implements SqliteStore {
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
   readonly consumerLog: ConsumerLog
-  readonly holdings: HoldingsReader
+  readonly holdings: HoldingsReader & KeyHolderReader
   readonly signing: StoreSigning
   readonly banLog: BanLog
   readonly proposalLog: ProposalLog
@@ -117,7 +117,10 @@ class Store implements SqliteStore {
     this.replayLog = new SqliteReplayLog(queue)
     this.revocationLog = new SqliteRevocationLog(queue)
     this.consumerLog = new SqliteConsumerLog(queue)
-    this.holdings = { readHoldings: (now) => this.#read((reader) => reader.readHoldings(now)) }
+    this.holdings = {
+      readHoldings: (now) => this.#read((reader) => reader.readHoldings(now)),
+      readKeyHolders: (keys, now) => this.#read((reader) => reader.readKeyHolders(keys, now)),
+    }
     this.signing = makeStoreSigning(queue)
     this.banLog = new SqliteBanLog(queue)
     this.proposalLog = new SqliteProposalLog(queue)

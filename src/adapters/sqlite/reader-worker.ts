@@ -5,6 +5,7 @@ import type { ReaderReply, ReaderRequest } from "./issuance-reader.ts"
 import { asNotReady, openDatabaseReader } from "./open-database.ts"
 import { encodeFailure } from "./operation.ts"
 import { readHoldingRows } from "./read-holdings.ts"
+import { readKeyHolderRows } from "./read-key-holders.ts"
 import { searchAudit } from "./search-audit.ts"
 import { searchIssuances } from "./search-issuances.ts"
 
@@ -32,6 +33,7 @@ function serve(db: DatabaseSync): void {
 function answer(db: DatabaseSync, request: Exclude<ReaderRequest, { kind: "close" }>): ReaderReply {
   try {
     if (request.kind === "holdings") return { kind: "holdings", rows: readHoldingRows(db, request.now) }
+    if (request.kind === "key-holders") return { kind: "rows", rows: readKeyHolderRows(db, request.keys, request.now) }
     if (request.kind === "audit") return { kind: "audit", found: searchAudit(db, request.query) }
     return { kind: "rows", rows: searchIssuances(db, request.query) }
   } catch (error) {

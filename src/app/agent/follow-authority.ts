@@ -20,6 +20,8 @@ export interface Follower {
   adopt(update: AuthorityUpdate & { readonly kind: "snapshot" }): string | undefined
   renew(within: Seconds): void
   evict(reason: string): void
+  /** @param key as bans name it */
+  evictKey(key: string): void
   /** The stream failed; `takesAway`: the server says that there is no identity. */
   lost(error: IdentityError, takesAway: boolean): void
   /** The stream to report on, `undefined` while there is none. */
@@ -62,6 +64,7 @@ async function followOnce(deps: FollowDeps, follower: Follower, signal: AbortSig
     for await (const update of subscription.updates) {
       if (update.kind === "snapshot") adopted = answer(update, subscription, deps.log, follower) || adopted
       else if (update.kind === "renew") follower.renew(update.within)
+      else if (update.kind === "evict-key") follower.evictKey(update.key)
       else {
         deps.log.warn({ reason: update.reason }, "evicted by the server")
         follower.evict(update.reason)

@@ -39,7 +39,7 @@ export class Holdings {
   /** Take over a snapshot. What is no longer entitled is gone. @see AGT-02 AGT-04 */
   adopt(snapshot: TrustSnapshot, entitlements: readonly Entitlement[]): void {
     // Epochs of another incarnation do not compare, so what waits for one of them waits in vain.
-    if (snapshot.incarnation !== this.#snapshot?.incarnation) this.#discardStaged()
+    if (snapshot.incarnation !== this.#snapshot?.incarnation) this.discardStaged()
     this.#snapshot = snapshot
     this.entitle(entitlements)
   }
@@ -55,7 +55,7 @@ export class Holdings {
   evict(): void {
     this.#entitlements = undefined
     this.#held.clear()
-    this.#discardStaged()
+    this.discardStaged()
   }
 
   isEntitled(id: SpiffeId): boolean {
@@ -80,10 +80,19 @@ export class Holdings {
     this.#held.set(holding.issued.spiffeId, holding)
   }
 
+  /** Serve no more of them. */
+  dropHeld(which: (holding: Holding) => boolean): void {
+    for (const [id, holding] of this.#held) if (which(holding)) this.#held.delete(id)
+  }
+
   /** Drop one that never was served. */
   discard(id: SpiffeId): void {
     this.#staged.get(id)?.key.pkcs8[Symbol.dispose]()
     this.#staged.delete(id)
+  }
+
+  discardStaged(which: (holding: Holding) => boolean = () => true): void {
+    for (const [id, holding] of this.#staged) if (which(holding)) this.discard(id)
   }
 
   dropExpired(now: Instant): void {
@@ -119,10 +128,6 @@ export class Holdings {
     })
     if (this.#snapshot === undefined || svids.length === 0) return undefined
     return Object.freeze({ snapshot: this.#snapshot, svids: Object.freeze(svids) })
-  }
-
-  #discardStaged(): void {
-    for (const id of this.#staged.keys()) this.discard(id)
   }
 }
 

@@ -91,6 +91,7 @@ class AgentIdentities implements OpenIdentitySource {
       adopt: (update: AuthorityUpdate & { readonly kind: "snapshot" }) => this.#adopt(update),
       renew: (within: number) => this.#keeper.renew(within),
       evict: (reason: string) => this.#evict(reason),
+      evictKey: (key: string) => this.#keeper.evictKey(key),
       lost: (error: IdentityError, takesAway: boolean) => this.#lost(error, takesAway),
       attach: (subscription: Subscription | undefined) => this.#reports.attach(subscription),
     }

@@ -90,6 +90,23 @@ export class SvidKeeper {
     this.#settle()
   }
 
+  /**
+   * Go on with another key in place of this one. It is served until that is here, or the first try to get it has failed.
+   * @param key as bans name it @see AGT-47
+   */
+  evictKey(key: string): void {
+    this.#renewals.evictKey(key)
+    this.#holdings.discardStaged((holding) => this.#renewals.isEvicted(holding.key))
+    const evicted = this.#holdings.allHeld().filter((holding) => this.#renewals.isEvicted(holding.key))
+    if (evicted.length === 0) return
+    for (const { issued } of evicted) {
+      this.#deps.log.warn({ spiffeId: issued.spiffeId, serial: issued.serial }, "key evicted by the server: renewing")
+    }
+    this.#retries.forgive()
+    this.#holdings.reschedule((one) => (evicted.includes(one) ? this.#hasten(one.schedule, 0) : one.schedule))
+    this.#settle()
+  }
+
   /** The subscription is down. When the server says that there is no identity, what is held goes too. @see AGT-04 */
   lost(error: IdentityError, takesAway: boolean): void {
     this.#subscriptionError = error
@@ -151,7 +168,7 @@ export class SvidKeeper {
 
   #receive(holding: Holding, life: number, renewals: number): void {
     const { issued, key } = holding
-    if (life !== this.#life || !this.#holdings.isEntitled(issued.spiffeId)) {
+    if (life !== this.#life || !this.#holdings.isEntitled(issued.spiffeId) || this.#renewals.isEvicted(key)) {
       key.pkcs8[Symbol.dispose]()
       return
     }
@@ -206,6 +223,7 @@ export class SvidKeeper {
 
   #failed(ids: readonly SpiffeId[], error: IdentityError): void {
     const now = this.#deps.clock.now()
+    this.#holdings.dropHeld(({ issued, key }) => ids.includes(issued.spiffeId) && this.#renewals.isEvicted(key))
     const lives = ids.flatMap((id) => this.#holdings.held(id)?.issued.notAfter ?? [])
     const atMost = lives.length === 0 ? undefined : (Math.max(0, Math.min(...lives) - now) * 1000) / 4
     const delay = this.#retries.failed(ids, error, atMost)

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto"
+import { keyNameOf } from "../../core/ban/key-name.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import { Principal } from "../../core/policy/principal.ts"
 import type { TrustBundle } from "../../core/spiffe/bundle.ts"
 import { isReserved, parseWorkloadId, trustDomainOf } from "../../core/spiffe/id.ts"
 import { verifySvidChain } from "../../core/x509/path.ts"
 import type { Clock } from "../../ports/clock.ts"
-import { bannedError, keyNameOf } from "../ban/banned.ts"
+import { bannedError } from "../ban/banned.ts"
 import type { DenyToken } from "../ban/deny-token.ts"
 import { refuseAs } from "./token-refused.ts"
 

@@ -1,4 +1,3 @@
-import { hash } from "node:crypto"
 import { banName, type RecordedBan } from "../../core/ban/ban.ts"
 import type { BanPlace, BanSubject } from "../../core/ban/ban-index.ts"
 import { IdentityError } from "../../core/errors.ts"
@@ -41,11 +40,6 @@ export function subjectOfParties(parties: readonly Principal[], actors: readonly
     places: parties.flatMap(({ facts }) => (facts.attested === undefined ? [] : [placeOf(facts.attested)])),
     keys: [],
   }
-}
-
-/** How bans name a key. @param spki SubjectPublicKeyInfo, DER */
-export function keyNameOf(spki: Uint8Array): string {
-  return hash("sha256", spki)
 }
 
 const BANNED = "banned"

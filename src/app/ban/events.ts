@@ -9,6 +9,8 @@ export interface BanEvents {
   propagated(ban: RecordedBan, streams: number, elapsed: Millis): void
   /** What other replicas banned cannot be read; it is tried again. */
   readFailed(error: unknown): void
+  /** Who holds keys that were banned cannot be read; it is tried again. */
+  holdersUnknown(error: unknown): void
   /** That somebody was refused is not in the audit log. */
   recordFailed(error: unknown): void
 }

@@ -1,9 +1,10 @@
-import { type BanTarget, isInForce, type RecordedBan } from "../../core/ban/ban.ts"
+import { type BanTarget, banName, isInForce, type RecordedBan } from "../../core/ban/ban.ts"
 import { type BanSubject, namedBy } from "../../core/ban/ban-index.ts"
 import type { Millis } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { BanView } from "./ban-view.ts"
 import type { BanEvents } from "./events.ts"
+import type { KeyHolders } from "./key-holders.ts"
 
 /** A long stream, so that a ban finds it at once and not when it next asks for something. */
 export interface LiveStream extends Disposable {
@@ -11,14 +12,20 @@ export interface LiveStream extends Disposable {
   settled(): void
 }
 
+export interface LiveStreamsDeps {
+  readonly clock: Clock
+  readonly events: Pick<BanEvents, "propagated">
+  readonly keyHolders: Pick<KeyHolders, "bansOf" | "learn">
+}
+
 /** All live streams of this process. A change of a ban wakes those that it concerns and nobody else. */
 export class LiveStreams {
-  readonly #deps: { readonly clock: Clock; readonly events: Pick<BanEvents, "propagated"> }
+  readonly #deps: LiveStreamsDeps
   readonly #streams = new Set<Entry>()
   /** Changes that some stream did not act upon yet. */
   readonly #spreading = new Set<Spreading>()
 
-  constructor(bans: BanView, deps: { readonly clock: Clock; readonly events: Pick<BanEvents, "propagated"> }) {
+  constructor(bans: Pick<BanView, "onChange">, deps: LiveStreamsDeps) {
     this.#deps = deps
     bans.onChange((changed, since) => {
       for (const recorded of changed) this.#spread(recorded, since)
@@ -41,43 +48,65 @@ export class LiveStreams {
     }
   }
 
-  /** How many there are of whom `target` names. */
-  count(target: BanTarget): number {
-    return this.#namedBy(target).length
+  /** How many there are of whom this is said. */
+  count(isNamed: (subject: BanSubject) => boolean): number {
+    return [...this.#streams].filter(({ subject }) => isNamed(subject())).length
   }
 
-  /** How many do not act upon `recorded` yet, as soon as that is none, or after a second. */
-  async late({ sequence }: RecordedBan): Promise<number> {
+  /**
+   * How many do not act upon `recorded` yet, as soon as that is none, or a second after they were found. `undefined`: who holds a
+   * key is not known after 10 seconds; they are told as soon as it is.
+   */
+  async late({ sequence }: RecordedBan): Promise<number | undefined> {
     const spreading = [...this.#spreading].find(({ recorded }) => recorded.sequence === sequence)
     if (spreading === undefined) return 0
+    await this.#within(PATIENCE_TO_FIND, spreading.found.promise)
+    if (spreading.waiting !== undefined) await this.#within(PATIENCE, spreading.concluded.promise)
+    return spreading.waiting?.size
+  }
+
+  async #within(patience: Millis, event: Promise<void>): Promise<void> {
     const stop = new AbortController()
-    await Promise.race([spreading.concluded.promise, this.#deps.clock.sleep(PATIENCE, stop.signal)])
+    await Promise.race([event, this.#deps.clock.sleep(patience, stop.signal)])
     stop.abort()
-    return spreading.waiting.size
   }
 
   #namedBy(target: BanTarget): readonly Entry[] {
-    const isNamed = namedBy(target)
+    const { keyHolders } = this.#deps
+    const isKey = ({ ban }: RecordedBan): boolean => banName(ban.target) === banName(target)
+    const isNamed = target.kind === "key" ? (one: BanSubject) => keyHolders.bansOf(one).some(isKey) : namedBy(target)
     return [...this.#streams].filter(({ subject }) => isNamed(subject()))
   }
 
   #spread(recorded: RecordedBan, since: Millis): void {
-    const waiting = new Set(this.#namedBy(recorded.ban.target))
-    if (isInForce(recorded, this.#deps.clock.now())) {
-      const concluded = Promise.withResolvers<void>()
-      const spreading = { recorded, since, waiting, streams: waiting.size, concluded }
-      this.#spreading.add(spreading)
-      this.#conclude(spreading)
+    const { target } = recorded.ban
+    if (!isInForce(recorded, this.#deps.clock.now())) {
+      for (const { touched } of this.#namedBy(target)) touched()
+      return
     }
+    const [found, concluded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const spreading: Spreading = { recorded, since, waiting: undefined, streams: 0, found, concluded }
+    this.#spreading.add(spreading)
+    if (target.kind !== "key") this.#reach(spreading)
+    else void this.#deps.keyHolders.learn(target.spkiSha256).then(() => this.#reach(spreading))
+  }
+
+  /** It is known whom the ban names. */
+  #reach(spreading: Spreading): void {
+    const waiting = new Set(this.#namedBy(spreading.recorded.ban.target))
+    spreading.waiting = waiting
+    spreading.streams = waiting.size
+    spreading.found.resolve()
+    this.#conclude(spreading)
     for (const { touched } of [...waiting]) touched()
   }
 
   #settle(entry: Entry): void {
-    for (const spreading of this.#spreading) if (spreading.waiting.delete(entry)) this.#conclude(spreading)
+    for (const spreading of this.#spreading) if (spreading.waiting?.delete(entry)) this.#conclude(spreading)
   }
 
   #conclude(spreading: Spreading): void {
-    if (spreading.waiting.size > 0) return
+    if (spreading.waiting === undefined || spreading.waiting.size > 0) return
     this.#spreading.delete(spreading)
     spreading.concluded.resolve()
     const elapsed = this.#deps.clock.monotonic() - spreading.since
@@ -94,9 +123,12 @@ interface Spreading {
   readonly recorded: RecordedBan
   /** Monotonic. */
   readonly since: Millis
-  readonly streams: number
-  readonly waiting: Set<Entry>
+  streams: number
+  /** `undefined` until it is known who is named. */
+  waiting: Set<Entry> | undefined
+  readonly found: PromiseWithResolvers<void>
   readonly concluded: PromiseWithResolvers<void>
 }
 
 const PATIENCE: Millis = 1000
+const PATIENCE_TO_FIND: Millis = 10_000

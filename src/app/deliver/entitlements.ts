@@ -1,4 +1,5 @@
 import { holderOf } from "../../core/authority/holder.ts"
+import { banName } from "../../core/ban/ban.ts"
 import type { BanSubject } from "../../core/ban/ban-index.ts"
 import { type ChangeSignal, makeChangeSignal } from "../../core/change-signal.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
@@ -10,13 +11,18 @@ import type { Entitlement } from "../../ports/identity-authority.ts"
 import type { AttestToken } from "../attest/attest-token.ts"
 import type { BanView } from "../ban/ban-view.ts"
 import { bannedError, isBannedError, refuseBanned, subjectOf } from "../ban/banned.ts"
+import type { KeyHolders } from "../ban/key-holders.ts"
 import type { LiveStreams } from "../ban/live-streams.ts"
 import type { RefusedStream } from "../ban/refused-streams.ts"
 import { requesterOf } from "../issue/intent.ts"
 import { type RenewOrders, wavePosition } from "./renew-orders.ts"
 
 /** What a subscriber is told. */
-export type SubscriberUpdate = SubscriberSnapshot | { readonly kind: "renew"; readonly within: Seconds }
+export type SubscriberUpdate =
+  | SubscriberSnapshot
+  | { readonly kind: "renew"; readonly within: Seconds }
+  /** To go on without this key, which is banned; named as bans do. */
+  | { readonly kind: "evict-key"; readonly key: string }
 
 /** The bundles it needs, and the identities it may ask for. */
 export interface SubscriberSnapshot {
@@ -39,12 +45,13 @@ export interface WatchEntitlementsDeps {
   /** Told of a stream that was refused to the banned. */
   readonly refused: RefusedStream
   readonly streams: LiveStreams
+  readonly keyHolders: Pick<KeyHolders, "bansOf">
 }
 
 /**
  * The current update at once, then the newest on each change, until `signal` aborts or the token expires (then it just ends,
  * and the subscriber comes back with a fresh one). A slow reader sees only the newest. Between them, once for each rotation, that it
- * shall renew, when it is its turn.
+ * shall renew, when it is its turn; and before them, once for each ban of a key for which it has a certificate, to do without that.
  * @throws IdentityError when the token does not attest, or the rules give it nothing; `policy-denied`, reason `banned`, as soon as
  * all that they give is banned
  */
@@ -72,7 +79,9 @@ export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitle
     }
     using stream = deps.streams.enter(() => everythingOf(deps, attested), touched)
     const renewals = followRenewals(deps.renewals, attested, until)
+    const evictions = followEvictions(deps, attested)
     while (!until.aborted) {
+      for (let key = evictions.next(); key !== undefined; key = evictions.next()) yield { kind: "evict-key", key }
       const changed = eitherOf(until, deps.changed, (settled) => touches.changed(settled)).then(() => true)
       const update = updateFor(deps, attested)
       stream.settled()
@@ -107,6 +116,20 @@ function followRenewals(renewals: WatchEntitlementsDeps["renewals"], attested: A
         return until.aborted
       })
       return waiting
+    },
+  }
+}
+
+/** The banned keys for one stream. One that was banned anew is told anew. @see BAN-16 */
+function followEvictions(deps: WatchEntitlementsDeps, attested: Attested) {
+  const told = new Set<number>()
+  return {
+    /** One that it holds and was not told yet. */
+    next: (): string | undefined => {
+      const found = deps.keyHolders.bansOf(everythingOf(deps, attested)).find(({ sequence }) => !told.has(sequence))
+      if (found === undefined) return undefined
+      told.add(found.sequence)
+      return banName(found.ban.target)
     },
   }
 }

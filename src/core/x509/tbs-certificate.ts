@@ -50,6 +50,15 @@ export interface TbsView {
   readonly authorityKeyId: Uint8Array | undefined
 }
 
+/** The SubjectPublicKeyInfo of a TBSCertificate and no more than leads to it, for whoever looks at many. @throws IdentityError `malformed` */
+export function spkiOfTbs(bytes: Uint8Array): Uint8Array {
+  const tbs = new DerReader(bytes).enterLast(TAG.sequence)
+  readVersion(tbs)
+  tbs.skip(TAG.integer)
+  for (let before = 0; before < BEFORE_SPKI; before++) tbs.skip(TAG.sequence)
+  return tbs.element(TAG.sequence)
+}
+
 /** Read a version 3 TBSCertificate strictly. @throws IdentityError `malformed` @see DER-01..DER-12 */
 export function parseTbs(bytes: Uint8Array): TbsView {
   const tbs = new DerReader(bytes).enterLast(TAG.sequence)
@@ -127,3 +136,5 @@ const VERSION = 0xa0
 const EXTENSIONS = 0xa3
 const V3 = 2
 const MAX_SERIAL = 20
+/** Signature algorithm, issuer, validity and subject. */
+const BEFORE_SPKI = 4

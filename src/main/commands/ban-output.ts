@@ -7,15 +7,14 @@ type Added = ResponseOf<typeof bansAdd>
 
 /** What a ban did, or would do. */
 export function addedText({ kind, name }: { readonly kind: string; readonly name: string }, reply: Added): string {
-  const { changed, ban, streams, late, now } = reply
+  const { changed, ban, now } = reply
   if (!changed) {
     const already = ban === undefined ? [] : [`It is banned already, ${endText(ban.until, now)}: ${ban.reason}`]
-    const would = `It would end ${counted(streams, "live stream")}, or tell them what is left.`
-    return [`nothing was changed; --yes bans ${kind} ${name}.`, ...already, would, holdersText(reply)].join("\n")
+    const head = `nothing was changed; --yes bans ${kind} ${name}.`
+    return [head, ...already, wouldText(kind, reply.streams), holdersText(reply)].join("\n")
   }
   const head = `banned: ${kind} ${name}, ${endText(ban?.until, now)}.`
-  const slow = late === 0 ? "" : ` ${late} of them did not take it within a second, and will when they read.`
-  return [head, `${counted(streams, "live stream")} told.${slow}`, holdersText(reply)].join("\n")
+  return [head, toldText(reply), holdersText(reply)].join("\n")
 }
 
 export function liftedText({ kind, name }: ResponseOf<typeof bansLift>): string {
@@ -35,6 +34,19 @@ export function bansTable({ bans, total, now }: ResponseOf<typeof bansList>): st
   })
   const more = total > bans.length ? [`(${total - bans.length} more; --limit shows them)`] : []
   return [...columns([["KIND", "NAME", "BANNED", "UNTIL", "BY", "WHY"], ...rows]), ...more].join("\n")
+}
+
+function wouldText(kind: string, streams: number | undefined): string {
+  if (streams === undefined) return "Whose streams that concerns is not known."
+  if (kind === "key") return `It would tell ${counted(streams, "live stream")} to go on with another key.`
+  return `It would end ${counted(streams, "live stream")}, or tell them what is left.`
+}
+
+function toldText({ streams, late }: Added): string {
+  if (streams === undefined || late === undefined)
+    return "Whose streams that concerns is not known yet; they are told as soon as it is."
+  const slow = late === 0 ? "" : ` ${late} of them did not take it within a second, and will when they read.`
+  return `${counted(streams, "live stream")} told.${slow}`
 }
 
 function holdersText({ holders, holds_until: until, now }: Added): string {

@@ -82,7 +82,8 @@ What names whom:
 `
 const ADD = `
 Without --yes nothing is banned: it says how many live streams would end, and how many hold certificates. Those stay valid
-until they expire for whoever looks at nothing but the certificate, so bans are as good as lives are short.
+until they expire for whoever looks at nothing but the certificate, so bans are as good as lives are short. A ban of a key bans
+nobody: who holds it is told to go on with another key at once, and is given one.
 
 Examples:
   assay ban add identity spiffe://prod.example/ns/shop/sa/web --reason "key leaked" -c assay.yaml

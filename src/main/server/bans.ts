@@ -1,4 +1,4 @@
-import { makeCountHolders } from "../../app/ban/count-holders.ts"
+import { makeCountNamed } from "../../app/ban/count-named.ts"
 import { makeAddBan, makeLiftBan, makeListBans } from "../../app/ban/manage-bans.ts"
 import type { BanUses } from "../../transports/admin/ban-operations.ts"
 import { makeServerEvents } from "../server-events.ts"
@@ -17,9 +17,8 @@ export function makeBanUses({
   return {
     list: makeListBans(deps),
     find: (target) => bans.find(target),
-    countStreams: (target) => liveStreams.count(target),
+    countNamed: makeCountNamed({ holdings: state.store.holdings, streams: liveStreams, clock }),
     countLate: (recorded) => liveStreams.late(recorded),
-    countHolders: makeCountHolders(state.store.holdings, clock),
     add: makeAddBan(deps),
     lift: makeLiftBan(deps),
     now: () => clock.now(),

@@ -8,6 +8,7 @@ import { openTrustState, type TrustState } from "../../app/authority/trust-state
 import { type BanView, openBanView } from "../../app/ban/ban-view.ts"
 import { type DenyToken, makeDenyToken } from "../../app/ban/deny-token.ts"
 import { guardBans } from "../../app/ban/guard-bans.ts"
+import { type KeyHolders, openKeyHolders } from "../../app/ban/key-holders.ts"
 import { LiveStreams } from "../../app/ban/live-streams.ts"
 import { makeRefusedStream } from "../../app/ban/refused-streams.ts"
 import type { ConsumerBook } from "../../app/deliver/consumer-book.ts"
@@ -56,6 +57,8 @@ export interface Pipeline {
   /** For nobody who is banned. */
   readonly signIntent: SignIntent
   readonly bans: BanView
+  /** To be run, so that it asks again. */
+  readonly keyHolders: KeyHolders
   readonly liveStreams: LiveStreams
   readonly denyToken: DenyToken
   readonly rateLimit: TakeRate
@@ -136,7 +139,8 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     steady: () => guard.steady(),
     onReadFailed: (error) => events.bans.readFailed(error),
   })
-  const liveStreams = new LiveStreams(bans, { clock, events: events.bans })
+  const keyHolders = await openKeyHolders({ bans, holdings: store.holdings, clock, events: events.bans }, holdings)
+  const liveStreams = new LiveStreams(bans, { clock, events: events.bans, keyHolders })
   const signIntent = guardBans({ sign: state.signIntent, bans, audit, clock, events: events.issue })
   const authorize = makeAuthorize({ attest, decide, rateLimit, bans, audit, clock, guard, events: events.issue })
   const common = { authorize, signIntent, clock, random, events: events.issue }
@@ -166,6 +170,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     certify,
     signIntent,
     bans,
+    keyHolders,
     liveStreams,
     denyToken: makeDenyToken({ bans, issuanceLog: store.issuanceLog }),
     rateLimit,
@@ -215,6 +220,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       bans,
       refused: makeRefusedStream({ audit, clock, events: events.bans }),
       streams: liveStreams,
+      keyHolders,
     }),
     holderOf: async (token, signal) => holderOf(requesterOf(await attest(token, signal))),
     subscribers: new Subscribers(() => clock.now(), consumers),

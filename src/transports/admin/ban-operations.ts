@@ -1,5 +1,5 @@
 import { z } from "zod"
-import type { CountHolders, HolderCount } from "../../app/ban/count-holders.ts"
+import type { CountNamed, NamedCount } from "../../app/ban/count-named.ts"
 import type { AddBan, LiftBan, ListBans } from "../../app/ban/manage-bans.ts"
 import { callerText } from "../../core/admin/caller.ts"
 import type { AdminScope } from "../../core/admin/decide-admin.ts"
@@ -58,12 +58,22 @@ export const bansAdd = defineContract({
     now: instant(),
     changed: z.boolean().describe("False for a dry run."),
     ban: ban.optional().describe("As it is in force now; absent: there is none."),
-    streams: z.int().describe("Live streams of whom it names, just before."),
-    late: z.int().describe("Those that did not act upon the ban within a second; 0 for a dry run."),
+    streams: z
+      .int()
+      .optional()
+      .describe(
+        "Live streams of whom it names, just before; of a key, of who holds it. Absent when that is not known.",
+      ),
+    late: z
+      .int()
+      .optional()
+      .describe(
+        "Those that did not act upon the ban within a second; 0 for a dry run. Absent while it is not known whose.",
+      ),
     holders: z
       .int()
       .optional()
-      .describe("Who holds certificates that have not expired. Absent when that is not known, as of a key."),
+      .describe("Who holds certificates that have not expired. Absent when that is not known."),
     holds_until: instant().optional().describe("When the last of those certificates expires."),
   }),
 })
@@ -83,10 +93,9 @@ export const BAN_CONTRACTS = [bansList, bansAdd, bansLift] as const
 export interface BanUses {
   readonly list: ListBans
   readonly find: (target: BanTarget) => RecordedBan | undefined
-  readonly countStreams: (target: BanTarget) => number
-  /** Streams that do not act upon a ban after a second. */
-  readonly countLate: (recorded: RecordedBan) => Promise<number>
-  readonly countHolders: CountHolders
+  readonly countNamed: CountNamed
+  /** Streams that do not act upon a ban after a second; `undefined`: it is not known whose. */
+  readonly countLate: (recorded: RecordedBan) => Promise<number | undefined>
   readonly add: AddBan
   readonly lift: LiftBan
   readonly now: () => Instant
@@ -107,11 +116,11 @@ export function banOperations(uses: BanUses): readonly Operation[] {
       ...named,
       handle: async ({ ttl, ...request }, call) => {
         const order = orderOf(request, call)
-        const streams = uses.countStreams(order.target)
-        const inForce = call.dryRun ? uses.find(order.target) : await uses.add(order, ttl)
+        const add = async () => (call.dryRun ? uses.find(order.target) : uses.add(order, ttl))
+        const [named, inForce] = await Promise.all([uses.countNamed(order.target), add()])
         const late = call.dryRun || inForce === undefined ? 0 : await uses.countLate(inForce)
-        const holders = holdersReply(await uses.countHolders(order.target))
-        return { now: uses.now(), changed: !call.dryRun, streams, late, ...holders, ...maybeBan(inForce) }
+        const counts = countsReply(named, late)
+        return { now: uses.now(), changed: !call.dryRun, ...counts, ...maybeBan(inForce) }
       },
     }),
     bindOperation(bansLift, {
@@ -170,8 +179,11 @@ function maybeBan(recorded: RecordedBan | undefined) {
   return recorded === undefined ? {} : { ban: banReply(recorded) }
 }
 
-function holdersReply(count: HolderCount | undefined) {
-  if (count === undefined) return {}
-  const { holders, lastExpiry } = count
-  return { holders, ...(lastExpiry === undefined ? {} : { holds_until: lastExpiry }) }
+function countsReply({ streams, holders }: NamedCount, late: number | undefined) {
+  return {
+    ...(streams === undefined ? {} : { streams }),
+    ...(late === undefined ? {} : { late }),
+    ...(holders === undefined ? {} : { holders: holders.holders }),
+    ...(holders?.lastExpiry === undefined ? {} : { holds_until: holders.lastExpiry }),
+  }
 }

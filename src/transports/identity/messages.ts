@@ -7,6 +7,7 @@ import type {
   BatchJwtResult,
   BatchX509Result,
   Bundle,
+  Directive,
   IssueJwtResponse,
   IssueX509Request,
   IssueX509Response,
@@ -90,8 +91,12 @@ export function encodeBundle(bundle: TrustBundle, jwks: EncodeJwks): Bundle {
 
 export function encodeUpdate(update: SubscriberUpdate, jwks: EncodeJwks): SubscribeResponse {
   if (update.kind === "snapshot") return { message: { $case: "snapshot", value: encodeSnapshot(update, jwks) } }
-  const renew = { withinSeconds: update.within }
-  return { message: { $case: "directive", value: { directive: { $case: "renew", value: renew } } } }
+  return { message: { $case: "directive", value: { directive: encodeDirective(update) } } }
+}
+
+function encodeDirective(update: Exclude<SubscriberUpdate, SubscriberSnapshot>): Directive["directive"] {
+  if (update.kind === "renew") return { $case: "renew", value: { withinSeconds: update.within } }
+  return { $case: "evictKey", value: { spkiSha256: Buffer.from(update.key, "hex") } }
 }
 
 function encodeSnapshot(update: SubscriberSnapshot, jwks: EncodeJwks): Snapshot {

@@ -262,6 +262,9 @@ export interface Directive {
     | //
     /** The identity is gone: stop serving it and attest again. */
     { $case: "evict"; value: Evict }
+    | //
+    /** A key is banned: go on without it. Whoever does not hold it has nothing to do. */
+    { $case: "evictKey"; value: EvictKey }
     | undefined;
 }
 
@@ -271,6 +274,11 @@ export interface Renew {
 
 export interface Evict {
   reason: string;
+}
+
+export interface EvictKey {
+  /** SHA-256 of the SubjectPublicKeyInfo, 32 bytes. */
+  spkiSha256: Buffer;
 }
 
 function createBaseFetchBundleRequest(): FetchBundleRequest {
@@ -2186,6 +2194,9 @@ export const Directive: MessageFns<Directive> = {
       case "evict":
         Evict.encode(message.directive.value, writer.uint32(18).fork()).join();
         break;
+      case "evictKey":
+        EvictKey.encode(message.directive.value, writer.uint32(26).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2219,6 +2230,14 @@ export const Directive: MessageFns<Directive> = {
             message.directive = { $case: "evict", value: Evict.decode(reader, reader.uint32()) };
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.directive = { $case: "evictKey", value: EvictKey.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2246,6 +2265,12 @@ export const Directive: MessageFns<Directive> = {
       case "evict": {
         if (object.directive?.value !== undefined && object.directive?.value !== null) {
           message.directive = { $case: "evict", value: Evict.fromPartial(object.directive.value) };
+        }
+        break;
+      }
+      case "evictKey": {
+        if (object.directive?.value !== undefined && object.directive?.value !== null) {
+          message.directive = { $case: "evictKey", value: EvictKey.fromPartial(object.directive.value) };
         }
         break;
       }
@@ -2360,6 +2385,61 @@ export const Evict: MessageFns<Evict> = {
   fromPartial(object: DeepPartial<Evict>): Evict {
     const message = createBaseEvict();
     message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseEvictKey(): EvictKey {
+  return { spkiSha256: Buffer.alloc(0) };
+}
+
+export const EvictKey: MessageFns<EvictKey> = {
+  encode(message: EvictKey, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.spkiSha256.length !== 0) {
+      writer.uint32(10).bytes(message.spkiSha256);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EvictKey {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvictKey();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.spkiSha256 = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EvictKey>): EvictKey {
+    return EvictKey.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EvictKey>): EvictKey {
+    const message = createBaseEvictKey();
+    message.spkiSha256 = object.spkiSha256 ?? Buffer.alloc(0);
     return message;
   },
 };
