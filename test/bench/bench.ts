@@ -5,15 +5,16 @@
 import { writeFile } from "node:fs/promises"
 import { availableParallelism, cpus } from "node:os"
 import { parseArgs } from "node:util"
+import type { LoadResult } from "../support/peers/load.ts"
+import { skipWithout } from "../support/peers/peer.ts"
 import { type BanFigures, measureBans } from "./bans.ts"
 import { type FirstSvid, measureFirstSvid } from "./first-svid.ts"
 import { measurePipeline, type PipelineRates } from "./pipeline.ts"
 import { measurePolicy, type PolicyCosts } from "./policy.ts"
-import { describeRatio, type Ratio, ratio } from "./ratio.ts"
-import { measureRaw, type RawRates } from "./raw.ts"
+import { describeRatio, type Ratio, ratio, ratioOfRounds } from "./ratio.ts"
 import { measureSmallPush, type SmallPush } from "./rotation-push.ts"
+import { beside, median, spansOf } from "./rounds.ts"
 import { measureSds, type SdsFigures } from "./sds.ts"
-import { measureSpire, type SpireRates } from "./spire.ts"
 import { measureTokens, type TokenRates } from "./tokens.ts"
 import { measureWire, type WireRates } from "./wire.ts"
 
@@ -21,41 +22,49 @@ const { values: flags } = parseArgs({
   options: { quick: { type: "boolean" }, json: { type: "boolean" }, baseline: { type: "boolean" } },
 })
 const say = (line: string) => void (flags.json === true ? process.stderr : process.stdout).write(`${line}\n`)
-const seconds = flags.quick === true ? 0.5 : 4
+const seconds = flags.quick === true ? 0.5 : 2.5
+const spans = spansOf(seconds, flags.quick === true ? 1 : 4)
+const isBesideSpire = flags.quick !== true && (await skipWithout("spire")) === false
 
-say(`raw cryptography, ${seconds} s each`)
-const raw = await measureRaw(seconds)
 say(
-  `  sign ${rate(raw.sign)}, import+verify+sign ${rate(raw.issueOneCore)} on one core, ${rate(raw.issueAllCores)} on all`,
+  `${spans.length} round(s) of ${seconds} s each; a rate is the median of its rounds, a ratio the median of those in each round`,
 )
-say("pipeline in process, durable, 64 in flight")
-const pipeline = await measurePipeline(seconds)
-say(`  X.509-SVID ${rate(pipeline.x509)}, JWT-SVID ${rate(pipeline.jwt)}`)
+say("pipeline in process, durable, 64 in flight, beside raw cryptography")
+const pipeline = await measurePipeline(spans)
+sayRates("  ", {
+  "sign, on one core": pipeline.sign,
+  "import+verify+sign, on one core": pipeline.issueOneCore,
+  "import+verify+sign, on all cores": pipeline.issueAllCores,
+  "X.509-SVID": pipeline.x509,
+  "JWT-SVID": pipeline.jwt,
+})
 say("IssueX509 and IssueJwt over gRPC and TLS, compiled client on the same machine")
-const wire = await measureWire(seconds)
-for (const [name, result] of [
-  ["1 in flight", wire.one],
-  ["16 in flight", wire.sixteen],
-  ["64 in flight", wire.sixtyFour],
-  ["batches of 16", wire.batch],
-  ["JWT, 64 in flight", wire.jwt],
-] as const) {
-  say(`  ${name}: ${rate(result.perSecond)}, p50 ${ms(result.p50Ms)}, p99 ${ms(result.p99Ms)}`)
-}
+say(
+  isBesideSpire
+    ? "beside SPIRE's server, by the same client"
+    : "without SPIRE's server beside it: it takes Go and a full run",
+)
+const wire = await measureWire(spans, isBesideSpire)
+sayLoads({
+  "1 in flight": [wire.one],
+  "16 in flight": [wire.sixteen],
+  "64 in flight": wire.rounds.sixtyFour,
+  "batches of 16": wire.rounds.batch,
+  "JWT, 64 in flight": wire.rounds.jwt,
+  "SPIRE, 64 in flight": wire.rounds.spireSixtyFour,
+  "SPIRE, batches of 16": wire.rounds.spireBatch,
+})
 say("an agent's start until its workload holds its first SVID, one pod after the other")
 const first = await measureFirstSvid(flags.quick === true ? 25 : 200)
 say(`  p50 ${ms(first.p50Ms)}, p99 ${ms(first.p99Ms)} of ${first.pods} pods`)
-const spire = flags.quick === true ? undefined : await besideSpire(wire)
 say("/token over HTTPS, beside oidc-provider, by the same compiled client")
-const tokens = await measureTokens(seconds)
-for (const [name, result] of [
-  ["client_credentials, 1 in flight", tokens.one],
-  ["client_credentials, 64 in flight", tokens.clientCredentials],
-  ["token exchange, 64 in flight", tokens.exchange],
-  ["oidc-provider client_credentials, 64 in flight", tokens.oidcProvider],
-] as const) {
-  say(`  ${name}: ${rate(result.perSecond)}, p50 ${ms(result.p50Ms)}, p99 ${ms(result.p99Ms)}`)
-}
+const tokens = await measureTokens(spans)
+sayLoads({
+  "client_credentials, 1 in flight": [tokens.one],
+  "client_credentials, 64 in flight": tokens.rounds.clientCredentials,
+  "token exchange, 64 in flight": tokens.rounds.exchange,
+  "oidc-provider client_credentials, 64 in flight": tokens.rounds.oidcProvider,
+})
 say("a decision over token rules, each with a condition")
 const policy = measurePolicy(seconds)
 say(
@@ -72,34 +81,28 @@ const bans = await measureBans(1000)
 say(
   `  answered after ${ms(bans.confirmedSeconds * 1000)}, last refusal ${ms(bans.refusedSeconds * 1000)}, the server's processor time ${ms(bans.serverCpuSeconds * 1000)}`,
 )
-const ratios = ratiosOf({ raw, pipeline, wire, first, spire, tokens, policy, small, sds, bans })
+const ratios = ratiosOf({ pipeline, wire, first, tokens, policy, small, sds, bans })
 for (const one of ratios) say(describeRatio(one))
 if (flags.baseline === true) await keepBaseline(ratios)
 if (flags.json === true) process.stdout.write(`${JSON.stringify({ ratios })}\n`)
 
-/** SPIRE's server under the same load; building it the first time takes minutes, so the short run goes without. */
-async function besideSpire(own: WireRates): Promise<SpireRates | undefined> {
-  say("SPIRE's server beside it, by the same compiled client (built at the first run, about 10 min)")
-  const rates = await measureSpire(seconds)
-  if (rates === undefined) {
-    say("  left out: there is no Go here")
-    return undefined
+function sayRates(indent: string, rates: Readonly<Record<string, readonly number[]>>): void {
+  for (const [name, values] of Object.entries(rates)) say(`${indent}${name}: ${rate(median(values))}`)
+}
+
+function sayLoads(loads: Readonly<Record<string, readonly LoadResult[]>>): void {
+  for (const [name, results] of Object.entries(loads)) {
+    if (results.length === 0) continue
+    const middle = (pick: (result: LoadResult) => number) => median(results.map(pick))
+    const [p50, p99] = [middle(({ p50Ms }) => p50Ms), middle(({ p99Ms }) => p99Ms)]
+    say(`  ${name}: ${rate(middle(({ perSecond }) => perSecond))}, p50 ${ms(p50)}, p99 ${ms(p99)}`)
   }
-  for (const [name, { perSecond, p50Ms, p99Ms }, of] of [
-    ["64 in flight", rates.sixtyFour, own.sixtyFour],
-    ["batches of 16", rates.batch, own.batch],
-  ] as const) {
-    say(`  ${name}: ${rate(perSecond)}, p50 ${ms(p50Ms)}, p99 ${ms(p99Ms)}; Assay's p99 ${ms(of.p99Ms)}`)
-  }
-  return rates
 }
 
 interface Figures {
-  readonly raw: RawRates
   readonly pipeline: PipelineRates
   readonly wire: WireRates
   readonly first: FirstSvid
-  readonly spire: SpireRates | undefined
   readonly tokens: TokenRates
   readonly policy: PolicyCosts
   readonly small: SmallPush
@@ -108,33 +111,47 @@ interface Figures {
 }
 
 /** The aims of design.md: over gRPC beside SPIRE where it runs, else beside raw cryptography. */
-function wireRatios({ raw, wire, spire }: Figures): readonly Ratio[] {
-  const { sixtyFour, batch } = wire
-  if (spire === undefined) {
+function wireRatios({ pipeline, wire }: Figures): readonly Ratio[] {
+  const { sixtyFour, batch, spireSixtyFour } = wire.rounds
+  if (spireSixtyFour.length === 0) {
+    const raw = median(pipeline.issueOneCore)
     return [
-      ratio("issue-x509-64", sixtyFour.perSecond / raw.issueOneCore, "at least", 0.9, "of raw on one core"),
-      ratio("issue-x509-batch", batch.perSecond / raw.issueOneCore, "at least", 1.4, "of raw on one core"),
+      ratio("issue-x509-64", median(rates(sixtyFour)) / raw, "at least", 0.9, "of raw on one core"),
+      ratio("issue-x509-batch", median(rates(batch)) / raw, "at least", 1.4, "of raw on one core"),
     ]
   }
-  const single = spire.sixtyFour
+  const single = rates(spireSixtyFour)
+  const p99s = beside(
+    sixtyFour.map(({ p99Ms }) => p99Ms),
+    spireSixtyFour.map(({ p99Ms }) => p99Ms),
+  )
   return [
-    ratio("issue-x509-64", sixtyFour.perSecond / single.perSecond, "at least", 2, "times SPIRE's rate"),
-    ratio("issue-x509-64-p99", sixtyFour.p99Ms / single.p99Ms, "at most", 1, "of SPIRE's p99"),
-    ratio("issue-x509-batch", batch.perSecond / single.perSecond, "at least", 3, "times SPIRE's rate of single calls"),
+    ratioOfRounds("issue-x509-64", beside(rates(sixtyFour), single), "at least", 2, "times SPIRE's rate"),
+    ratioOfRounds("issue-x509-64-p99", p99s, "at most", 1, "of SPIRE's p99"),
+    ratioOfRounds(
+      "issue-x509-batch",
+      beside(rates(batch), single),
+      "at least",
+      3,
+      "times SPIRE's rate of single calls",
+    ),
   ]
 }
 
 function ratiosOf(figures: Figures): readonly Ratio[] {
-  const { raw, pipeline, wire, first, tokens, policy, sds, bans } = figures
-  const peer = tokens.oidcProvider.perSecond
+  const { pipeline, wire, first, tokens, policy, sds, bans } = figures
+  const { clientCredentials, exchange, oidcProvider } = tokens.rounds
+  const ofRaw = beside(pipeline.x509, pipeline.issueAllCores)
+  const ofSigning = beside(pipeline.jwt, pipeline.sign)
+  const besideProvider = (own: readonly LoadResult[]) => beside(rates(own), rates(oidcProvider))
   return [
-    ratio("pipeline", pipeline.x509 / raw.issueAllCores, "at least", 0.6, "of raw import+verify+sign on all cores"),
+    ratioOfRounds("pipeline", ofRaw, "at least", 0.6, "of raw import+verify+sign on all cores"),
     ratio("issue-x509-1", wire.one.p99Ms, "at most", 50, "ms, p99 of one call at a time"),
     ratio("first-svid", first.p99Ms, "at most", 50, "ms, p99 from an agent's start to its workload's first SVID"),
     ...wireRatios(figures),
-    ratio("jwt-svid", pipeline.jwt / raw.sign, "at least", 0.6, "of raw signing on one core"),
-    ratio("client-credentials", tokens.clientCredentials.perSecond / peer, "at least", 1.5, "of oidc-provider's"),
-    ratio("exchange", tokens.exchange.perSecond / peer, "at least", 1.5, "of oidc-provider's client_credentials"),
+    ratioOfRounds("jwt-svid", ofSigning, "at least", 0.6, "of raw signing on one core"),
+    ratioOfRounds("client-credentials", besideProvider(clientCredentials), "at least", 1.5, "of oidc-provider's"),
+    ratioOfRounds("exchange", besideProvider(exchange), "at least", 1.5, "of oidc-provider's client_credentials"),
     ratio("policy-10000", policy.rules10000 / policy.rules10, "at most", 1.5, "of a decision's cost at 10 rules"),
     ratio("sds-stream-kib", sds.kibPerStream, "at most", 30, "KiB of memory an idle stream"),
     ratio("sds-fanout", sds.fanOutSeconds, "at most", 3, `s until ${sds.streams} streams acknowledged`),
@@ -143,6 +160,10 @@ function ratiosOf(figures: Figures): readonly Ratio[] {
     ratio("rss-server-mib", wire.serverIdleKib / 1024, "at most", 130, "MiB, server at rest"),
     ratio("rss-agent-mib", wire.agentIdleKib / 1024, "at most", 90, "MiB, agent at rest"),
   ]
+}
+
+function rates(results: readonly LoadResult[]): readonly number[] {
+  return results.map(({ perSecond }) => perSecond)
 }
 
 function rotationRatios({ small: { streams, push, emergencySeconds }, sds }: Figures): readonly Ratio[] {

@@ -1,30 +1,46 @@
 import { createHash } from "node:crypto"
+import type { Seconds } from "../../src/core/time.ts"
 import { openBenchPipeline } from "./bench-server.ts"
 import { perSecond } from "./measure.ts"
 import { ProvenKeys } from "./proven-keys.ts"
+import { makeRawTasks, type RawTasks } from "./raw.ts"
+import { inRounds, type Span } from "./rounds.ts"
 
-export interface PipelineRates {
-  /** X.509-SVIDs a second, durable, 64 in flight, without a wire. */
-  readonly x509: number
-  /** JWT-SVIDs a second, durable, 64 in flight, without a wire. */
-  readonly jwt: number
+/** Per second, in each round. */
+export interface PipelineRates extends Readonly<Record<keyof RawTasks, readonly number[]>> {
+  /** X.509-SVIDs, durable, 64 in flight, without a wire. */
+  readonly x509: readonly number[]
+  /** JWT-SVIDs, durable, 64 in flight, without a wire. */
+  readonly jwt: readonly number[]
 }
 
-export async function measurePipeline(seconds: number): Promise<PipelineRates> {
+/** The pipeline in this process, beside the cryptography that it cannot do without. */
+export async function measurePipeline(spans: readonly Span[]): Promise<PipelineRates> {
   await using bench = await openBenchPipeline()
   const { pipeline, token } = bench
   const never = new AbortController().signal
   const digest = createHash("sha256").update(token).digest()
-  const keys = new ProvenKeys(Math.ceil(seconds * KEYS_PER_SECOND), digest)
-  const common = { token, spiffeId: undefined, ttl: undefined, requestId: "bench" }
-  const x509 = await perSecond(seconds, 64, async () => {
-    await pipeline.issueX509({ ...common, key: keys.take() }, never)
+  const longest = Math.max(...spans.map(({ seconds, warmUp }) => seconds + warmUp))
+  const keys = new ProvenKeys(Math.ceil(longest * KEYS_PER_SECOND), digest)
+  const common = { token, spiffeId: undefined, requestId: "bench" }
+  const x509 = (span: Span) => {
+    keys.rewind()
+    const ttl = LONGEST_TTL - span.round
+    return perSecond(span, 64, async () => void (await pipeline.issueX509({ ...common, ttl, key: keys.take() }, never)))
+  }
+  const order = { ...common, ttl: undefined, audience: ["bench"] }
+  const jwt = (span: Span) => perSecond(span, 64, async () => void (await pipeline.issueJwt(order, never)))
+  const raw = makeRawTasks()
+  return await inRounds(spans, {
+    issueOneCore: raw.issueOneCore,
+    issueAllCores: raw.issueAllCores,
+    x509,
+    sign: raw.sign,
+    jwt,
   })
-  const jwt = await perSecond(seconds, 64, async () => {
-    await pipeline.issueJwt({ ...common, audience: ["bench"] }, never)
-  })
-  return { x509, jwt }
 }
 
-/** More than this machine can use, warm-up included. */
-const KEYS_PER_SECOND = 25_000
+/** Another in each round, so that none is taken for a retry of the one before. */
+const LONGEST_TTL: Seconds = 3600
+/** More than this machine can use. */
+const KEYS_PER_SECOND = 10_000

@@ -3,6 +3,7 @@ import type { TokenQuestion } from "../../src/core/policy/token-question.ts"
 import type { RuleTable } from "../../src/core/rules/rule-table.ts"
 import { parseSpiffeId } from "../../src/core/spiffe/id.ts"
 import { accepting, exporting, tokenTable } from "../support/token-rules.ts"
+import { median } from "./rounds.ts"
 
 /** What one decision costs, in microseconds, with so many rules in the table. */
 export interface PolicyCosts {
@@ -70,10 +71,6 @@ function questionsFor(services: number): readonly TokenQuestion[] {
       binding: "none",
     }
   })
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 }
 
 const namespace = (i: number): string => `/ns/team-${i % 97}`

@@ -24,6 +24,11 @@ export class ProvenKeys {
     }
   }
 
+  /** Begin with the first again: what is asked for must be another, or it is taken for a retry. */
+  rewind(): void {
+    this.#next = 0
+  }
+
   /** @throws RangeError when all were used */
   take(): KeyEvidence {
     if (this.#next === this.#count) throw new RangeError("keys made ahead did not last")

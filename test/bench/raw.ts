@@ -1,25 +1,28 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign, verify } from "node:crypto"
 import { perSecond } from "./measure.ts"
+import type { Span } from "./rounds.ts"
 
-/** What the elliptic-curve work alone costs on this machine, per second. */
-export interface RawRates {
+type Measure = (span: Span) => Promise<number>
+
+/** The elliptic-curve work alone, per second. */
+export interface RawTasks {
   /** `crypto.sign`, P-256, synchronous: one core. */
-  readonly sign: number
+  readonly sign: Measure
   /** Import of a public key, verification and signature, synchronous: one core. */
-  readonly issueOneCore: number
+  readonly issueOneCore: Measure
   /** The same with 64 in flight, verification and signature in the thread pool: all cores. */
-  readonly issueAllCores: number
+  readonly issueAllCores: Measure
 }
 
-export async function measureRaw(seconds: number): Promise<RawRates> {
+export function makeRawTasks(): RawTasks {
   const authority = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey
   const requests = Array.from({ length: 64 }, makeRequest)
   const next = cycle(requests)
   const tbs = randomBytes(400)
   return {
-    sign: await perSecond(seconds, 1, async () => void sign("sha256", tbs, authority)),
-    issueOneCore: await perSecond(seconds, 1, async () => issueSync(next(), tbs, authority)),
-    issueAllCores: await perSecond(seconds, 64, () => issueAsync(next(), tbs, authority)),
+    sign: (span) => perSecond(span, 1, async () => void sign("sha256", tbs, authority)),
+    issueOneCore: (span) => perSecond(span, 1, async () => issueSync(next(), tbs, authority)),
+    issueAllCores: (span) => perSecond(span, 64, () => issueAsync(next(), tbs, authority)),
   }
 }
 

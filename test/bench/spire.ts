@@ -1,25 +1,25 @@
-import { type LoadResult, runLoad } from "../support/peers/load.ts"
-import { skipWithout } from "../support/peers/peer.ts"
+import type { LoadResult } from "../support/peers/load.ts"
 import { startSpire } from "../support/peers/spire.ts"
-import { warmUpOf } from "./measure.ts"
-import { checked } from "./wire.ts"
+import { measureLoad } from "./measure-load.ts"
+import type { Span } from "./rounds.ts"
 
-/** What SPIRE's server does with the same client on the same machine. */
-export interface SpireRates {
-  readonly sixtyFour: LoadResult
+/** SPIRE's server, by the same client on the same machine. */
+export interface SpireTasks extends AsyncDisposable {
+  readonly sixtyFour: (span: Span) => Promise<LoadResult>
   /** 64 certificates in flight, in batches of 16. */
-  readonly batch: LoadResult
+  readonly batch: (span: Span) => Promise<LoadResult>
 }
 
-/** @returns `undefined` on a machine without Go, where there is no SPIRE to be had */
-export async function measureSpire(seconds: number): Promise<SpireRates | undefined> {
-  if ((await skipWithout("spire")) !== false) return undefined
-  await using spire = await startSpire()
-  const run = async (inFlight: number, batch: number) => {
+export async function openSpireTasks(): Promise<SpireTasks> {
+  const spire = await startSpire()
+  const run = (inFlight: number, batch: number) => async (span: Span) => {
     const { joinToken, entry } = await spire.makeAgent()
-    const flags = { target: spire.address, ca: spire.ca, "join-token": joinToken, entry, batch, "in-flight": inFlight }
-    const time = { duration: `${seconds}s`, warmup: `${warmUpOf(seconds)}s`, conns: 4 }
-    return checked(await runLoad("spire", { ...flags, ...time }, 180_000))
+    const flags = { target: spire.address, ca: spire.ca, "join-token": joinToken, entry, conns: 4 }
+    return measureLoad("spire", { ...flags, batch, "in-flight": inFlight }, span)
   }
-  return { sixtyFour: await run(64, 1), batch: await run(4, 16) }
+  return {
+    sixtyFour: run(64, 1),
+    batch: run(4, 16),
+    [Symbol.asyncDispose]: () => spire[Symbol.asyncDispose](),
+  }
 }

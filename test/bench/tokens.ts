@@ -2,58 +2,75 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { GRANT_TYPES, TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
-import { startAssayServer } from "../support/assay-process.ts"
+import { type AssayServer, startAssayServer } from "../support/assay-process.ts"
 import { makeHttpsFetch } from "../support/https-fetch.ts"
-import { type LoadResult, runLoad } from "../support/peers/load.ts"
+import type { LoadResult } from "../support/peers/load.ts"
 import { BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
-import { warmUpOf } from "./measure.ts"
+import { measureLoad } from "./measure-load.ts"
 import { startOidcProvider } from "./oidc-provider-process.ts"
-import { checked } from "./wire.ts"
+import { inRounds, type Span } from "./rounds.ts"
 
 export interface TokenRates {
-  /** `client_credentials` with a JWT-SVID assertion: verified, decided, durable, signed. */
-  readonly clientCredentials: LoadResult
-  /** The same, one at a time. */
+  /** `client_credentials` with a JWT-SVID assertion, one at a time: verified, decided, durable, signed. */
   readonly one: LoadResult
+  /** In each round. */
+  readonly rounds: TokenRounds
+}
+
+export interface TokenRounds {
+  /** The same, 64 in flight. */
+  readonly clientCredentials: readonly LoadResult[]
   /** RFC 8693 exchange of an access token by an authenticated client: two tokens verified. */
-  readonly exchange: LoadResult
+  readonly exchange: readonly LoadResult[]
   /** `oidc-provider`: client_credentials with a client secret, ES256 JWT access tokens, kept in memory. */
-  readonly oidcProvider: LoadResult
+  readonly oidcProvider: readonly LoadResult[]
 }
 
 /** `/token` of a real server in a process of its own, and of `oidc-provider` in another, by the same compiled client. */
-export async function measureTokens(seconds: number): Promise<TokenRates> {
+export async function measureTokens(spans: readonly Span[]): Promise<TokenRates> {
+  await using stack = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
-  try {
-    const load = async (name: string, target: string, ca: string, forms: readonly string[], inFlight: number) => {
-      const files = { ca: join(folder, `${name}.pem`), forms: join(folder, `${name}.forms`) }
-      await writeFile(files.ca, ca)
-      await writeFile(files.forms, `${forms.join("\n")}\n`)
-      const time = { duration: `${seconds}s`, warmup: `${warmUpOf(seconds)}s`, "server-name": "localhost" }
-      const conns = { "in-flight": inFlight, conns: inFlight }
-      return checked(await runLoad("form", { target, ...files, ...time, ...conns }, 120_000))
-    }
-    const ours = await measureAssay(folder, load)
-    await using provider = await startOidcProvider(folder)
-    const oidcProvider = await load("provider", provider.tokenEndpoint, provider.ca, [provider.form], IN_FLIGHT)
-    return { ...ours, oidcProvider }
-  } finally {
-    await rm(folder, { recursive: true })
+  stack.defer(() => rm(folder, { recursive: true }))
+  const { server, target, forms } = await startTokenServer(folder, stack)
+  const provider = stack.use(await startOidcProvider(folder))
+  const load = async (
+    name: string,
+    door: { target: string; ca: string },
+    bodies: readonly string[],
+    inFlight: number,
+  ) => {
+    const files = { ca: join(folder, `${name}.pem`), forms: join(folder, `${name}.forms`) }
+    await writeFile(files.ca, door.ca)
+    await writeFile(files.forms, `${bodies.join("\n")}\n`)
+    const flags = { target: door.target, ...files, "server-name": "localhost", "in-flight": inFlight, conns: inFlight }
+    return (span: Span) => measureLoad("form", flags, span)
+  }
+  const own = { target, ca: server.roots }
+  const peer = { target: provider.tokenEndpoint, ca: provider.ca }
+  const [first] = spans
+  if (first === undefined) throw new RangeError("no round")
+  return {
+    one: await (await load("one", own, forms.credentials, 1))(first),
+    rounds: await inRounds(spans, {
+      clientCredentials: await load("credentials", own, forms.credentials, IN_FLIGHT),
+      exchange: await load("exchange", own, forms.exchanges, IN_FLIGHT),
+      oidcProvider: await load("provider", peer, [provider.form], IN_FLIGHT),
+    }),
   }
 }
 
-type Load = (
-  name: string,
-  target: string,
-  ca: string,
-  forms: readonly string[],
-  inFlight: number,
-) => Promise<LoadResult>
+interface TokenServer {
+  readonly server: AssayServer
+  /** Its token endpoint. */
+  readonly target: string
+  /** Bodies that it answers with a token. */
+  readonly forms: { readonly credentials: readonly string[]; readonly exchanges: readonly string[] }
+}
 
-async function measureAssay(folder: string, load: Load): Promise<Omit<TokenRates, "oidcProvider">> {
+async function startTokenServer(folder: string, stack: AsyncDisposableStack): Promise<TokenServer> {
   const cluster = await makeBenchCluster(folder)
   const config = { ...cluster.config, ...TOKEN_CONFIG }
-  await using server = await startAssayServer(config, BUILT_SERVER)
+  const server = stack.use(await startAssayServer(config, BUILT_SERVER))
   const { httpsPort } = server
   if (httpsPort === undefined) throw new Error("the server has no HTTPS door")
   const target = `https://127.0.0.1:${httpsPort}/token`
@@ -91,11 +108,7 @@ async function measureAssay(folder: string, load: Load): Promise<Omit<TokenRates
       return encode({ ...exchange, ...subject, audience: API, ...client(one) })
     }),
   )
-  return {
-    one: await load("one", target, server.roots, credentials, 1),
-    clientCredentials: await load("credentials", target, server.roots, credentials, IN_FLIGHT),
-    exchange: await load("exchange", target, server.roots, exchanges, IN_FLIGHT),
-  }
+  return { server, target, forms: { credentials, exchanges } }
 }
 
 function encode(form: Readonly<Record<string, string>>): string {

@@ -4,53 +4,70 @@ import { join } from "node:path"
 import { openWorkloadClient } from "../../src/adapters/workload-client/workload-client.ts"
 import { parseWorkloadEndpoint } from "../../src/core/spiffe/endpoint.ts"
 import { type AssayServer, startAssayAgent, startAssayServer } from "../support/assay-process.ts"
-import { type LoadResult, runLoad } from "../support/peers/load.ts"
+import type { LoadFlags, LoadMode, LoadResult } from "../support/peers/load.ts"
 import { until } from "../support/until.ts"
 import { BUILT_AGENT, BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
-import { warmUpOf } from "./measure.ts"
+import { measureLoad } from "./measure-load.ts"
 import { residentKib } from "./memory.ts"
+import { inRounds, type Span } from "./rounds.ts"
+import { openSpireTasks } from "./spire.ts"
 
 export interface WireRates {
   readonly one: LoadResult
   readonly sixteen: LoadResult
-  readonly sixtyFour: LoadResult
-  /** 64 items in flight, in batches of 16. */
-  readonly batch: LoadResult
-  readonly jwt: LoadResult
+  /** In each round. */
+  readonly rounds: WireRounds
   /** Of a server and of an agent that serves one identity, at rest. */
   readonly serverIdleKib: number
   readonly agentIdleKib: number
 }
 
-/** A real server in a process of its own, and a compiled client, both on this machine. */
-export async function measureWire(seconds: number): Promise<WireRates> {
+export interface WireRounds {
+  readonly sixtyFour: readonly LoadResult[]
+  /** 64 items in flight, in batches of 16. */
+  readonly batch: readonly LoadResult[]
+  readonly jwt: readonly LoadResult[]
+  /** What SPIRE's server does with the same client; none where it did not run. */
+  readonly spireSixtyFour: readonly LoadResult[]
+  readonly spireBatch: readonly LoadResult[]
+}
+
+/**
+ * A real server in a process of its own, and a compiled client, both on this machine. With `isBesideSpire` SPIRE's server takes turns
+ * with it.
+ */
+export async function measureWire(spans: readonly Span[], isBesideSpire: boolean): Promise<WireRates> {
+  await using stack = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
-  try {
-    const cluster = await makeBenchCluster(folder)
-    await using server = await startAssayServer(cluster.config, BUILT_SERVER)
-    const ca = join(folder, "roots.pem")
-    const tokens = join(folder, "tokens")
-    await writeFile(ca, server.roots)
-    await writeFile(tokens, cluster.makeToken())
-    const agentIdleKib = await measureAgent(server, tokens)
-    const serverIdleKib = await residentKib(server.pid)
-    const flags = { target: server.address, ca, tokens, duration: `${seconds}s`, warmup: `${warmUpOf(seconds)}s` }
-    const run = async (mode: "issue-x509" | "batch-x509" | "issue-jwt", inFlight: number, more = {}) => {
-      const conns = Math.min(4, inFlight)
-      return checked(await runLoad(mode, { ...flags, "in-flight": inFlight, conns, ...more }, 120_000))
-    }
-    return {
-      serverIdleKib,
-      agentIdleKib,
-      one: await run("issue-x509", 1),
-      sixteen: await run("issue-x509", 16),
-      sixtyFour: await run("issue-x509", 64),
-      batch: await run("batch-x509", 4, { batch: 16 }),
-      jwt: await run("issue-jwt", 64),
-    }
-  } finally {
-    await rm(folder, { recursive: true })
+  stack.defer(() => rm(folder, { recursive: true }))
+  const cluster = await makeBenchCluster(folder)
+  const server = stack.use(await startAssayServer(cluster.config, BUILT_SERVER))
+  const ca = join(folder, "roots.pem")
+  const tokens = join(folder, "tokens")
+  await writeFile(ca, server.roots)
+  await writeFile(tokens, cluster.makeToken())
+  const agentIdleKib = await measureAgent(server, tokens)
+  const serverIdleKib = await residentKib(server.pid)
+  const run = (mode: LoadMode, inFlight: number, more: LoadFlags = {}) => {
+    const flags = { target: server.address, ca, tokens, "in-flight": inFlight, conns: Math.min(4, inFlight), ...more }
+    return (span: Span) => measureLoad(mode, flags, span)
   }
+  const spire = isBesideSpire ? stack.use(await openSpireTasks()) : undefined
+  const [first] = spans
+  if (first === undefined) throw new RangeError("no round")
+  const one = await run("issue-x509", 1)(first)
+  const sixteen = await run("issue-x509", 16)(first)
+  const own = {
+    sixtyFour: run("issue-x509", 64),
+    batch: run("batch-x509", 4, { batch: 16 }),
+    jwt: run("issue-jwt", 64),
+  }
+  const none = { spireSixtyFour: [], spireBatch: [] }
+  const rounds =
+    spire === undefined
+      ? { ...(await inRounds(spans, own)), ...none }
+      : await inRounds(spans, { ...own, spireSixtyFour: spire.sixtyFour, spireBatch: spire.batch })
+  return { serverIdleKib, agentIdleKib, one, sixteen, rounds }
 }
 
 async function measureAgent(server: AssayServer, tokenFile: string): Promise<number> {
@@ -59,11 +76,4 @@ async function measureAgent(server: AssayServer, tokenFile: string): Promise<num
   const fetched = () => workload.fetchJwt(["bench"], undefined, AbortSignal.timeout(5000)).catch(() => undefined)
   await until("the agent serves", async () => (await fetched()) !== undefined)
   return await residentKib(agent.pid)
-}
-
-/** A figure with errors in it is none. */
-export function checked(result: LoadResult): LoadResult {
-  if (result.errors > 0) throw new Error(`load: ${result.errors} errors, first: ${result.firstError}`)
-  if (result.count === 0) throw new Error("load: nothing was issued")
-  return result
 }
