@@ -56,7 +56,9 @@ sayLoads({
 })
 say("an agent's start until its workload holds its first SVID, one pod after the other")
 const first = await measureFirstSvid(flags.quick === true ? 25 : 200)
-say(`  p50 ${ms(first.p50Ms)}, p99 ${ms(first.p99Ms)} of ${first.pods} pods`)
+say(
+  `  p50 ${ms(first.p50Ms)}, p99 ${ms(first.p99Ms)} of ${first.pods} pods; ${ms(first.coldMs)} with a process of its own to start`,
+)
 say("/token over HTTPS, beside oidc-provider, by the same compiled client")
 const tokens = await measureTokens(spans)
 sayLoads({
