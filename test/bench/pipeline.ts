@@ -4,7 +4,7 @@ import { openBenchPipeline } from "./bench-server.ts"
 import { perSecond } from "./measure.ts"
 import { ProvenKeys } from "./proven-keys.ts"
 import { makeRawTasks, type RawTasks } from "./raw.ts"
-import { inRounds, type Span } from "./rounds.ts"
+import { inRounds, type Span, warmedUp } from "./rounds.ts"
 
 /** Per second, in each round. */
 export interface PipelineRates extends Readonly<Record<keyof RawTasks, readonly number[]>> {
@@ -20,16 +20,17 @@ export async function measurePipeline(spans: readonly Span[]): Promise<PipelineR
   const { pipeline, token } = bench
   const never = new AbortController().signal
   const digest = createHash("sha256").update(token).digest()
-  const longest = Math.max(...spans.map(({ seconds, warmUp }) => seconds + warmUp))
+  const longest = Math.max(...spans.map(warmedUp).map(({ seconds, warmUp }) => seconds + warmUp))
   const keys = new ProvenKeys(Math.ceil(longest * KEYS_PER_SECOND), digest)
   const common = { token, spiffeId: undefined, requestId: "bench" }
   const x509 = (span: Span) => {
     keys.rewind()
     const ttl = LONGEST_TTL - span.round
-    return perSecond(span, 64, async () => void (await pipeline.issueX509({ ...common, ttl, key: keys.take() }, never)))
+    const issue = async () => void (await pipeline.issueX509({ ...common, ttl, key: keys.take() }, never))
+    return perSecond(warmedUp(span), 64, issue)
   }
   const order = { ...common, ttl: undefined, audience: ["bench"] }
-  const jwt = (span: Span) => perSecond(span, 64, async () => void (await pipeline.issueJwt(order, never)))
+  const jwt = (span: Span) => perSecond(warmedUp(span), 64, async () => void (await pipeline.issueJwt(order, never)))
   const raw = makeRawTasks()
   return await inRounds(spans, {
     issueOneCore: raw.issueOneCore,

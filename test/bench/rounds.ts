@@ -33,6 +33,11 @@ export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }
 
+/** For code that is not compiled in the fraction of a second that a short run has. */
+export function warmedUp(span: Span): Span {
+  return { ...span, warmUp: Math.max(span.warmUp, 1) }
+}
+
 /**
  * The first time as long as is measured, at least, since a server lives longer than the few seconds in which its code is compiled, which
  * would take a tenth of the time here. A run that is to end soon has no time for that.
