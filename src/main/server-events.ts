@@ -5,7 +5,7 @@ import type { BanEvents } from "../app/ban/events.ts"
 import type { PublicationEvents } from "../app/deliver/keep-published.ts"
 import type { IssueEvents } from "../app/issue/events.ts"
 import { banName } from "../core/ban/ban.ts"
-import type { IdentityError } from "../core/errors.ts"
+import { type IdentityError, toIdentityError } from "../core/errors.ts"
 import { LINEAGE_VIOLATED } from "../core/lineage/lineage-refusal.ts"
 import type { Millis } from "../core/time.ts"
 import type { Log } from "../ports/telemetry.ts"
@@ -19,6 +19,8 @@ export interface ServerEvents {
   /** A copy of the audit log cannot be written any more, or can again. @see AUD-36 */
   auditFileChanged(file: string, failure: IdentityError | undefined): void
   readonly bans: BanEvents
+  /** That somebody was refused could not be recorded; it is counted on. @see ADM-27 BAN-06 */
+  readonly refusalsUnrecorded: (thrown: unknown) => void
   /** An issuance that succeeded took so long. */
   took(kind: "x509" | "jwt", elapsed: Millis): void
 }
@@ -107,8 +109,8 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
       },
       readFailed: (err) => log.error({ err }, "what other replicas banned cannot be read; trying again"),
       holdersUnknown: (err) => log.error({ err }, "who holds a banned key cannot be read; trying again"),
-      recordFailed: (err) => log.error({ err }, "a stream was refused to the banned, and that could not be recorded"),
     },
+    refusalsUnrecorded: (thrown) => log.warn({ err: toIdentityError(thrown) }, "refusals are not in the audit log yet"),
     took: (kind, elapsed) => metrics.issueSeconds.observe({ kind }, elapsed / 1000),
   }
 }

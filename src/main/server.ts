@@ -21,6 +21,7 @@ import { type LiveConfig, openLiveConfig } from "./server/live-config.ts"
 import { openPipeline, type Pipeline } from "./server/pipeline.ts"
 import { pruneExpired } from "./server/prune.ts"
 import { watchReadiness } from "./server/readiness.ts"
+import { keepRefusals } from "./server/refusals.ts"
 import { openRotations } from "./server/rotation.ts"
 import { openServingTls } from "./server/serving-certificate.ts"
 import { openServerState } from "./server/state.ts"
@@ -67,7 +68,9 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     log.warn({ file, mode: mode.toString(8) }, "others may read or write this file of the store: chmod 600")
   }
   let live = await openLive(config, log)
-  const pipeline = await openPipeline({ state, live: () => live, clock: systemClock, random, events })
+  const audit = state.store.auditLog
+  const refusals = stack.use(keepRefusals({ audit, clock: systemClock, failed: events.refusalsUnrecorded }))
+  const pipeline = await openPipeline({ state, live: () => live, clock: systemClock, random, events, refusals })
   const { trust } = pipeline
   const seals = await openAuditSeals({ state, sealingKey: options.sealingKey, trust, events: events.authority })
   const serving = await openServingTls(
@@ -136,6 +139,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     await openAdmin({
       pipeline,
       state,
+      refusals,
       subscribers,
       rotations,
       evidence,

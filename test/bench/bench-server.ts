@@ -75,7 +75,14 @@ export async function openBenchPipeline(): Promise<AsyncDisposable & { pipeline:
     log: quietLog,
   })
   const events = makeServerEvents(quietLog, makeServerMetrics())
-  const pipeline = await openPipeline({ state, live: () => live, clock: systemClock, random, events })
+  const pipeline = await openPipeline({
+    state,
+    live: () => live,
+    clock: systemClock,
+    random,
+    events,
+    refusals: { stream: () => undefined },
+  })
   return {
     pipeline,
     token: cluster.makeToken(),

@@ -25,9 +25,9 @@ const ID = (serviceAccount: string) => `spiffe://prod.example/ns/shop/sa/${servi
 /** Code and reason of what was recorded of a caller whose name contains `part`. */
 const refusedStreams = (part: string) => {
   using db = new DatabaseSync(server.live().config.storage.sqlite, { readOnly: true, timeout: 10_000 })
-  const rows = db.prepare("SELECT actor, data FROM audit_event WHERE type = 'svid.refused'").all()
+  const rows = db.prepare("SELECT actor, data FROM audit_event WHERE type = 'stream.refused'").all()
   const records = rows.filter(({ actor }) => String(actor).includes(part)).map(({ data }) => JSON.parse(String(data)))
-  return records.filter(({ kind }) => kind === "stream").map(({ code, reason }) => `${code} ${reason}`)
+  return records.map(({ code, reason, count }) => `${code} ${reason} ${count}`)
 }
 const rows = () => server.listeners.subscribers.rows
 const bump = () => trust.update((record) => ({ ...record, epoch: record.epoch + 1 }))
@@ -89,7 +89,7 @@ test("[REVO-02][BAN-06] a remote SDS stream ends, and the proxy is refused when 
   await until("the record", () => record().length > 0)
   const third = openSecretStream(secrets, token)
   await until("the end", () => third.code !== undefined)
-  assert.deepEqual(record(), ["policy-denied banned"], "of one caller once in a while")
+  assert.deepEqual(record(), ["policy-denied banned 1"], "those that follow are counted")
   await lift("prefix", "spiffe://prod.example/ns/shop/sa/proxied")
   const back = openSecretStream(secrets, token)
   await until("both secrets again", () => back.secrets.length === 2)

@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { after, before, test } from "node:test"
 import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
-import { makeRecordRefusals, REFUSAL_INTERVAL, type Refused } from "../../src/app/admin/record-refusals.ts"
+import { makeRecordRefusals, REFUSAL_INTERVAL, type Refused } from "../../src/app/audit/record-refusals.ts"
 import { encodePem } from "../../src/core/x509/pem.ts"
 import { type AdminUnderTest, openAdminUnderTest } from "../support/admin-server.ts"
 import { ADMIN_HEADERS } from "../support/ask-raw.ts"
@@ -115,10 +115,10 @@ test("[ADM-27] requests without a role, again and again, are one record", async 
   )
 })
 
-test("[ADM-27] what was counted is recorded when the door closes", async () => {
+test("[ADM-27] what was counted is recorded when the server stops", async () => {
   await using own = await openAdminUnderTest()
   for (let n = 0; n < 3; n++) await own.raw({ path: "/admin/v1/status", headers: {} })
-  await own.admin[Symbol.asyncDispose]()
+  await own.refusals[Symbol.asyncDispose]()
   const { records } = await own.state.store.auditSearch.search({ type: "login.refused", limit: 10 })
   assert.deepEqual(
     records.map(({ record }) => JSON.parse(record.data).count),
@@ -142,6 +142,7 @@ function openRecord() {
 }
 
 function nameOf(refused: Refused): string {
+  if (refused.type === "stream.refused") return ""
   return refused.type === "login.refused" ? refused.source : refused.target
 }
 
@@ -201,6 +202,25 @@ test("[ADM-27] a flood from everywhere is 130 records an interval, and does not 
   const known = said().filter(([actor]) => actor !== "unknown")
   assert.equal(known.length, 64 + 2)
   assert.deepEqual([known[0]?.[0], known.at(-1)], ["x509-svid:spiffe://prod.example/a", ["others", "", 201 - 64 - 1]])
+  await end()
+})
+
+test("[BAN-06] streams that are refused to one caller are counted after the first; 10,000 callers are named, and all others one", async () => {
+  const { refusals, said, pass, end, clock, store } = openRecord()
+  const stream = (actor: string) =>
+    refusals.stream({ type: "stream.refused", actor, requestId: "stream", code: "policy-denied", reason: "banned" })
+  for (let n = 0; n < 4; n++) stream("k8s:main/shop/web/web-0")
+  for (let n = 1; n < 10_002; n++) stream(`k8s:main/shop/web/web-${n}`)
+  assert.equal(said().length, 10_001)
+  await clock.advance(1)
+  await pass()
+  assert.deepEqual(said().slice(10_001), [
+    ["k8s:main/shop/web/web-0", "", 3],
+    ["others", "", 1],
+  ])
+  const counted = store.events.at(-2)
+  assert.ok(counted?.type === "stream.refused")
+  assert.deepEqual([counted.since, counted.reason], [NOW, "banned"])
   await end()
 })
 

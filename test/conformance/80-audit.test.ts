@@ -123,6 +123,7 @@ type Fields<Type> = Exclude<keyof Extract<AuditEvent, { readonly type: Type }>, 
 const FIELDS = {
   "svid.granted": ["kind", "spiffeId", "serial", "authority", "epoch", "renews", "rule", "revision", "degraded"],
   "svid.refused": ["kind", "code", "reason"],
+  "stream.refused": ["code", "reason", "count", "since"],
   "token.granted": [
     "product",
     "grant",

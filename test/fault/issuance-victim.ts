@@ -46,6 +46,7 @@ const pipeline = await openPipeline({
   clock: systemClock,
   random,
   events: { ...events, attest },
+  refusals: { stream: () => undefined },
 })
 const tokens = readFileSync(tokenFile, "utf8").trim().split("\n")
 await Promise.all(tokens.map(issueForEver))

@@ -116,7 +116,7 @@ async function holdings(envoy: Envoy) {
 /** Code and reason of each time that something was refused to a workload whose name contains `part`. */
 function refusalsOf(database: string, part: string): readonly string[] {
   using db = new DatabaseSync(database, { readOnly: true, timeout: 10_000 })
-  const rows = db.prepare("SELECT actor, data FROM audit_event WHERE type = 'svid.refused'").all()
+  const rows = db.prepare("SELECT actor, data FROM audit_event WHERE type IN ('svid.refused', 'stream.refused')").all()
   const records = rows.filter(({ actor }) => String(actor).includes(part)).map(({ data }) => JSON.parse(String(data)))
   return records.map(({ code, reason }) => `${code} ${reason}`)
 }

@@ -2,6 +2,7 @@ import { makeJwsVerifier } from "../../src/adapters/jose/verify-jws.ts"
 import { makeServerMetrics, type ServerMetrics } from "../../src/adapters/metrics/registry.ts"
 import { systemClock } from "../../src/adapters/system/clock.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
+import type { RecordRefusals } from "../../src/app/audit/record-refusals.ts"
 import { makeChangeSignal } from "../../src/core/change-signal.ts"
 import { encodePem } from "../../src/core/x509/pem.ts"
 import type { ServerConfig } from "../../src/main/config/server-config.ts"
@@ -9,6 +10,7 @@ import { listenServer, type ServerListeners } from "../../src/main/server/listen
 import { type LiveConfig, openLiveConfig } from "../../src/main/server/live-config.ts"
 import { openPipeline, type Pipeline } from "../../src/main/server/pipeline.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
+import { keepRefusals } from "../../src/main/server/refusals.ts"
 import { type KeptTls, openServingTls } from "../../src/main/server/serving-certificate.ts"
 import { initServerState, openServerState, type ServerState } from "../../src/main/server/state.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
@@ -24,6 +26,8 @@ export interface PipelineUnderTest extends AsyncDisposable {
   readonly setup: ServerSetup
   readonly pipeline: Pipeline
   readonly state: ServerState
+  /** Recorded when it, or the server, is disposed. */
+  readonly refusals: RecordRefusals & AsyncDisposable
   readonly metrics: ServerMetrics
   readonly live: () => LiveConfig
   readonly log: Log
@@ -64,12 +68,14 @@ export async function openPipelineUnderTest(options: PipelineOptions = {}): Prom
   const metrics = makeServerMetrics()
   let live = await makeLive(config, clock)
   const events = makeServerEvents(log, metrics)
-  const pipeline = await openPipeline({ state, live: () => live, clock, random, events })
+  const refusals = stack.use(keepRefusals({ audit: state.store.auditLog, clock, failed: events.refusalsUnrecorded }))
+  const pipeline = await openPipeline({ state, live: () => live, clock, random, events, refusals })
   const moved = stack.move()
   return {
     setup,
     pipeline,
     state,
+    refusals,
     metrics,
     log,
     clock,

@@ -11,6 +11,4 @@ export interface BanEvents {
   readFailed(error: unknown): void
   /** Who holds keys that were banned cannot be read; it is tried again. */
   holdersUnknown(error: unknown): void
-  /** That somebody was refused is not in the audit log. */
-  recordFailed(error: unknown): void
 }

@@ -13,7 +13,6 @@ import type { BanView } from "../ban/ban-view.ts"
 import { bannedError, isBannedError, refuseBanned, subjectOf } from "../ban/banned.ts"
 import type { KeyHolders } from "../ban/key-holders.ts"
 import type { LiveStreams } from "../ban/live-streams.ts"
-import type { RefusedStream } from "../ban/refused-streams.ts"
 import { requesterOf } from "../issue/intent.ts"
 import { type RenewOrders, wavePosition } from "./renew-orders.ts"
 
@@ -42,8 +41,8 @@ export interface WatchEntitlementsDeps {
   /** Whom a rotation asks to renew. */
   readonly renewals: Pick<RenewOrders, "orderFor" | "asked" | "changed">
   readonly bans: Pick<BanView, "match">
-  /** Told of a stream that was refused to the banned. */
-  readonly refused: RefusedStream
+  /** Told of a stream that was refused to the banned. Nobody waits for it. @see BAN-06 */
+  readonly refused: (attested: Attested, error: IdentityError) => void
   readonly streams: LiveStreams
   readonly keyHolders: Pick<KeyHolders, "bansOf">
 }

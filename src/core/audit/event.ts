@@ -20,11 +20,17 @@ export type AuditEvent =
     })
   | (Common & {
       readonly type: "svid.refused"
-      /** `stream`: a subscription or a remote SDS stream, of the banned; of each caller once in five minutes. */
-      readonly kind: "x509" | "jwt" | "stream"
+      readonly kind: "x509" | "jwt"
       readonly code: string
       readonly reason: string
     })
+  | (Common &
+      Counted & {
+        /** A subscription or a remote SDS stream was refused to the banned. @see BAN-06 */
+        readonly type: "stream.refused"
+        readonly code: string
+        readonly reason: string
+      })
   | (Common & {
       /** Incident: the certificate that a caller wanted to replace was not its own, or had been replaced before. @see INV-31 */
       readonly type: "lineage.violated"

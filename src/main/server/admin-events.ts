@@ -4,7 +4,6 @@ import type { Log } from "../../ports/telemetry.ts"
 import type { AdminEvents } from "../../transports/admin/perform.ts"
 
 interface StoreTrouble {
-  readonly unrecorded: (thrown: unknown) => void
   readonly unsettled: (proposal: string, thrown: unknown) => void
 }
 
@@ -13,9 +12,6 @@ export function makeAdminEvents(log: Log, metrics: Pick<ServerMetrics, "adminReq
   return {
     unsettled: (proposal, thrown) => {
       log.warn({ proposal, err: toIdentityError(thrown) }, "what came of a proposal is not written down")
-    },
-    unrecorded: (thrown) => {
-      log.warn({ err: toIdentityError(thrown) }, "refusals at the admin API are not in the audit log yet")
     },
     answered: (operation, caller, requestId, error) => {
       metrics.adminRequests.inc({ operation, outcome: error?.code ?? "done" })

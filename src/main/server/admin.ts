@@ -4,8 +4,8 @@ import packageJson from "../../../package.json" with { type: "json" }
 import type { ServerMetrics } from "../../adapters/metrics/registry.ts"
 import { openPeerCredentials, type PeerOf } from "../../adapters/unix-peer/peer-credentials.ts"
 import { makeDescribeServer } from "../../app/admin/describe-server.ts"
-import { makeRecordRefusals, type RecordRefusals, type RecordRefusalsDeps } from "../../app/admin/record-refusals.ts"
 import type { ProveAccessToken } from "../../app/attest/prove-access-token.ts"
+import type { RecordRefusals } from "../../app/audit/record-refusals.ts"
 import type { Subscribers } from "../../app/deliver/consumers.ts"
 import { makeListConsumers } from "../../app/rotate/list-consumers.ts"
 import type { ReadEvidence } from "../../app/rotate/read-evidence.ts"
@@ -45,6 +45,7 @@ import type { ServerState } from "./state.ts"
 export interface AdminDeps {
   readonly pipeline: Pipeline
   readonly state: ServerState
+  readonly refusals: Pick<RecordRefusals, "login" | "operation">
   readonly subscribers: Subscribers
   readonly rotations: ServerRotations
   /** The same that rotations rely on. */
@@ -70,7 +71,7 @@ export interface AdminApi extends AsyncDisposable {
 
 /** Serve the admin API on its local socket, and to those far away when that is configured. @throws IdentityError when it cannot, or when its folder is not safe */
 export async function openAdmin(deps: AdminDeps): Promise<AdminApi> {
-  const { live, state, clock, log, metrics } = deps
+  const { live, state, clock, log, metrics, refusals } = deps
   const events = makeAdminEvents(log, metrics)
   const roles = makeAdminRoles(() => live().config, process.getuid?.() ?? NOBODY)
   const approvals = makeApprovals({
@@ -85,7 +86,6 @@ export async function openAdmin(deps: AdminDeps): Promise<AdminApi> {
   const operations = operationsOf(deps, approvals)
   await using stack = new AsyncDisposableStack()
   const audit = state.store.auditLog
-  const refusals = stack.use(keepRefusals({ audit, clock, failed: events.unrecorded }))
   const perform = makePerform({ roles, audit, refusals, clock, events, approvals })
   const routes = { operations, perform, events, refusals }
   const local = await listenLocally(deps, routes)
@@ -95,18 +95,6 @@ export async function openAdmin(deps: AdminDeps): Promise<AdminApi> {
   const moved = stack.move()
   const port = remote?.port
   return { socket: local.socket, port, operations, perform, [Symbol.asyncDispose]: () => moved.disposeAsync() }
-}
-
-/** Records what is left when it is disposed of. */
-function keepRefusals(deps: RecordRefusalsDeps): RecordRefusals & AsyncDisposable {
-  const refusals = makeRecordRefusals(deps)
-  const stop = new AbortController()
-  const ended = refusals.run(stop.signal)
-  const dispose = async () => {
-    stop.abort()
-    await ended
-  }
-  return { ...refusals, [Symbol.asyncDispose]: dispose }
 }
 
 type Routes = Pick<AdminRoutesDeps, "operations" | "perform" | "events" | "refusals">

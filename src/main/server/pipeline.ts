@@ -2,6 +2,7 @@ import { createHash } from "node:crypto"
 import { processKeys } from "../../adapters/process-keys/process-keys.ts"
 import { holdingsAtStart } from "../../adapters/sqlite/holdings-at-start.ts"
 import { type AttestToken, makeAttestToken } from "../../app/attest/attest-token.ts"
+import type { RecordRefusals } from "../../app/audit/record-refusals.ts"
 import { type IssuingAuthorities, openIssuingAuthorities } from "../../app/authority/issuing-authorities.ts"
 import { type JwtKeySet, openJwtKeySet } from "../../app/authority/jwt-key-set.ts"
 import { openTrustState, type TrustState } from "../../app/authority/trust-state.ts"
@@ -10,13 +11,12 @@ import { type DenyToken, makeDenyToken } from "../../app/ban/deny-token.ts"
 import { guardBans } from "../../app/ban/guard-bans.ts"
 import { type KeyHolders, openKeyHolders } from "../../app/ban/key-holders.ts"
 import { LiveStreams } from "../../app/ban/live-streams.ts"
-import { makeRefusedStream } from "../../app/ban/refused-streams.ts"
 import type { ConsumerBook } from "../../app/deliver/consumer-book.ts"
 import { Subscribers } from "../../app/deliver/consumers.ts"
 import { makeWatchEntitlements, type WatchEntitlements } from "../../app/deliver/entitlements.ts"
 import { openConsumerBook } from "../../app/deliver/keep-consumers.ts"
 import { RenewOrders } from "../../app/deliver/renew-orders.ts"
-import { makeAuthorize } from "../../app/issue/authorize.ts"
+import { actorOf, makeAuthorize } from "../../app/issue/authorize.ts"
 import { type Certify, makeCertify } from "../../app/issue/certify.ts"
 import { type ClockGuard, makeClockGuard } from "../../app/issue/clock-guard.ts"
 import { requesterOf } from "../../app/issue/intent.ts"
@@ -45,6 +45,7 @@ export interface PipelineDeps {
   readonly clock: Clock
   readonly random: Random
   readonly events: ServerEvents
+  readonly refusals: Pick<RecordRefusals, "stream">
 }
 
 /** What doors can ask for. */
@@ -80,7 +81,7 @@ export interface Pipeline {
 
 /** Put the pipeline together over the state of a trust domain. */
 export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
-  const { state, live, clock, random, events } = deps
+  const { state, live, clock, random, events, refusals } = deps
   const { config } = live()
   const { store } = state
   const trust = await openTrustState(state.journal)
@@ -218,7 +219,9 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       now: () => clock.now(),
       renewals,
       bans,
-      refused: makeRefusedStream({ audit, clock, events: events.bans }),
+      refused: (attested, { code, reason = code }) => {
+        refusals.stream({ type: "stream.refused", actor: actorOf(attested), requestId: "stream", code, reason })
+      },
       streams: liveStreams,
       keyHolders,
     }),

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify"
-import { isLoginRefusal, type RecordRefusals } from "../../app/admin/record-refusals.ts"
+import { isLoginRefusal, type RecordRefusals } from "../../app/audit/record-refusals.ts"
 import type { AdminCaller } from "../../core/admin/caller.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import { type JsonObject, parseJsonObject } from "../../core/json.ts"

@@ -1,4 +1,4 @@
-import type { RecordRefusals } from "../../app/admin/record-refusals.ts"
+import type { RecordRefusals } from "../../app/audit/record-refusals.ts"
 import { type AdminCaller, callerText } from "../../core/admin/caller.ts"
 import { type AdminRole, decideAdmin } from "../../core/admin/decide-admin.ts"
 import type { Proposal } from "../../core/admin/proposal.ts"
