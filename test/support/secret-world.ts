@@ -160,7 +160,9 @@ async function readFiles(folder: string): Promise<readonly Output[]> {
   const plain = entries.filter((entry) => entry.isFile() && !GIVEN.has(entry.name))
   return Promise.all(
     plain.map(async ({ parentPath, name }) => {
-      return { place: `file ${name}`, bytes: await readFile(join(parentPath, name)) }
+      // One that is gone meanwhile, such as what was renamed, gives nothing away.
+      const bytes = await readFile(join(parentPath, name)).catch(() => Buffer.alloc(0))
+      return { place: `file ${name}`, bytes }
     }),
   )
 }
