@@ -25,7 +25,7 @@ export interface TestCaOptions {
 export interface LeafOptions {
   readonly dnsNames?: readonly string[]
   readonly ipAddresses?: readonly Uint8Array[]
-  /** Default: `now`. */
+  /** Default: a minute before `now`. */
   readonly notBefore?: Instant
   /** Default: one hour after `now`. */
   readonly notAfter?: Instant
@@ -136,7 +136,7 @@ function issueLeaf({ template, keys, now }: Issuing, text: string, options: Leaf
     dnsNames: options.dnsNames ?? [],
     ipAddresses: options.ipAddresses ?? [],
     publicKey: leafKeys.publicKey,
-    notBefore: options.notBefore ?? now,
+    notBefore: options.notBefore ?? now - BACKDATE,
     notAfter: options.notAfter ?? now + 3600,
   })
   const certificate = signWith(keys, permit)
@@ -159,3 +159,6 @@ function writeChain(folder: string, root: Uint8Array, leaf: TestLeaf): void {
 function freshSerial() {
   return makeSerial(randomBytes, 1)
 }
+
+/** The clock that OpenSSL asks is some milliseconds behind, in which this second has not begun. */
+const BACKDATE: Seconds = 60
