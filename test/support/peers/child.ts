@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { closeSync, openSync, readFileSync } from "node:fs"
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs"
 import type { TestContext } from "node:test"
 import { setTimeout as delay } from "node:timers/promises"
 import { watchOver } from "./live-children.ts"
@@ -23,6 +23,8 @@ export class Child implements AsyncDisposable {
   readonly #process: ChildProcess
   readonly #log: string
   #failure: Error | undefined
+  /** The end of a log whose folder may be gone when somebody asks why. */
+  #kept = ""
 
   constructor(options: ChildOptions) {
     this.name = options.name
@@ -56,7 +58,7 @@ export class Child implements AsyncDisposable {
 
   /** The end of the log, for messages. */
   logTail(characters = TAIL_CHARACTERS): string {
-    return readFileSync(this.#log, "utf8").slice(-characters)
+    return (existsSync(this.#log) ? readFileSync(this.#log, "utf8") : this.#kept).slice(-characters)
   }
 
   signal(name: NodeJS.Signals): void {
@@ -89,7 +91,11 @@ export class Child implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.running) return
+    if (this.running) await this.#stop()
+    this.#kept = this.logTail()
+  }
+
+  async #stop(): Promise<void> {
     const ended = once(this.#process, "exit")
     const kill = setTimeout(() => this.#process.kill("SIGKILL"), STOP_MILLIS)
     this.#process.kill("SIGTERM")
