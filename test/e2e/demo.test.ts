@@ -70,7 +70,7 @@ describe("npm run demo", { concurrency: 2 }, () => {
 
   test("without --once it stays up, says what to try next, and ends well when it is told to", async () => {
     await using demo = await startDemo([], NO_ENVOY)
-    await until("the demo to stay up", () => demo.stdout().includes("Ctrl-C stops everything"), 60_000)
+    await until("the demo to stay up", () => demo.stdout().includes("Ctrl-C stops everything"), 300_000)
     const again = /^ {2}(curl .*grant_type=.*; echo)$/m.exec(demo.stdout())?.[1] ?? ""
     const { stdout: answer } = await promisify(execFile)("sh", ["-c", again])
     assert.equal(JSON.parse(answer).scope, "read")
@@ -109,7 +109,7 @@ describe("npm run demo", { concurrency: 2 }, () => {
 
   test("a signal in the middle ends it with exit code 1 and leaves nothing behind", async () => {
     await using demo = await startDemo(["--once"], NO_ENVOY)
-    await until("the first step", () => demo.stdout().includes("x509-svid"), 60_000)
+    await until("the first step", () => demo.stdout().includes("x509-svid"), 300_000)
     demo.signal("SIGTERM")
     const { code, stdout, leftBehind } = await demo.ended
     assert.equal(code, 1)
@@ -119,7 +119,7 @@ describe("npm run demo", { concurrency: 2 }, () => {
 
   test("ends by itself when the process that started it is killed", async () => {
     await using demo = await startDemo([], NO_ENVOY, "in a shell")
-    await until("the first step", () => demo.stdout().includes("x509-svid"), 60_000)
+    await until("the first step", () => demo.stdout().includes("x509-svid"), 300_000)
     demo.signal("SIGKILL")
     const { stdout, leftBehind } = await demo.ended
     assert.match(stdout, /stopped, as the process that started it has ended/)
