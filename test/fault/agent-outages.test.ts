@@ -13,6 +13,9 @@ import { listenTcpProxy } from "../support/tcp-proxy.ts"
 import { until } from "../support/until.ts"
 import { WatchedWorkload } from "../support/watched-workload.ts"
 
+/** Life of an SVID that must be renewed in time: after eight to twelve seconds, which leaves as many for a server to start in. */
+const ROOMY = "20s"
+
 describe("an agent, with SVIDs that soon expire and real processes", { concurrency: true, timeout: 300_000 }, () => {
   test("[AGT-09][AGT-17][AGT-37] server killed and started again: SVIDs are served throughout, then renewed; with a new root, it bootstraps again", async (t) => {
     await using bench = await openBench(ROOMY)
@@ -170,8 +173,6 @@ async function flap(proxy: { cut(): void; mend(): void }, signal: AbortSignal): 
   }
 }
 
-/** Life of an SVID that must be renewed in time: after eight to twelve seconds, which leaves as many for a server to start in. */
-const ROOMY = "20s"
 /** Milliseconds. */
 const RENEWAL = 60_000
 /** The longest pause between tries is 30 s. */
