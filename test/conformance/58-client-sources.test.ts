@@ -51,7 +51,7 @@ describe("a source at a Workload API", { timeout: 30_000 }, () => {
     await using web = await openLiveWorkload(WEB, ca, jwtKey)
     web.source.deny()
     await assert.rejects(openX509Source({ socket: web.socket, deadline: 3000 }), refusal("no-identity"))
-    const nobody = openX509Source({ socket: `${web.socket}.none`, deadline: 300 })
+    const nobody = openX509Source({ socket: `${web.socket}.none`, deadline: 3000 })
     await assert.rejects(nobody, refusal("not-ready", "socket-unreachable"))
   })
 
