@@ -19,6 +19,10 @@ describe("a rotation of JWT keys below go-spiffe", { skip: await skipWithout("go
     const operator = new RotationOperator(mesh.adminSocket, "jwt")
     const phaseIs = (...wanted: readonly string[]) =>
       until(wanted.join(" or "), async () => wanted.includes((await operator.status()).phase), PATIENCE)
+    for (const agent of [web, db]) {
+      const isReady = async () => (await runGoSpiffe("jwt", agent, ["-audience", "db"])).code === 0
+      await until("an agent with an SVID", isReady, PATIENCE)
+    }
     const before = await fetchToken(web)
     await accept(db, before)
     await operator.start(false)
