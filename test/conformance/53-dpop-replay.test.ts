@@ -116,7 +116,7 @@ async function openEngine(): Promise<AsyncDisposable & { readonly db: DatabaseSy
     db.close()
     await scratch[Symbol.asyncDispose]()
   }
-  return { db, run: async (jobs) => [...desk.run([jobs])].flat(), [Symbol.asyncDispose]: close }
+  return { db, run: (jobs) => new Promise((answer) => desk.run([{ jobs, answer }])), [Symbol.asyncDispose]: close }
 }
 
 function bytesAsText(_: string, value: unknown): unknown {

@@ -19,11 +19,11 @@ import { quietLog } from "../support/quiet-log.ts"
 import { reach } from "./issuance-fault.ts"
 
 /**
- * Issues over the store of a configuration, 8 at a time, prints each credential once it has it, and kills itself at a step of
- * the n-th issuance. Arguments: configuration, file with tokens, kind, way. Way `thread`: the store's thread commits and signs, and
- * `issuance-fault.ts` kills there; `apart`: the log in one place, the signer in another, as it is for slower keys.
+ * Issues over the store of a configuration, so many at a time, prints each credential once it has it, and kills itself at a step of
+ * the n-th issuance. Arguments: configuration, file with tokens, kind, way, how many at a time. Way `thread` or `beside`: the store's
+ * thread commits and signs, the latter together with a second one, and `issuance-fault.ts` kills there; `apart`: the log in one place, the signer in another, as it is for slower keys.
  */
-const [configFile = "", tokenFile = "", kind = "", way = ""] = process.argv.slice(2)
+const [configFile = "", tokenFile = "", kind = "", way = "", inFlight = ""] = process.argv.slice(2)
 const STDOUT = 1
 
 const config = await loadServerConfig(configFile, makeCelConditions().compile)
@@ -49,7 +49,9 @@ const pipeline = await openPipeline({
   refusals: { stream: () => undefined },
 })
 const tokens = readFileSync(tokenFile, "utf8").trim().split("\n")
-await Promise.all(tokens.map(issueForEver))
+await Promise.all(
+  Array.from({ length: Number(inFlight) }, (_, lane) => issueForEver(tokens[lane % tokens.length] ?? "")),
+)
 
 async function issueForEver(token: string): Promise<never> {
   for (;;) {

@@ -8,7 +8,8 @@ import { HeldKeys } from "../../src/adapters/sqlite/held-keys.ts"
 import { encodeIntent } from "../../src/adapters/sqlite/intent-row.ts"
 import type { Job, JobResult, OrderJob } from "../../src/adapters/sqlite/job.ts"
 import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
-import { OrderDesk } from "../../src/adapters/sqlite/order-desk.ts"
+import { OrderDesk, type Part, type SecondSigner } from "../../src/adapters/sqlite/order-desk.ts"
+import type { Signed, Unsigned } from "../../src/adapters/sqlite/signing-thread.ts"
 import { digestSigned } from "../../src/core/jose/token-digest.ts"
 import type { Intent } from "../../src/ports/issuance-log.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
@@ -16,15 +17,10 @@ import { makeScratch } from "../support/scratch.ts"
 
 test("[ISS-04] signs no order of a group whose commit failed, and the next group", async () => {
   await using bench = await openBench()
-  let isFailing = true
-  const exec = bench.db.exec.bind(bench.db)
-  bench.db.exec = (sql) => {
-    exec(sql === "COMMIT" && isFailing ? "ROLLBACK" : sql)
-    if (sql === "COMMIT" && isFailing) throw Object.assign(new Error("disk I/O error"), { errcode: 1034 })
-  }
+  bench.fail("COMMIT")
   assert.deepEqual(kinds(bench.run([bench.order("a"), bench.order("b")])), ["not-ready", "not-ready"])
   assert.equal(bench.signatures(), 0)
-  isFailing = false
+  bench.fail(undefined)
   assert.deepEqual(kinds(bench.run([bench.order("c")])), ["signed"])
   assert.deepEqual(bench.outcomes(), [])
   bench.desk.flush()
@@ -80,34 +76,116 @@ test("[ISS-08] an outcome that cannot be written loses no intent of the group it
 
 test("[ISS-04] a group is committed as a whole before its first part is signed, and each part is there when it is", async () => {
   await using bench = await openBench()
-  const parts = bench.desk.run([[bench.order("a"), bench.order("b")], [bench.order("c")]])
-  assert.deepEqual(kinds(parts.next().value ?? []), ["signed", "signed"])
+  const seen: unknown[] = []
+  const part = (...jobs: readonly Job[]): Part => ({
+    jobs,
+    answer: (results) => seen.push([kinds(results), bench.signatures(), bench.intents()]),
+  })
+  bench.desk.run([part(bench.order("a"), bench.order("b")), part(bench.order("c"))])
+  assert.deepEqual(seen, [
+    [["signed", "signed"], 2, 3],
+    [["signed"], 3, 3],
+  ])
+})
+
+test("[ISS-04] a second thread is given the tokens of a group when they are durable, and none of a group that failed", async () => {
+  const second = new FakeSecond()
+  await using bench = await openBench(second)
+  const tokens = [bench.token("a"), bench.token("b")]
+  bench.fail("COMMIT")
+  assert.deepEqual(kinds(bench.run(tokens)), ["not-ready", "not-ready"])
+  assert.equal(second.taken.length, 0)
+  bench.fail(undefined)
+  assert.deepEqual(bench.run([...tokens, bench.order("c")]), [])
+  assert.equal(bench.intents(), 3)
+  assert.equal(second.taken[0]?.unsigned.length, 2)
+  assert.equal(bench.signatures(), 1)
+})
+
+test("[ISS-06][ISS-13] a part is answered in order when the second thread has signed, and the digests are kept", async () => {
+  const second = new FakeSecond()
+  await using bench = await openBench(second)
+  const results = bench.run([bench.token("a"), bench.order("b"), bench.token("c")])
+  const signatures = [new Uint8Array(64).fill(1), new Uint8Array(64).fill(2)]
+  second.taken[0]?.signed(signatures)
+  assert.deepEqual(kinds(results), ["signed", "signed", "signed"])
+  assert.ok(results[0]?.kind === "signed" && results[2]?.kind === "signed")
+  assert.deepEqual([results[0].signature, results[2].signature], signatures)
+  bench.desk.flush()
+  const { tbs } = fixtureIntent("a")
+  assert.deepEqual(bench.outcomes().map(({ serial, signature }) => [serial, signature])[2], [
+    "c",
+    new Uint8Array(digestSigned(tbs, signatures[1] ?? new Uint8Array())),
+  ])
+})
+
+test("[ISS-06] what the second thread gives back is signed here, and nothing by a key that was let go of", async () => {
+  const second = new FakeSecond()
+  await using bench = await openBench(second)
+  const before = bench.run([bench.token("a"), bench.token("b")])
+  const forgotten = bench.run([{ kind: "forget-key", key: bench.key }])
+  assert.deepEqual(kinds(before), ["signed", "signed"])
+  assert.deepEqual(kinds(forgotten), ["done"])
   assert.equal(bench.signatures(), 2)
-  assert.equal(bench.db.prepare("SELECT count(*) AS intents FROM intent").get()?.["intents"], 3)
-  assert.deepEqual(kinds(parts.next().value ?? []), ["signed"])
-  assert.equal(parts.next().done, true)
+  assert.deepEqual(kinds(bench.run([bench.token("c"), bench.token("d")])), ["internal", "internal"])
+  assert.equal(second.taken.length, 1)
 })
 
 /** A desk on this thread, with a key, over a store of its own. */
-async function openBench() {
+async function openBench(second?: SecondSigner) {
   const scratch = await makeScratch()
   const db = openDatabase(scratch.path("s.db"), "create")
   const keys = new CountingKeys()
   const made = keys.run({ kind: "make-key" })
   assert.ok(made.kind === "key")
-  const desk = new OrderDesk(new CommitEngine(db), keys)
+  let failing: string | undefined
+  const exec = db.exec.bind(db)
+  db.exec = (sql) => {
+    exec(sql === failing ? "ROLLBACK" : sql)
+    if (sql === failing) throw Object.assign(new Error("disk I/O error"), { errcode: 1034 })
+  }
+  const desk = new OrderDesk(new CommitEngine(db), keys, second)
   return {
     db,
     desk,
-    run: (jobs: readonly Job[]) => [...desk.run([jobs])].flat(),
+    run: (jobs: readonly Job[]) => {
+      const answered: JobResult[] = []
+      desk.run([{ jobs, answer: (results) => answered.push(...results) }])
+      return answered
+    },
+    key: made.key,
+    fail: (statement: string | undefined) => {
+      failing = statement
+    },
+    intents: () => db.prepare("SELECT count(*) AS intents FROM intent").get()?.["intents"],
     publicKey: createPublicKey({ key: Buffer.from(made.publicKey), format: "der", type: "spki" }),
     signatures: () => keys.signatures,
     outcomes: () => outcomesIn(db),
     order: (serial: string, change: Partial<Intent> = {}) => orderJob(fixtureIntent(serial, change), made.key),
+    token: (serial: string) => orderJob(fixtureIntent(serial, { kind: "jwt" }), made.key),
     [Symbol.asyncDispose]: async () => {
       db.close()
       await scratch[Symbol.asyncDispose]()
     },
+  }
+}
+
+/** Takes whatever there is, if it is two at least, and signs when it is told to. */
+class FakeSecond implements SecondSigner {
+  readonly taken: { readonly unsigned: readonly Unsigned[]; readonly signed: Signed }[] = []
+  #given = 0
+
+  take(unsigned: readonly Unsigned[], signed: Signed): boolean {
+    if (unsigned.length < 2) return false
+    this.taken.push({ unsigned, signed })
+    return true
+  }
+
+  drain(): void {}
+
+  recall(): void {
+    for (const { signed } of this.taken.slice(this.#given)) signed(undefined)
+    this.#given = this.taken.length
   }
 }
 

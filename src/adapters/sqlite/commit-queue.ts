@@ -23,8 +23,8 @@ interface Pending {
 
 /**
  * What came up in one turn of the event loop travels together, in messages of a few. Groups form in the store's thread: what arrived
- * while one was being committed is the next one, and each message is answered as soon as it is signed. Jobs are done in the order
- * they were given. @see STO-10 STO-15
+ * while one was being committed is the next one, and each message is answered as soon as it is signed. Jobs are
+ * committed in the order they were given. @see STO-10 STO-15
  */
 export class CommitQueue {
   readonly #run: RunJobs

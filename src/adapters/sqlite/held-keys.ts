@@ -21,17 +21,21 @@ export class HeldKeys {
         this.#keys.delete(job.key)
         return { kind: "done" }
       case "sign":
-        return { kind: "signed", signature: this.sign(job.key, job.data, job.form) }
+        return { kind: "signed", signature: this.sign(this.find(job.key), job.data, job.form) }
       default:
         return job satisfies never
     }
   }
 
   /** @throws RangeError when the key was let go of */
-  sign(key: number, data: Uint8Array, form: "der" | "p1363"): Uint8Array {
+  find(key: number): KeyObject {
     const held = this.#keys.get(key)
     if (held === undefined) throw new RangeError("no such key in the store's thread")
-    return sign("sha256", data, { key: held, dsaEncoding: form === "der" ? "der" : "ieee-p1363" })
+    return held
+  }
+
+  sign(key: KeyObject, data: Uint8Array, form: "der" | "p1363"): Uint8Array {
+    return sign("sha256", data, { key, dsaEncoding: form === "der" ? "der" : "ieee-p1363" })
   }
 
   #keep(privateKey: KeyObject): JobResult {

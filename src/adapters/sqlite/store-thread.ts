@@ -12,16 +12,17 @@ export interface StoreWorkerData {
   readonly mode: OpenMode
 }
 
-export type StoreRequest = { readonly kind: "run"; readonly jobs: PackedJobs } | { readonly kind: "close" }
+export type StoreRequest =
+  | { readonly kind: "run"; readonly id: number; readonly count: number; readonly jobs: PackedJobs }
+  | { readonly kind: "close" }
 
 export type StoreReply =
   | { readonly kind: "ready" }
   | { readonly kind: "unusable"; readonly failure: Failure }
-  /** Answers, in order, to all that was asked in one message or several. */
-  | { readonly kind: "ran"; readonly results: PackedResults }
+  /** Answers, in order, to what was asked in the message of that number. */
+  | { readonly kind: "ran"; readonly id: number; readonly results: PackedResults }
 
 interface Asked {
-  readonly count: number
   readonly resolve: (results: readonly JobResult[]) => void
   readonly reject: (error: IdentityError) => void
 }
@@ -29,13 +30,14 @@ interface Asked {
 /** The store's thread, seen from the main thread. Dead means dead: it is never started again. */
 export class StoreThread implements AsyncDisposable {
   readonly #worker: Worker
-  readonly #asked: Asked[] = []
+  readonly #asked = new Map<number, Asked>()
+  #sent = 0
   #failure: IdentityError | undefined
 
   private constructor(worker: Worker) {
     this.#worker = worker
     worker.on("message", (reply: StoreReply) => {
-      if (reply.kind === "ran") this.#settle(unpackResults(reply.results))
+      if (reply.kind === "ran") this.#settle(reply.id, unpackResults(reply.results))
     })
     worker.on("error", (cause) => this.#die(cause))
     worker.on("exit", () => this.#die(undefined))
@@ -59,15 +61,16 @@ export class StoreThread implements AsyncDisposable {
   }
 
   /**
-   * One result for each job, of which there must be some. Jobs are done in the order they are given, and may share a commit
-   * with those of other calls. @throws IdentityError `not-ready` when the thread is dead or dies: the outcome is unknown
+   * One result for each job, of which there must be some. Jobs are committed in the order they are given, and may share a
+   * commit with those of other calls. @throws IdentityError `not-ready` when the thread is dead or dies: the outcome is unknown
    */
   run(jobs: readonly Job[]): Promise<readonly JobResult[]> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
-      this.#asked.push({ count: jobs.length, resolve, reject })
+      const id = this.#sent++
+      this.#asked.set(id, { resolve, reject })
       const packed = packJobs(jobs)
-      this.#send({ kind: "run", jobs: packed }, [packed.bytes.buffer])
+      this.#send({ kind: "run", id, count: jobs.length, jobs: packed }, [packed.bytes.buffer])
     })
   }
 
@@ -82,17 +85,16 @@ export class StoreThread implements AsyncDisposable {
     this.#worker.postMessage(request, transfer)
   }
 
-  #settle(results: readonly JobResult[]): void {
-    for (let at = 0; at < results.length; ) {
-      const asked = this.#asked.shift()
-      if (asked === undefined) throw new TypeError("store thread answered more than it was asked")
-      asked.resolve(results.slice(at, at + asked.count))
-      at += asked.count
-    }
+  #settle(id: number, results: readonly JobResult[]): void {
+    const asked = this.#asked.get(id)
+    if (asked === undefined) throw new TypeError("store thread answered what it was not asked")
+    this.#asked.delete(id)
+    asked.resolve(results)
   }
 
   #die(cause: unknown): void {
     this.#failure ??= new IdentityError("not-ready", "store is closed", { cause, reason: "store-dead" })
-    for (const { reject } of this.#asked.splice(0)) reject(this.#failure)
+    for (const { reject } of this.#asked.values()) reject(this.#failure)
+    this.#asked.clear()
   }
 }

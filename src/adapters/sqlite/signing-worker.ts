@@ -1,0 +1,25 @@
+import { sign } from "node:crypto"
+import { type MessagePort, workerData } from "node:worker_threads"
+import { SIGNATURE_OCTETS, type SigningRequest } from "./signing-thread.ts"
+
+/** Signs what the store's thread made durable. An error ends this thread, and the store's signs alone. */
+function serve(port: MessagePort): void {
+  port.on("message", (request: SigningRequest) => {
+    const signatures = signAll(request)
+    port.postMessage(signatures, [signatures.buffer])
+  })
+}
+
+function signAll({ keys, lengths, bytes }: SigningRequest): Uint8Array<ArrayBuffer> {
+  const signatures = new Uint8Array(SIGNATURE_OCTETS * keys.length)
+  let from = 0
+  for (const [index, key] of keys.entries()) {
+    const to = from + (lengths[index] ?? 0)
+    const signature = sign("sha256", bytes.subarray(from, to), { key, dsaEncoding: "ieee-p1363" })
+    signatures.set(signature, SIGNATURE_OCTETS * index)
+    from = to
+  }
+  return signatures
+}
+
+serve(workerData as MessagePort) // only SigningThread starts this file
