@@ -22,8 +22,8 @@ const { values: flags } = parseArgs({
   options: { quick: { type: "boolean" }, json: { type: "boolean" }, baseline: { type: "boolean" } },
 })
 const say = (line: string) => void (flags.json === true ? process.stderr : process.stdout).write(`${line}\n`)
-const seconds = flags.quick === true ? 0.5 : 2.5
-const spans = spansOf(seconds, flags.quick === true ? 1 : 4)
+const seconds = flags.quick === true ? 0.5 : 2
+const spans = spansOf(seconds, flags.quick === true ? 1 : 5)
 const isBesideSpire = flags.quick !== true && (await skipWithout("spire")) === false
 
 say(

@@ -29,6 +29,7 @@ export function beside(values: readonly number[], others: readonly number[]): re
   return values.map((value, round) => value / (others[round] ?? Number.NaN))
 }
 
+/** The middle one of an odd number of values. */
 export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }
