@@ -151,8 +151,8 @@ async function rotateAcrossRefusal({ pay, stock, feed, operator }: RotationMesh,
   assert.match(status.stopped ?? "", /refused by .*stock/)
   assert.deepEqual([status.phase, status.auto], ["publishing", false])
   assert.ok(isLate(status, "pay", "not-acknowledged"))
+  feed.release() // before what it has expires
   await stock.repair()
-  feed.release()
   await story.until("nobody refuses", (status) => !isLate(status, "stock", "nack"))
   await operator.resume()
   await story.until("the end", ({ phase }) => phase === "stable")
@@ -198,7 +198,7 @@ const OLD_WAY = "nobody ever waited for acknowledgements"
 const ROTATIONS = 10
 const SIGNED_BY_NEXT = ["active", "draining", "drained", "retiring"]
 const SECRETS = ["default", "ROOTCA"]
-const SVID_TTL: Seconds = 8
+const SVID_TTL: Seconds = 10
 const LOOK: Millis = 250
 /** So that nothing expires on its way. */
 const LONG_TTL: Seconds = 60
