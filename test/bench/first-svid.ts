@@ -21,7 +21,7 @@ export interface FirstSvid {
  * agents have a process for themselves, as they have it where they run: in the bench's own, every few of them waited for the garbage
  * of what it had measured before. What Node takes to start is measured apart.
  */
-export async function measureFirstSvid(pods: number): Promise<FirstSvid> {
+export async function measureFirstSvid(pods: number, coldStarts: number): Promise<FirstSvid> {
   const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
   try {
     const cluster = await makeBenchCluster(folder)
@@ -29,7 +29,7 @@ export async function measureFirstSvid(pods: number): Promise<FirstSvid> {
     for (let pod = 0; pod < WARM_UP + pods; pod++) await writeFile(join(folder, `token${pod}`), cluster.makeToken())
     const times = await timesOf(server, folder, WARM_UP + pods)
     const at = (share: number): Millis => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0
-    const coldMs = await measureColdStart(server, join(folder, "token0"), COLD_STARTS)
+    const coldMs = await measureColdStart(server, join(folder, "token0"), coldStarts)
     return { p50Ms: at(0.5), p99Ms: at(0.99), pods, coldMs }
   } finally {
     await rm(folder, { recursive: true })
@@ -50,5 +50,4 @@ async function timesOf(server: AssayServer, folder: string, pods: number): Promi
 const AGENTS = join(import.meta.dirname, "first-svid-agents.ts")
 /** What the first few take is the compiler's. */
 const WARM_UP = 10
-const COLD_STARTS = 7
 const ALL_WITHIN: Millis = 120_000

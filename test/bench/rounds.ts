@@ -36,7 +36,7 @@ export function median(values: readonly number[]): number {
 
 /** For code that is not compiled in the fraction of a second that a short run has. */
 export function warmedUp(span: Span): Span {
-  return { ...span, warmUp: Math.max(span.warmUp, 1) }
+  return { ...span, warmUp: Math.max(span.warmUp, 0.6) }
 }
 
 /**
