@@ -6,12 +6,13 @@ import type { AssayServer } from "../support/assay-process.ts"
 import { Child } from "../support/peers/child.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { BUILT_AGENT } from "./bench-server.ts"
+import { median } from "./rounds.ts"
 
 /** From the start of a process of `assay agent` until a workload holds its first SVID: the median of `times`. */
 export async function measureColdStart(server: AssayServer, tokenFile: string, times: number): Promise<Millis> {
   const took: Millis[] = []
   for (let i = 0; i < times; i++) took.push(await startOne(server, tokenFile))
-  return took.sort((a, b) => a - b)[Math.floor(times / 2)] ?? 0
+  return median(took)
 }
 
 async function startOne(server: AssayServer, tokenFile: string): Promise<Millis> {

@@ -47,8 +47,7 @@ export class Holdings {
   entitle(entitlements: readonly Entitlement[]): void {
     this.#entitlements = entitlements
     const ids = new Set(entitlements.map(({ spiffeId }) => spiffeId))
-    for (const id of this.#held.keys()) if (!ids.has(id)) this.#held.delete(id)
-    for (const id of this.#staged.keys()) if (!ids.has(id)) this.discard(id)
+    this.#drop(({ issued }) => !ids.has(issued.spiffeId))
   }
 
   /** Forget every SVID, and what we were entitled to. The snapshot stays: trust was not taken away. @see AGT-14 */
@@ -96,8 +95,7 @@ export class Holdings {
   }
 
   dropExpired(now: Instant): void {
-    for (const [id, { issued }] of this.#held) if (issued.notAfter <= now) this.#held.delete(id)
-    for (const [id, { issued }] of this.#staged) if (issued.notAfter <= now) this.discard(id)
+    this.#drop(({ issued }) => issued.notAfter <= now)
   }
 
   held(id: SpiffeId): Holding | undefined {
@@ -128,6 +126,11 @@ export class Holdings {
     })
     if (this.#snapshot === undefined || svids.length === 0) return undefined
     return Object.freeze({ snapshot: this.#snapshot, svids: Object.freeze(svids) })
+  }
+
+  #drop(which: (holding: Holding) => boolean): void {
+    this.dropHeld(which)
+    this.discardStaged(which)
   }
 }
 
