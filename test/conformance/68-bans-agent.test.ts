@@ -12,17 +12,7 @@ import { type SeenSvid, WatchedWorkload } from "../support/watched-workload.ts"
 
 test("[REVO-02] a workload behind a real agent has its identity no more once it is banned; the one beside it keeps its own", async () => {
   await using stack = new AsyncDisposableStack()
-  const scratch = stack.use(await makeScratch())
-  const setup = await makeServerSetup(scratch.directory)
-  const { bundleFile } = await initTrustDomain(setup)
-  const server = stack.use(await startServerProcess(setup))
-  const behindAgent = async (serviceAccount: string) => {
-    const token = setup.token({ serviceAccount })
-    const { trustDomain } = setup
-    const terms = { name: serviceAccount, folder: scratch.path(serviceAccount), trustDomain, token }
-    const agent = stack.use(await startAgentProcess({ ...terms, server: server.address, bundleFile }))
-    return stack.use(new WatchedWorkload(agent.socket))
-  }
+  const { setup, behindAgent } = await openServer(stack)
   const [banned, other] = [await behindAgent("banned"), await behindAgent("other")]
   await until("both identities", () => banned.served && other.served, 20_000)
   const failures = other.failures.length
@@ -39,14 +29,8 @@ test("[REVO-02] a workload behind a real agent has its identity no more once it 
 
 test("[BAN-16][BAN-14] a workload behind a real agent has another key at once when its key is banned, and is never without one", async () => {
   await using stack = new AsyncDisposableStack()
-  const scratch = stack.use(await makeScratch())
-  const setup = await makeServerSetup(scratch.directory)
-  const { bundleFile } = await initTrustDomain(setup)
-  const server = stack.use(await startServerProcess(setup))
-  const { trustDomain } = setup
-  const terms = { name: "web", folder: scratch.path("web"), trustDomain, token: setup.token() }
-  const agent = stack.use(await startAgentProcess({ ...terms, server: server.address, bundleFile }))
-  const workload = stack.use(new WatchedWorkload(agent.socket))
+  const { setup, behindAgent } = await openServer(stack)
+  const workload = await behindAgent("web")
   const key = keyOf(await workload.renewed(0, 20_000))
   const [known, failures] = [workload.seen.length, workload.failures.length]
   const ban = (...more: readonly string[]) =>
@@ -60,6 +44,22 @@ test("[BAN-16][BAN-14] a workload behind a real agent has another key at once wh
   assert.notEqual(keyOf(renewed), key)
   assert.equal(workload.failures.length, failures)
 })
+
+/** A real server, and workloads of service accounts behind real agents. */
+async function openServer(stack: AsyncDisposableStack) {
+  const scratch = stack.use(await makeScratch())
+  const setup = await makeServerSetup(scratch.directory)
+  const { bundleFile } = await initTrustDomain(setup)
+  const server = stack.use(await startServerProcess(setup))
+  const behindAgent = async (serviceAccount: string): Promise<WatchedWorkload> => {
+    const { trustDomain } = setup
+    const token = setup.token({ serviceAccount })
+    const terms = { name: serviceAccount, folder: scratch.path(serviceAccount), trustDomain, token }
+    const agent = stack.use(await startAgentProcess({ ...terms, server: server.address, bundleFile }))
+    return stack.use(new WatchedWorkload(agent.socket))
+  }
+  return { setup, behindAgent }
+}
 
 function keyOf({ chain: [leaf] }: SeenSvid): string {
   const { publicKey } = new X509Certificate(leaf ?? assert.fail("no certificate"))
