@@ -4,7 +4,7 @@ import { openBenchPipeline } from "./bench-server.ts"
 import { perSecond } from "./measure.ts"
 import { ProvenKeys } from "./proven-keys.ts"
 import { makeRawTasks, type RawTasks } from "./raw.ts"
-import { inRounds, type Span, warmedUp } from "./rounds.ts"
+import { inRounds, type Span, type Spans, warmedUp } from "./rounds.ts"
 
 /** Per second, in each round. */
 export interface PipelineRates extends Readonly<Record<keyof RawTasks, readonly number[]>> {
@@ -15,7 +15,7 @@ export interface PipelineRates extends Readonly<Record<keyof RawTasks, readonly 
 }
 
 /** The pipeline in this process, beside the cryptography that it cannot do without. */
-export async function measurePipeline(spans: readonly Span[]): Promise<PipelineRates> {
+export async function measurePipeline(spans: Spans): Promise<PipelineRates> {
   await using bench = await openBenchPipeline()
   const { pipeline, token } = bench
   const never = new AbortController().signal

@@ -5,9 +5,12 @@ export interface Span {
   readonly warmUp: number
 }
 
-/** Spans of the rounds in which one figure is measured. */
-export function spansOf(seconds: number, rounds: number): readonly Span[] {
-  return Array.from({ length: rounds }, (_, round) => ({ round, seconds, warmUp: warmUpOf(seconds, round) }))
+/** Of the rounds in which one figure is measured, of which there is one at least. */
+export type Spans = readonly [Span, ...Span[]]
+
+export function spansOf(seconds: number, rounds: number): Spans {
+  const spanOf = (round: number): Span => ({ round, seconds, warmUp: warmUpOf(seconds, round) })
+  return [spanOf(0), ...Array.from({ length: rounds - 1 }, (_, before) => spanOf(before + 1))]
 }
 
 /**
@@ -15,7 +18,7 @@ export function spansOf(seconds: number, rounds: number): readonly Span[] {
  * other. The results of each, round by round.
  */
 export async function inRounds<Name extends string, Result>(
-  spans: readonly Span[],
+  spans: Spans,
   tasks: Readonly<Record<Name, (span: Span) => Promise<Result>>>,
 ): Promise<Readonly<Record<Name, readonly Result[]>>> {
   const names = Object.keys(tasks) as Name[] // the keys of a literal

@@ -8,7 +8,7 @@ import type { LoadResult } from "../support/peers/load.ts"
 import { BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
 import { measureLoad } from "./measure-load.ts"
 import { startOidcProvider } from "./oidc-provider-process.ts"
-import { inRounds, type Span } from "./rounds.ts"
+import { inRounds, type Span, type Spans } from "./rounds.ts"
 
 export interface TokenRates {
   /** `client_credentials` with a JWT-SVID assertion, one at a time: verified, decided, durable, signed. */
@@ -27,7 +27,7 @@ export interface TokenRounds {
 }
 
 /** `/token` of a real server in a process of its own, and of `oidc-provider` in another, by the same compiled client. */
-export async function measureTokens(spans: readonly Span[]): Promise<TokenRates> {
+export async function measureTokens(spans: Spans): Promise<TokenRates> {
   await using stack = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
   stack.defer(() => rm(folder, { recursive: true }))
@@ -48,7 +48,6 @@ export async function measureTokens(spans: readonly Span[]): Promise<TokenRates>
   const own = { target, ca: server.roots }
   const peer = { target: provider.tokenEndpoint, ca: provider.ca }
   const [first] = spans
-  if (first === undefined) throw new RangeError("no round")
   return {
     one: await (await load("one", own, forms.credentials, 1))(first),
     rounds: await inRounds(spans, {

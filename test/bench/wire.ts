@@ -9,7 +9,7 @@ import { until } from "../support/until.ts"
 import { BUILT_AGENT, BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
 import { measureLoad } from "./measure-load.ts"
 import { residentKib } from "./memory.ts"
-import { inRounds, type Span, warmedUp } from "./rounds.ts"
+import { inRounds, type Span, type Spans, warmedUp } from "./rounds.ts"
 import { openSpireTasks } from "./spire.ts"
 
 export interface WireRates {
@@ -36,7 +36,7 @@ export interface WireRounds {
  * A real server in a process of its own, and a compiled client, both on this machine. With `isBesideSpire` SPIRE's server takes turns
  * with it.
  */
-export async function measureWire(spans: readonly Span[], isBesideSpire: boolean): Promise<WireRates> {
+export async function measureWire(spans: Spans, isBesideSpire: boolean): Promise<WireRates> {
   await using stack = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
   stack.defer(() => rm(folder, { recursive: true }))
@@ -54,7 +54,6 @@ export async function measureWire(spans: readonly Span[], isBesideSpire: boolean
   }
   const spire = isBesideSpire ? stack.use(await openSpireTasks()) : undefined
   const [first] = spans
-  if (first === undefined) throw new RangeError("no round")
   const one = await run("issue-x509", 1)(first)
   const sixteen = await run("issue-x509", 16)(first)
   const sixtyFour = run("issue-x509", 64)
