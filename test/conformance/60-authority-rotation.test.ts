@@ -1,12 +1,14 @@
 import assert from "node:assert/strict"
 import { X509Certificate } from "node:crypto"
 import { test } from "node:test"
+import { setImmediate } from "node:timers/promises"
 import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
 import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
 import { encodeAuthority, parseAuthority } from "../../src/adapters/sqlite/authority-json.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { createTrustDomain } from "../../src/app/authority/create-trust-domain.ts"
 import { openTrustState } from "../../src/app/authority/trust-state.ts"
+import { makeWitnessedJournal } from "../../src/app/authority/witnessed-journal.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import type { AuthorityJournal } from "../../src/ports/authority-journal.ts"
@@ -117,6 +119,28 @@ test("[AUT-04] federated bundles that could not be published are published by th
   store.onWrite = () => "none"
   await trust.setFederated([fakeBundle("other.example")])
   assert.equal(trust.snapshot().federated.length, 1)
+})
+
+test("[AUT-05] a write that is answered after a later one was begun does not bring back an older record", async () => {
+  const { store } = await openAuthorities()
+  const shown = Promise.withResolvers<void>()
+  const late = Promise.withResolvers<void>()
+  let answer = () => {
+    shown.resolve()
+    answer = () => Promise.resolve()
+    return late.promise
+  }
+  const witness = { write: () => answer(), read: () => Promise.resolve(undefined) }
+  const trust = await openTrustState(makeWitnessedJournal(store.authorityJournal, witness, assert.ifError))
+  const { epoch } = trust.snapshot()
+  const grow = () => trust.update((record) => ({ ...record, epoch: record.epoch + 1 }))
+  const first = grow()
+  await shown.promise
+  const second = grow()
+  await Promise.race([second, setImmediate()])
+  late.resolve()
+  await Promise.all([first, second])
+  assert.equal(trust.snapshot().epoch, epoch + 2)
 })
 
 test("[AUT-10] the issuing authority's key is in no store; journal and audit have it before it signs", async () => {

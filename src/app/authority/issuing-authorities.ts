@@ -2,6 +2,7 @@ import { isPublished } from "../../core/authority/authority-roles.ts"
 import { isCanary } from "../../core/authority/canary.ts"
 import type { RotationPhase } from "../../core/authority/rotation-state.ts"
 import { IdentityError } from "../../core/errors.ts"
+import { makeInTurn } from "../../core/in-turn.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
 import { type CertificateView, parseCertificate } from "../../core/x509/certificate.ts"
 import { type LeafTemplate, prepareLeafTemplate } from "../../core/x509/leaf-template.ts"
@@ -85,7 +86,8 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
   let previous: IssuingAuthority | undefined
   let canary: IssuingAuthority | undefined
   let blocked = keyIds(deps, current)
-  const rotate = async () => {
+  const inTurn = makeInTurn() // so that none that was begun before the root changed takes the place of a newer one
+  const replace = async () => {
     const next = await makeIssuing(deps, activeRoot(deps))
     // The one before may still be asked by a request that is under way; the one before that is not.
     previous?.signer.forget()
@@ -94,13 +96,15 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
     blocked = keyIds(deps, current)
     deps.events.issuingAdopted(current.authorityId, current.notAfter)
   }
-  const follow = async () => {
-    if (current.rootKeyId !== activeRoot(deps).keyId) await rotate()
+  const rotate = () => inTurn(replace)
+  const adopt = async () => {
+    if (current.rootKeyId !== activeRoot(deps).keyId) await replace()
     const root = canaryRoot(deps)
     if (root?.keyId === canary?.rootKeyId && !(canary && deps.clock.now() >= halfOf(canary))) return
     canary = root === undefined ? undefined : await makeIssuing(deps, root)
     blocked = keyIds(deps, current)
   }
+  const follow = () => inTurn(adopt)
   await follow()
   deps.events.issuingAdopted(current.authorityId, current.notAfter)
   return {

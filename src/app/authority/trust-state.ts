@@ -1,6 +1,7 @@
 import { isPublished } from "../../core/authority/authority-roles.ts"
 import { makeChangeSignal } from "../../core/change-signal.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import { makeInTurn } from "../../core/in-turn.ts"
 import type { TrustBundle, TrustSnapshot } from "../../core/spiffe/bundle.ts"
 import type { AuthorityJournal, AuthorityRecord } from "../../ports/authority-journal.ts"
 
@@ -14,7 +15,8 @@ export interface TrustState {
   written(signal: AbortSignal): Promise<void>
   /**
    * Change the record by compare-and-swap; `change` is called again on the newer record when another writer was first (at
-   * most {@link MAX_ATTEMPTS} times). Consumers see the result when this resolves. @throws IdentityError `conflict`
+   * most {@link MAX_ATTEMPTS} times). Writes of this process wait for each other, so that none is answered after a later one and puts
+   * an older record in the place of a newer. Consumers see the result when this resolves. @throws IdentityError `conflict` @see AUT-05
    */
   update(change: (record: AuthorityRecord) => AuthorityRecord): Promise<AuthorityRecord>
   /** Replace the bundles of federated trust domains; equal content changes nothing. */
@@ -33,16 +35,19 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
     snapshot = snapshotOf(record, federated)
     changes.fire()
   }
-  const update = async (change: (record: AuthorityRecord) => AuthorityRecord) => {
+  const inTurn = makeInTurn()
+  const write = async (change: (record: AuthorityRecord) => AuthorityRecord, bundles = federated) => {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const wanted: AuthorityRecord = { ...change(record), revision: record.revision + 1 }
       const written = await replaceOrReread(journal, wanted)
+      const isOurs = written === wanted
       // Most steps of a rotation, and the lease of whoever drives it, are nothing that consumers see.
       const seen = written.epoch !== record.epoch || written.incarnation !== record.incarnation
       record = written
+      if (isOurs) federated = bundles
       if (seen) publish()
       writes.fire()
-      if (written === wanted) return written
+      if (isOurs) return written
     }
     throw new IdentityError("conflict", "the authorities were changed by somebody else at the same time; try again")
   }
@@ -51,18 +56,12 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
     snapshot: () => snapshot,
     changed: (signal) => changes.changed(signal),
     written: (signal) => writes.changed(signal),
-    update,
-    setFederated: async (bundles) => {
-      if (sameContent(federated, bundles)) return
-      const before = federated
-      federated = bundles
-      try {
-        await update((current) => ({ ...current, epoch: current.epoch + 1 }))
-      } catch (thrown) {
-        federated = before // so that the next try is one
-        throw thrown
-      }
-    },
+    update: (change) => inTurn(() => write(change)),
+    setFederated: (bundles) =>
+      inTurn(async () => {
+        if (sameContent(federated, bundles)) return
+        await write((current) => ({ ...current, epoch: current.epoch + 1 }), bundles)
+      }),
   }
 }
 

@@ -10,6 +10,7 @@ import { jwtRotationDue } from "../../core/authority/jwt-keys.ts"
 import { renewOrder } from "../../core/authority/renew-waves.ts"
 import { rotationDue } from "../../core/authority/rotation-schedule.ts"
 import type { RotationKind } from "../../core/authority/rotation-state.ts"
+import { makeInTurn } from "../../core/in-turn.ts"
 import { parseCertificate } from "../../core/x509/certificate.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Random } from "../../ports/random.ts"
@@ -78,6 +79,7 @@ function roots(deps: RotationDeps): Course {
   const { config } = live()
   const { trust, issuing, renewals } = pipeline
   const rotation = () => live().config.rotation
+  const inTurn = makeInTurn() // operators and the controller follow the same record
   return {
     authority: rootAuthority({
       trust,
@@ -92,11 +94,12 @@ function roots(deps: RotationDeps): Course {
         ttl: config.root.ttl,
       },
       issuing: {
-        follow: async () => {
-          await issuing.follow()
-          await serving.followRoot()
-          await serving.followProbe()
-        },
+        follow: () =>
+          inTurn(async () => {
+            await issuing.follow()
+            await serving.followRoot()
+            await serving.followProbe()
+          }),
       },
     }),
     evidence: deps.evidence,
