@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process"
 import { closeSync, constants, openSync, readFileSync, readSync } from "node:fs"
 import { appendFile, copyFile, rename, rm, symlink } from "node:fs/promises"
 import { test } from "node:test"
+import { encodeAudit } from "../../src/adapters/sqlite/audit-row.ts"
 import { CommitQueue } from "../../src/adapters/sqlite/commit-queue.ts"
 import type { JobResult } from "../../src/adapters/sqlite/job.ts"
 import { openSqliteStore, type SqliteStore } from "../../src/adapters/sqlite/open-store.ts"
@@ -96,6 +97,19 @@ test("[AUD-33] a store that does not answer is told to all who wait and all who 
   const asked = queue.submit({ kind: "barrier" })
   setImmediate(() => setImmediate(() => answer([{ kind: "done" }])))
   assert.deepEqual(await asked, { kind: "done" })
+})
+
+test("[AUD-33] files that are made up for slowly are not taken for a store that does not answer", async () => {
+  const slow = Promise.withResolvers<void>()
+  const gate = { failure: undefined, delivered: () => slow.promise }
+  const queue = new CommitQueue(async (jobs) => jobs.map(() => ({ kind: "done" })), gate, STALLED)
+  const audited = queue.submit({ kind: "audit", audit: encodeAudit(fixtureGrant("a")) })
+  audited.catch(() => undefined)
+  const mute = new CommitQueue(() => new Promise(() => undefined), undefined, STALLED)
+  await assert.rejects(mute.submit({ kind: "barrier" }), refusal("not-ready", "store-stalled"))
+  assert.deepEqual(await queue.submit({ kind: "barrier" }), { kind: "done" })
+  slow.resolve()
+  assert.deepEqual(await audited, { kind: "done" })
 })
 
 test("[AUD-34] a file that is renamed is followed by a new one without a gap, also over a restart", async () => {

@@ -102,6 +102,7 @@ export class CommitQueue {
     const watch = setTimeout(() => this.#stall(sent), this.#stalledAfter)
     try {
       const results = await this.#run(sent.map(({ job }) => job))
+      clearTimeout(watch) // how long the files take is theirs to judge, and no answer of the store ends it
       this.#stalled = undefined
       const held = this.#hold(sent, results)
       for (const [index, pending] of sent.entries()) if (!held.has(pending)) settle(pending, results[index])
