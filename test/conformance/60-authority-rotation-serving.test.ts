@@ -1,13 +1,20 @@
 import assert from "node:assert/strict"
 import { once } from "node:events"
 import { test } from "node:test"
+import { setImmediate } from "node:timers/promises"
+import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
+import { makeSystemRandom } from "../../src/adapters/system/random.ts"
+import { commitThenSign } from "../../src/app/issue/commit-then-sign.ts"
 import { trustProbeName } from "../../src/core/spiffe/probe-name.ts"
 import { verifySvidChain } from "../../src/core/x509/path.ts"
 import { parsePem } from "../../src/core/x509/pem.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
+import { type KeptTls, type OwnServingDeps, openServingTls } from "../../src/main/server/serving-certificate.ts"
 import { runServer, type ServerPorts } from "../../src/main/server.ts"
 import { openAdminUnderTest } from "../support/admin-server.ts"
 import { boundActiveRoot } from "../support/bounded-root.ts"
+import { NO_BANS } from "../support/issuance-fixtures.ts"
+import { openIssueFixture } from "../support/issue-fixture.ts"
 import { quietLog } from "../support/quiet-log.ts"
 import { ALICE, openRotatingServer, type RotatingServer, shake } from "../support/rotating-server.ts"
 import { RotationOperator } from "../support/rotation-mesh/rotation-operator.ts"
@@ -131,6 +138,45 @@ test("[ROT-74] the plan says who has to be started anew when the root of an earl
   assert.match(await plan(), /^who reads the server's roots once, at its start, has to be started anew this time/m)
 })
 
+test("[ROT-75] a renewal that was begun before another root signed does not bring back a certificate of the one before", async () => {
+  const { trust, issuing, store, clock } = await openIssueFixture()
+  const sign = commitThenSign(store.issuanceLog)
+  const [begun, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  let [root, keys] = ["old", 0]
+  const deps: OwnServingDeps = {
+    ...{ trust, clock, random: makeSystemRandom(), plan: { ttl: 3600, backdate: 10, serialPrefix: 1 } },
+    issuing: { current: () => issuing.current(), prepared: () => undefined, signsWith: () => root },
+    signIntent: (order) => sign({ ...order, guards: NO_BANS }),
+    ephemeral: {
+      ...processKeys,
+      makeWorkloadKey: async (algorithm) => {
+        if (++keys === 2) {
+          begun.resolve()
+          await go.promise
+        }
+        return processKeys.makeWorkloadKey(algorithm)
+      },
+    },
+  }
+  const own = { kind: "own", dnsNames: ["localhost"], ipAddresses: [] } as const
+  const serving = await openServingTls(own, deps, { headerBytes: 16_384, streamsPerConnection: 8 }, quietLog)
+  const stop = new AbortController()
+  const running = serving.run(stop.signal)
+  await clock.advance(1800)
+  await begun.promise
+  await issuing.rotate()
+  root = "new"
+  const followed = serving.followRoot()
+  await setImmediate()
+  if (keys > 2) await followed // it did not wait
+  go.resolve()
+  await followed
+  await clock.untilSleeping(1)
+  assert.deepEqual(chainOf({ serving })[1], issuing.current().certificate)
+  stop.abort()
+  await running
+})
+
 async function rotate(server: RotatingServer): Promise<void> {
   const [before] = server.bundle()
   await server.rotation.operate.start({ auto: true, canary: { namespaces: [], prefixes: [] } }, ALICE)
@@ -138,6 +184,6 @@ async function rotate(server: RotatingServer): Promise<void> {
 }
 
 /** What the listeners show, DER. */
-function chainOf({ serving }: RotatingServer): readonly Uint8Array[] {
+function chainOf({ serving }: { readonly serving: Pick<KeptTls, "certificate"> }): readonly Uint8Array[] {
   return parsePem(serving.certificate().chain, "CERTIFICATE", { maxLength: 65_536, maxBlocks: 32 })
 }

@@ -4,6 +4,7 @@ import type { IssuingAuthorities } from "../../app/authority/issuing-authorities
 import { rootId } from "../../app/authority/root-id.ts"
 import { type IssueServingDeps, issueServing, type ServingSvid } from "../../app/issue/issue-serving.ts"
 import { issueServingChain } from "../../app/issue/issue-serving-chain.ts"
+import { makeInTurn } from "../../core/in-turn.ts"
 import { trustProbeName } from "../../core/spiffe/probe-name.ts"
 import { parseIpAddress } from "../../core/x509/ip-address.ts"
 import { encodePem } from "../../core/x509/pem.ts"
@@ -52,17 +53,21 @@ export async function openServingTls(
   const tls = new ServingTls(first.certificate, limits)
   let certificate = first.certificate
   const listeners: Replaceable[] = [tls]
-  const replace = (next: ServingCertificate) => {
-    for (const listener of listeners) listener.replace(next)
-    certificate = next
-  }
+  const inTurn = makeInTurn() // so that none that was begun before another root signed takes the place of one of that root @see ROT-75
+  const renew = () =>
+    inTurn(async () => {
+      const next = await load()
+      for (const listener of listeners) listener.replace(next.certificate)
+      certificate = next.certificate
+      return next.refreshIn
+    })
   return {
     tls,
     certificate: () => certificate,
     follow: (listener) => void listeners.push(listener),
-    ...following(serving, deps, async () => replace((await load()).certificate)),
+    ...following(serving, deps, renew),
     ...probing(serving, deps, tls),
-    run: (signal) => keepCurrent({ replace }, load, first.refreshIn, deps.clock, log, signal),
+    run: (signal) => keepCurrent(renew, first.refreshIn, deps.clock, log, signal),
   }
 }
 
@@ -70,7 +75,7 @@ export async function openServingTls(
 function following(
   serving: ServingConfig,
   deps: OwnServingDeps,
-  reload: () => Promise<void>,
+  renew: () => Promise<unknown>,
 ): Pick<KeptTls, "followRoot"> {
   if (serving.kind !== "own") return { followRoot: async () => undefined }
   let followed = servingRoot(deps)
@@ -78,7 +83,7 @@ function following(
     followRoot: async () => {
       const wanted = servingRoot(deps)
       if (wanted === followed) return
-      await reload()
+      await renew()
       followed = wanted
     },
   }
@@ -152,9 +157,9 @@ function fileLoader(serving: ServingConfig & { kind: "files" }): () => Promise<L
   }
 }
 
+/** @param renew resolves to the seconds until it should be done again */
 async function keepCurrent(
-  tls: Replaceable,
-  load: () => Promise<Loaded>,
+  renew: () => Promise<number>,
   firstWait: number,
   clock: Clock,
   log: Log,
@@ -165,9 +170,7 @@ async function keepCurrent(
     await clock.sleep(Math.max(1, wait) * 1000, signal)
     if (signal.aborted) return
     try {
-      const { certificate, refreshIn } = await load()
-      tls.replace(certificate)
-      wait = refreshIn
+      wait = await renew()
     } catch (err) {
       log.error({ err }, "the serving certificate could not be renewed; trying again")
       wait = Math.max(1, Math.min(wait / 2, FILE_REFRESH))
