@@ -1,7 +1,9 @@
 import assert from "node:assert/strict"
 import { type TestContext, test } from "node:test"
+import type { IdentityView } from "../../src/app/deliver/identity-source.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import { DiscoveryRequest, type DiscoveryResponse } from "../../src/gen/envoy/service/discovery/v3/discovery.ts"
+import { SourceFeed } from "../../src/transports/sds/source-feed.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeBundle, fakeSvid, fakeView } from "../support/fake-view.ts"
@@ -127,6 +129,24 @@ test("[SDS-19] sends a proxy that does not answer nothing of what was overtaken"
   client.acknowledge(["default"])
   await until("the newest epoch", () => source.reports.get("envoy-1")?.epoch === 20)
   assert.equal(client.responses.length, 2)
+})
+
+test("[SDS-21] a stream that opens while a change goes around does not go back to what is replaced already", async () => {
+  const source = new FakeSource()
+  await using feed = new SourceFeed(source)
+  const given = { first: [] as number[], late: [] as number[] }
+  const joinAs = (whose: keyof typeof given) => {
+    const publish = ({ snapshot }: IdentityView) => void given[whose].push(snapshot.epoch)
+    feed.join({ publish, pump: () => undefined }, "envoy-1")
+    if (feed.view !== undefined) publish(feed.view)
+  }
+  for (let i = 0; i < 16; i += 1) joinAs("first") // after so many the feed rests
+  source.ready(fakeView({ epoch: 2 }))
+  while (given.first.length < 16) await Promise.resolve()
+  source.ready(fakeView({ epoch: 3 }))
+  joinAs("late")
+  await until("the newest to have gone around", () => given.first.length === 32 && given.late.length > 1)
+  assert.deepEqual(given.late, [3, 3])
 })
 
 test("[XDS-05] refuses another type URL", async (t) => {

@@ -74,9 +74,10 @@ export class SourceFeed {
     await this.#each((stream) => stream.pump())
   }
 
+  /** Those of now: who joins meanwhile has begun with what there is then, which may be newer. @see SDS-21 */
   async #each(visit: (stream: FedStream) => void): Promise<void> {
     let visited = 0
-    for (const stream of this.#streams.keys()) {
+    for (const stream of [...this.#streams.keys()]) {
       visit(stream)
       visited += 1
       // Ten thousand streams must not keep the event loop from everything else, and what is written leaves before more is.
