@@ -6,6 +6,7 @@ import { z } from "zod"
 import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
 import { type AdminCaller, callerText } from "../../src/core/admin/caller.ts"
 import type { Proposal } from "../../src/core/admin/proposal.ts"
+import { toIdentityError } from "../../src/core/errors.ts"
 import { parseSpiffeId } from "../../src/core/spiffe/id.ts"
 import { makeApprovals } from "../../src/transports/admin/approvals.ts"
 import { defineContract } from "../../src/transports/admin/contract.ts"
@@ -221,6 +222,13 @@ test("[ADM-24] one operator has 16 requests waiting at most, and none waits long
   await clock.advance(3600)
   await assert.rejects(approve(BOB, first), { code: "conflict", reason: "proposal-decided" })
   await propose(ALICE, "rotation.start")
+})
+
+test("[ADM-24] one operator who asks for much at the same time takes nobody else's room", async () => {
+  await using world = await openWorld()
+  const asked = await Promise.allSettled(Array.from({ length: 24 }, () => world.propose(ALICE, "rotation.start")))
+  const refused = asked.flatMap((one) => (one.status === "rejected" ? [toIdentityError(one.reason).reason] : []))
+  assert.deepEqual(refused, new Array(8).fill("proposals-full"))
 })
 
 test("[ADM-21][ADM-25] two operators rotate by the command line: one on the machine, one from elsewhere", async () => {

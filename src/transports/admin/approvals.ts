@@ -10,6 +10,7 @@ import {
 } from "../../core/admin/proposal.ts"
 import type { AdminVerb } from "../../core/admin/verb.ts"
 import { IdentityError } from "../../core/errors.ts"
+import { makeInTurn } from "../../core/in-turn.ts"
 import { parseJsonObject } from "../../core/json.ts"
 import type { Seconds } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
@@ -60,12 +61,13 @@ export interface Wish extends AdminRequest {
 
 export function makeApprovals(deps: ApprovalsDeps): Approvals {
   const underWay = new Set<string>()
+  const inTurn = makeInTurn() // so that each counts those before it
   return {
     isNeeded: ({ name, verb, method }) => {
       const terms = deps.terms()
       return terms !== undefined && method !== "GET" && terms.verbs.includes(verb) && !terms.except.includes(name)
     },
-    propose: (operation, prepared, wish) => propose(deps, operation, prepared, wish),
+    propose: (operation, prepared, wish) => inTurn(() => propose(deps, operation, prepared, wish)),
     list: () => deps.log.list(),
     approve: async (id, digest, call, signal) => {
       if (underWay.has(id)) throw conflict("proposal-under-way", "it is being done right now")
