@@ -1,5 +1,5 @@
 import assert from "node:assert/strict"
-import type { DatabaseSync } from "node:sqlite"
+import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
 import type { Worker } from "node:worker_threads"
 import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
@@ -14,6 +14,7 @@ import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/is
 import { refusal } from "../support/refusal.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { FaultyDatabase, intentOperation } from "../support/store-faults.ts"
+import { until } from "../support/until.ts"
 
 test("[STO-10][STO-12] one intent whose audit record cannot be written fails alone and leaves nothing", async () => {
   await using scratch = await makeScratch()
@@ -84,6 +85,32 @@ test("[STO-17] answers not-ready to all who wait, and from then on, when the sto
   assert.ok(outcomes.every((o) => o.status === "rejected" && refusal("not-ready", "store-dead")(o.reason)))
   assert.ok(refusal("not-ready", "store-dead")(store.failure))
   await assert.rejects(store.auditLog.append(fixtureGrant("c")), refusal("not-ready", "store-dead"))
+})
+
+test("[STO-08] searches go on after one that failed and after a thread that ended, and no thread is left behind", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("s.db")
+  await using store = await openSqliteStore({ path, mode: "create" })
+  await store.issuanceLog.recordIntent(fixtureIntent("a"), fixtureGrant("a"), FIXTURE_NOW, NO_BANS)
+  const live = new Set<Worker>()
+  const note = (worker: Worker) => void live.add(worker.once("exit", () => live.delete(worker)))
+  process.on("worker", note)
+  const search = () => store.issuanceLog.search({ serial: "a", limit: 1 })
+  assert.equal((await search()).length, 1)
+  const [first] = live
+  using db = new DatabaseSync(path)
+  db.exec("ALTER TABLE outcome RENAME TO elsewhere")
+  await assert.rejects(search(), refusal("not-ready", "store-unusable"))
+  db.exec("ALTER TABLE elsewhere RENAME TO outcome")
+  assert.equal((await search()).length, 1)
+  await until("the thread of the search that failed to end", () => first !== undefined && !live.has(first), 5000)
+  const [second] = live
+  await second?.terminate()
+  await assert.rejects(search(), refusal("not-ready", "store-dead"))
+  assert.equal((await search()).length, 1)
+  await store[Symbol.asyncDispose]()
+  process.off("worker", note)
+  assert.equal(live.size, 0)
 })
 
 test("[ISS-08] a lost outcome loses no intent", async () => {

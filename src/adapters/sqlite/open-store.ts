@@ -156,21 +156,29 @@ class Store implements SqliteStore {
     await this.#queue.flush().catch(() => {
       // Everybody who waits for a write was told; an outcome that is lost here loses no issuance.
     })
-    const reader = await this.#reader?.catch(() => undefined)
-    await reader?.[Symbol.asyncDispose]()
+    if (this.#reader !== undefined) await closeReader(this.#reader)
     await this.#followers?.[Symbol.asyncDispose]()
     await this.#thread[Symbol.asyncDispose]()
   }
 
   async #read<Result>(ask: (reader: IssuanceReader) => Promise<Result>): Promise<Result> {
     this.#reader ??= openIssuanceReader({ path: this.#path })
+    const opened = this.#reader
     try {
-      return await ask(await this.#reader)
+      return await ask(await opened)
     } catch (error) {
-      if (error instanceof IdentityError && error.reason === "store-unusable") this.#reader = undefined
+      if (error instanceof IdentityError && error.code === "not-ready" && this.#reader === opened) {
+        this.#reader = undefined // the next search opens another one @see STO-08
+        void closeReader(opened)
+      }
       throw error
     }
   }
+}
+
+/** Once it has answered who waits. Never rejects: one that was not opened, or has ended, is closed. */
+function closeReader(opened: Promise<IssuanceReader>): Promise<void> {
+  return opened.then((reader) => reader[Symbol.asyncDispose]()).catch(() => undefined)
 }
 
 type Pruning = "prune" | "prune-proofs" | "prune-bans" | "prune-lineages"
