@@ -86,6 +86,24 @@ test("[EVD-03] who left is waited for until what it had by then expires, though 
   assert.deepEqual(await gone(), [])
 })
 
+test("[EVD-03] what was on its way on a stream when that ended does not bring back who left", async () => {
+  const evidence = await openEvidence()
+  const entry = enterAgent(evidence)
+  await evidence.issue(WEB_0, 600)
+  entry.reported([envoyReport(7)])
+  entry[Symbol.dispose]()
+  entry.reported([envoyReport(7)])
+  entry.acknowledged(7, "too late")
+  const rows = (await evidence.rows()).map(brief)
+  assert.deepEqual(
+    rows.toSorted((a, b) => (a.kind < b.kind ? -1 : 1)),
+    [
+      { ...LEASE, kind: "agent", left: 600 },
+      { ...LEASE, kind: "sds", left: 600 },
+    ],
+  )
+})
+
 test("[EVD-03] what is given while no stream is open is waited for, until the agent is back to answer for it", async () => {
   const evidence = await openEvidence()
   enterAgent(evidence)[Symbol.dispose]()

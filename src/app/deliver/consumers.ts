@@ -22,6 +22,7 @@ export interface SubscriberRow {
   readonly lastContact: Instant
 }
 
+/** What is said once it was disposed of is not heard: it may have been on its way when the stream ended. @see EVD-03 */
 export interface SubscriberEntry extends Disposable {
   /** To be called before a snapshot of this epoch is sent. */
   sent(epoch: number): void
@@ -64,17 +65,20 @@ export class Subscribers {
     if (door === "agent") this.#book.arrived(holder, "agent", agent)
     const change = (part: (row: SubscriberRow) => Partial<SubscriberRow>) => {
       const row = this.#rows.get(stream)
-      if (row !== undefined) this.#rows.set(stream, { ...row, ...part(row), lastContact: this.#now() })
+      if (row === undefined) return
+      this.#rows.set(stream, { ...row, ...part(row), lastContact: this.#now() })
       this.#changes.fire()
     }
     return {
       sent: (epoch) => change((row) => ({ sent: epoch, lastContact: row.lastContact })),
       acknowledged: (epoch, nackReason) => {
+        if (!this.#rows.has(stream)) return
         if (door === "agent") this.#book.said(holder, "agent", agent, nackReason)
         change((row) => (nackReason === undefined && epoch <= row.sent ? { epoch, nackReason } : { nackReason }))
       },
       reported: (consumers, unlisted = 0) => {
-        const before = this.#rows.get(stream)?.consumers ?? []
+        const before = this.#rows.get(stream)?.consumers
+        if (before === undefined) return
         change(() => ({ consumers, unlisted }))
         this.#follow(holder, before, consumers)
       },
