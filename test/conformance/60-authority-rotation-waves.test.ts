@@ -99,6 +99,8 @@ test("[ROT-40] a stream is asked once, when its wave comes, and is told of snaps
   pending = next()
   renewals.set({ rotation: "r-2", wants: "certificate", share: 1, within: 1 })
   assert.deepEqual(await pending, { kind: "renew", within: 1 })
+  renewals.set({ rotation: "r-3", wants: "certificate", share: 1, within: 2 }) // while the reader still has the one before
+  assert.deepEqual(await next(), { kind: "renew", within: 2 })
   stop.abort()
 })
 

@@ -86,8 +86,10 @@ export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitle
       stream.settled()
       yield update
       do {
-        const within = renewals.next()
-        if (within !== undefined) yield { kind: "renew", within }
+        // Asked until there is nothing more: the order may be another one by when the reader has taken the one before.
+        for (let within = renewals.next(); within !== undefined; within = renewals.next()) {
+          yield { kind: "renew", within }
+        }
       } while (!(await Promise.race([changed, renewals.changed()])))
     }
   }
