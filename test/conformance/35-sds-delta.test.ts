@@ -94,6 +94,29 @@ test("[SDS-19] sends a newer version of a secret only after the earlier one was 
   assert.deepEqual(versions(session.next(false)), ["default 3"])
 })
 
+test("[SDS-20] a late refusal of what was overtaken is none of what the proxy holds now, whichever answer comes first", () => {
+  for (const order of ["as sent", "reversed"] as const) {
+    const session = opened(["default"])
+    const first = session.next(false)
+    session.giveUpWaiting()
+    session.publish(fakeSecrets(2, { default: ["certificate", "2"] }))
+    const second = session.next(false)
+    const answers = [{ ...ask({ nonce: first?.nonce }), errorDetail: nack("no") }, ask({ nonce: second?.nonce })]
+    for (const answer of order === "as sent" ? answers : answers.toReversed()) session.receive(answer)
+    assert.deepEqual(session.standing, { epoch: 2, nackReason: undefined })
+  }
+})
+
+test("[SDS-20] a late refusal of a name that was unsubscribed does not stick", () => {
+  const session = opened(["default"])
+  const first = session.next(false)
+  session.receive(ask({ subscribe: ["ROOTCA"], unsubscribe: ["default"] }))
+  const second = session.next(false)
+  session.receive({ ...ask({ nonce: first?.nonce }), errorDetail: nack("no") })
+  session.receive(ask({ nonce: second?.nonce }))
+  assert.deepEqual(session.standing, { epoch: 1, nackReason: undefined })
+})
+
 test("[XDS-01] refuses more names than its bound", () => {
   const session = opened(["a", "b", "c"])
   assert.throws(() => session.receive(ask({ subscribe: ["d", "e", "f", "g", "h", "i"] })), { code: "malformed" })

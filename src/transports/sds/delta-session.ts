@@ -53,6 +53,10 @@ export class DeltaSession implements Session<DeltaRequest> {
     this.#holdings.giveUpWaiting()
   }
 
+  get awaitsAnswer(): boolean {
+    return this.#holdings.inFlight > 0
+  }
+
   get trustPending(): boolean {
     return this.#holdings.trustPending
   }

@@ -60,12 +60,12 @@ export class Holdings {
 
   /** Count `secrets` as sent under `nonce`. At most `kept` earlier responses can still be answered afterwards. */
   send(nonce: string, secrets: readonly EncodedSecret[], kept: number): void {
-    for (const { name, version } of secrets) this.#sent.set(name, version)
-    const names = secrets.map(({ name }) => name)
+    const versions = new Map(secrets.map(({ name, version }) => [name, version]))
+    for (const [name, version] of versions) this.#sent.set(name, version)
     const trust = secrets.some(({ kind }) => kind === "trust")
     const earlier = kept === 0 ? [] : this.#flights.slice(-kept)
-    this.#flights = [...earlier, { nonce, names, trust, epoch: this.#secrets?.epoch ?? 0, overdue: false }]
-    this.#forgive(names)
+    this.#flights = [...earlier, { nonce, versions, trust, epoch: this.#secrets?.epoch ?? 0, overdue: false }]
+    this.#forgive(versions.keys())
   }
 
   /** @returns false when no response with this nonce waits for an answer */
@@ -81,9 +81,14 @@ export class Holdings {
   refuse(nonce: string, reason: string): readonly string[] | undefined {
     const flight = this.#land(nonce)
     if (flight === undefined) return undefined
-    this.#refused = new Set([...this.#refused, ...flight.names])
-    this.#nackReason = reason.slice(0, MAX_REASON)
-    return flight.names
+    // A late refusal of what was overtaken, or is no longer asked for, says nothing of what the peer holds now. @see SDS-20
+    const current = [...flight.versions].filter(([name, version]) => this.#sent.get(name) === version)
+    if (current.length > 0) {
+      this.#refused = new Set([...this.#refused, ...current.map(([name]) => name)])
+      this.#nackReason = reason.slice(0, MAX_REASON)
+    }
+    this.#settle()
+    return [...flight.versions.keys()]
   }
 
   /** Newer content may follow what was not answered; a late answer still counts. */
@@ -116,7 +121,7 @@ export class Holdings {
   }
 
   #isInFlight(name: string): boolean {
-    return this.#flights.some((flight) => !flight.overdue && flight.names.includes(name))
+    return this.#flights.some((flight) => !flight.overdue && flight.versions.has(name))
   }
 
   #land(nonce: string): Flight | undefined {
@@ -125,7 +130,7 @@ export class Holdings {
     return flight
   }
 
-  #forgive(names: readonly string[]): void {
+  #forgive(names: Iterable<string>): void {
     if (this.#refused.size === 0) return
     this.#refused = this.#refused.difference(new Set(names))
     if (this.#refused.size === 0) this.#nackReason = undefined
@@ -148,7 +153,8 @@ function sameInOrder(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
 /** A response that was not answered yet. */
 interface Flight {
   readonly nonce: string
-  readonly names: readonly string[]
+  /** By name. */
+  readonly versions: ReadonlyMap<string, string>
   readonly trust: boolean
   readonly epoch: number
   readonly overdue: boolean

@@ -42,7 +42,7 @@ export class SdsStream<Request> implements FedStream {
   /** @throws IdentityError `malformed`: the stream is to be refused */
   receive(request: Request): void {
     const receipt = this.#deps.session.receive(request)
-    if (receipt.kind !== "stale") this.#sentAt = undefined
+    if (!this.#deps.session.awaitsAnswer) this.#sentAt = undefined
     this.#note(receipt)
     this.pump()
   }
@@ -54,7 +54,9 @@ export class SdsStream<Request> implements FedStream {
 
   pump(): void {
     if (this.#writing || this.#closed) return
-    const reply = this.#deps.session.next(this.#consumer.mustHold(this))
+    // What was published before the identities were taken away is not sent after it. @see SDS-13
+    const isOver = this.#deps.feed.view === undefined
+    const reply = isOver ? undefined : this.#deps.session.next(this.#consumer.mustHold(this))
     this.#writing = reply !== undefined
     this.#update()
     if (reply === undefined) return

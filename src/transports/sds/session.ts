@@ -16,6 +16,8 @@ export interface Session<Request> {
   next(holdCertificates: boolean): Reply | undefined
   /** Stop waiting for answers to what was sent, so that newer content may follow. */
   giveUpWaiting(): void
+  /** True while the answer to something that was sent is missing, and was not given up. */
+  readonly awaitsAnswer: boolean
   /** True while a change of trust was not sent, or not answered. */
   readonly trustPending: boolean
   /** `undefined` while the peer holds nothing of ours. */

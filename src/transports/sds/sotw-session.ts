@@ -43,6 +43,10 @@ export class SotwSession implements Session<SotwRequest> {
     this.#holdings.giveUpWaiting()
   }
 
+  get awaitsAnswer(): boolean {
+    return this.#holdings.inFlight > 0
+  }
+
   get trustPending(): boolean {
     return this.#holdings.trustPending
   }
