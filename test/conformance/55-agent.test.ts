@@ -44,6 +44,24 @@ test("[AGT-02] after a restore, epochs count anew and what waited is ordered aga
   assert.equal(agent.authority.x509Calls.length, 2)
 })
 
+test("[AGT-02] what was on its way from before a restore is not waited for, and is ordered again", async () => {
+  await using agent = new AgentUnderTest()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  agent.authority.gate = promise
+  agent.authority.answerX509 = (order) => {
+    agent.authority.epoch = agent.authority.x509Calls.length === 1 ? 9 : 1
+    return agent.authority.issued(order)
+  }
+  agent.authority.stream.snapshot(9, [CART])
+  await agent.settle()
+  agent.authority.stream.snapshot(1, [CART], "restored")
+  await agent.settle()
+  resolve()
+  await agent.settle()
+  assert.equal(agent.view.snapshot.incarnation, "restored")
+  assert.equal(agent.authority.x509Calls.length, 2)
+})
+
 test("[AGT-03] the same snapshot again is the same view and wakes nobody", async () => {
   await using agent = new AgentUnderTest()
   await ready(agent, CART)

@@ -34,7 +34,7 @@ export class SvidKeeper {
   #subscriptionError: IdentityError | undefined
   #expiredAt: Instant | undefined
   #ordering: Promise<void> | undefined
-  /** What is ordered belongs to one life; an eviction begins the next. */
+  /** What is ordered belongs to one life; an eviction, or another incarnation, begins the next. */
   #life = 0
   #renewal = { count: 0, within: 0 }
   #alarm = new AbortController()
@@ -64,6 +64,8 @@ export class SvidKeeper {
     const refusal = refuseSnapshot(snapshot, before, this.#deps.trustDomain)
     if (refusal !== undefined) return refusal
     this.#subscriptionError = undefined
+    // What is on its way tells an epoch of before, and would wait for it in vain. @see AGT-02
+    if (before !== undefined && before.incarnation !== snapshot.incarnation) this.#life++
     this.#holdings.adopt(snapshot, entitlements)
     this.#retries.retain((id) => this.#holdings.isEntitled(id))
     this.#renewals.retain((id) => this.#holdings.isEntitled(id))
@@ -91,12 +93,14 @@ export class SvidKeeper {
   }
 
   /**
-   * Go on with another key in place of this one. It is served until that is here, or the first try to get it has failed.
+   * Go on with another key in place of this one. It is served until that is here, or the first try to get it has failed; for
+   * {@link LONGEST_GRACE} at most.
    * @param key as bans name it @see AGT-47
    */
   evictKey(key: string): void {
     this.#renewals.evictKey(key)
     this.#holdings.discardStaged((holding) => this.#renewals.isEvicted(holding.key))
+    this.#alarm.abort()
     const evicted = this.#holdings.allHeld().filter((holding) => this.#renewals.isEvicted(holding.key))
     if (evicted.length === 0) return
     for (const { issued } of evicted) {
@@ -245,7 +249,19 @@ export class SvidKeeper {
     this.#retries.forgive()
   }
 
+  /** A successor may be here and wait for a snapshot that does not come. @see AGT-47 */
+  #dropEvicted(): void {
+    const latest = this.#deps.clock.monotonic() - LONGEST_GRACE
+    this.#holdings.dropHeld(({ issued, key, schedule }) => {
+      // It is due since it was evicted, or longer.
+      if (schedule.dueMonotonic > latest || !this.#renewals.isEvicted(key)) return false
+      this.#deps.log.warn({ spiffeId: issued.spiffeId, serial: issued.serial }, "no successor of an evicted key came")
+      return true
+    })
+  }
+
   #publish(): void {
+    this.#dropEvicted()
     const now = this.#deps.clock.now()
     const expiries = this.#holdings.allHeld().map(({ issued }) => issued.notAfter)
     this.#holdings.dropExpired(now)
@@ -282,6 +298,8 @@ function base64(bytes: Uint8Array): string {
 }
 
 const NO_TROUBLE = { subscription: undefined, expiredAt: undefined }
+/** How long an evicted key is served without a successor. */
+const LONGEST_GRACE: Millis = 30_000
 /** A suspended machine stops its timers, so none is set for longer. */
 const LONGEST_REST: Millis = 5_000
 const SHORTEST_REST: Millis = 50
