@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"
 import { createHash, createPublicKey, verify } from "node:crypto"
-import { writeFile } from "node:fs/promises"
+import { rm, writeFile } from "node:fs/promises"
 import { test } from "node:test"
 import { Metadata } from "@grpc/grpc-js"
 import { isServersAnswer, problemToError, statusToError } from "../../src/adapters/identity-client/status-to-error.ts"
@@ -8,10 +8,12 @@ import { makeAgentMetrics } from "../../src/adapters/metrics/agent-registry.ts"
 import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
 import { ERROR_CODES, IdentityError } from "../../src/core/errors.ts"
 import { provenKeyMessage } from "../../src/core/x509/csr.ts"
+import { encodePem } from "../../src/core/x509/pem.ts"
 import type { BatchIssueX509Request, IdentityServer } from "../../src/gen/assay/v1/identity.ts"
 import type { AuthorityUpdate } from "../../src/ports/identity-authority.ts"
 import { toStatus } from "../../src/transports/grpc/status.ts"
 import { FakeClock } from "../support/fake-clock.ts"
+import { listenHttps } from "../support/https-endpoint.ts"
 import { never, ORDER, SERVER, setUpClient } from "../support/identity-client-under-test.ts"
 import { startIdentityServer } from "../support/identity-server.ts"
 import { listenTcpProxy } from "../support/tcp-proxy.ts"
@@ -196,6 +198,44 @@ test("[AGT-36] a bundle that was adopted verifies new connections, and a stream 
   assert.deepEqual(setup.warnings, [])
 })
 
+test("[AGT-36] a bundle that is adopted while the bootstrap is read is newer than that", async () => {
+  const [ca, next, newest] = [makeTestCa(), makeTestCa(), makeTestCa()]
+  await using setup = await setUpClient(ca)
+  const answer = encodePem("CERTIFICATE", ca.root.certificate.der)
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>()
+  await using web = await listenHttps((_, response) => {
+    const wait = web.requests.length > 1 ? gate : Promise.resolve()
+    void wait.then(() => response.end(answer))
+  })
+  const changed = Promise.withResolvers<void>()
+  await using server = await startIdentityServer(ca, SERVER, {
+    subscribe: (stream) => {
+      sendBundle(stream, next)
+      void changed.promise.then(() => sendBundle(stream, newest, 3))
+    },
+  })
+  const clock = new FakeClock(1_800_000_000)
+  const bootstrap = { kind: "bundle-url", url: web.url, caFile: web.caFile } as const
+  await using client = setup.open(server.port, { bootstrap, clock })
+  const stop = new AbortController()
+  const subscription = client.subscribe(stop.signal)
+  const updates = subscription.updates[Symbol.asyncIterator]()
+  await updates.next()
+  subscription.acknowledge(2, undefined)
+  await clock.advance(1.1)
+  const refused = () => assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /not trusted/ })
+  await refused()
+  const pending = refused() // the bootstrap would let it through
+  await until("the bootstrap to be asked for", () => web.requests.length === 2)
+  changed.resolve()
+  await updates.next()
+  subscription.acknowledge(3, undefined)
+  open()
+  await pending
+  assert.ok(!server.calls.some(({ method }) => method === "batchIssueJwt"))
+  stop.abort()
+})
+
 test("[AGT-36] a bundle with the roots that it verifies by already costs no new connection", async () => {
   const ca = makeTestCa()
   await using setup = await setUpClient(ca)
@@ -276,6 +316,44 @@ test("[AGT-43] a bootstrap that is out of date is no dead end: it goes back to t
   assert.match(setup.warnings.at(-1)?.message ?? "", /back to the newest bundle/)
 })
 
+test("[AGT-43] a bootstrap that cannot be read is no dead end either", async () => {
+  const [ca, next] = [makeTestCa(), makeTestCa()]
+  await using setup = await setUpClient(ca)
+  const clock = new FakeClock(1_800_000_000)
+  const first = await startIdentityServer(ca, SERVER, { subscribe: (stream) => sendBundle(stream, next) })
+  await using client = setup.open(first.port, { clock })
+  const subscription = client.subscribe(never)
+  const updates = subscription.updates[Symbol.asyncIterator]()
+  await updates.next()
+  subscription.acknowledge(2, undefined)
+  await rm(setup.bundleFile)
+  await clock.advance(1.1)
+  await assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /not trusted/ })
+  const ended = assert.rejects(updates.next())
+  await first[Symbol.asyncDispose]()
+  await ended
+  await using _second = await startIdentityServer(next, SERVER, {}, first.port)
+  assert.equal((await client.issueJwt([ORDER], never))[0]?.kind, "issued")
+  assert.match(setup.warnings.at(-1)?.message ?? "", /gives no roots/)
+})
+
+test("[AGT-42] whoever is asked to stop does not wait for a bootstrap that does not come", async () => {
+  await using setup = await setUpClient(makeTestCa())
+  await using web = await listenHttps(() => undefined)
+  await using client = setup.open(1, { bootstrap: { kind: "bundle-url", url: web.url, caFile: web.caFile } })
+  const stop = new AbortController()
+  const order = assert.rejects(client.issueJwt([ORDER], stop.signal), { code: "cancelled" })
+  const update = assert.rejects(
+    async () => {
+      for await (const _ of client.subscribe(stop.signal).updates) assert.fail("there is no server")
+    },
+    { code: "cancelled" },
+  )
+  await until("the bootstrap to be asked for", () => web.requests.length === 1)
+  stop.abort()
+  await Promise.all([order, update])
+})
+
 test("[AGT-37] a server that is away is not one that is not trusted", async () => {
   const ca = makeTestCa()
   await using setup = await setUpClient(ca)
@@ -316,16 +394,16 @@ test("[AGT-38] the insecure bootstrap refuses a server of another trust domain",
   )
 })
 
-/** A snapshot of epoch 2 in which the trust domain has the root of `ca` alone. */
-function sendBundle(stream: Parameters<IdentityServer["subscribe"]>[0], ca: TestCa): void {
+/** A snapshot in which the trust domain has the root of `ca` alone. */
+function sendBundle(stream: Parameters<IdentityServer["subscribe"]>[0], ca: TestCa, epoch = 2): void {
   stream.on("error", () => undefined).on("data", () => undefined)
   const bundle = {
     trustDomain: ca.trustDomain,
     x509Authorities: [Buffer.from(ca.root.certificate.der)],
     jwtAuthorities: Buffer.from('{"keys":[]}'),
-    sequence: 2,
+    sequence: epoch,
     refreshHintSeconds: 0,
   }
-  const value = { epoch: 2, incarnation: "i", bundle, federated: [], identities: [] }
+  const value = { epoch, incarnation: "i", bundle, federated: [], identities: [] }
   stream.write({ message: { $case: "snapshot", value } })
 }

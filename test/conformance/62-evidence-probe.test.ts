@@ -70,7 +70,7 @@ test("[AGT-44] a bundle that does not verify the prepared root is counted, and n
   } as const
   const deps = { clock: systemClock, log: quietLog, probeFailed: () => void failed++ }
   using channel = new Channel(endpoint, { kind: "bundle-file", file: it.bundleFile }, deps)
-  ;(await channel.lease())[Symbol.dispose]()
+  ;(await channel.lease(new AbortController().signal))[Symbol.dispose]()
   assert.equal((await channel.prove()).kind, "none", "the bootstrap says nothing of a rotation")
   channel.trust([old])
   assert.equal((await channel.prove()).kind, "none", "one root is no rotation")

@@ -1,3 +1,4 @@
+import { waitFor } from "../../app/agent/wait-for.ts"
 import { equalBytes } from "../../core/bytes.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
@@ -38,8 +39,8 @@ interface Line {
 
 /**
  * One channel to the server, verified by the newest roots: those of the bootstrap, then those of each bundle that was
- * adopted. When the server is not trusted any more, the bootstrap is read anew at the next use, backed off; when that is no better,
- * the newest bundle is gone back to. @see AGT-36 AGT-37 AGT-43
+ * adopted. When the server is not trusted any more, the bootstrap is read anew at the next use, backed off; when that is no better
+ * or cannot be read, the newest bundle is gone back to. @see AGT-36 AGT-37 AGT-43
  */
 export class Channel implements Disposable {
   readonly #endpoint: ServerEndpoint
@@ -60,9 +61,9 @@ export class Channel implements Disposable {
     this.#deps = deps
   }
 
-  /** @throws IdentityError `not-ready` when there are no roots */
-  async lease(): Promise<Lease> {
-    const line = this.#line ?? (await this.#load())
+  /** @param signal ends the wait for roots @throws IdentityError `not-ready` when there are none, `cancelled` */
+  async lease(signal: AbortSignal): Promise<Lease> {
+    const line = this.#line ?? (await waitFor(this.#load(), signal))
     line.leases++
     return { client: line.client, [Symbol.dispose]: () => this.#release(line) }
   }
@@ -144,9 +145,24 @@ export class Channel implements Disposable {
         "INSECURE bootstrap: whatever server answers is trusted. For development only",
       )
     }
-    const line = this.#open(await loadRoots(this.#bootstrap, this.#endpoint, this.#stop.signal), "bootstrap")
+    const line = await this.#bootstrapped()
     this.#replace(line)
     return line
+  }
+
+  async #bootstrapped(): Promise<Line> {
+    const before = this.#adopted
+    try {
+      const roots = await loadRoots(this.#bootstrap, this.#endpoint, this.#stop.signal)
+      // A stream that was open went on meanwhile, and what it brought is newer. @see AGT-36
+      const newer = this.#adopted
+      const isNewer = newer !== undefined && !sameRoots(before ?? [], newer)
+      return isNewer ? this.#open(newer, "bundle") : this.#open(roots, "bootstrap")
+    } catch (thrown) {
+      if (this.#adopted === undefined || this.#stop.signal.aborted) throw thrown
+      this.#deps.log.warn({ err: thrown }, "the bootstrap gives no roots: back to the newest bundle")
+      return this.#open(this.#adopted, "bundle")
+    }
   }
 
   #open(roots: readonly Uint8Array[], from: Line["from"]): Line {

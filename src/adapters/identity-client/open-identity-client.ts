@@ -89,7 +89,7 @@ class GrpcAuthority implements IdentityAuthority, AsyncDisposable {
     const { agent, tokenFile } = this.#settings
     return new StreamSubscription(
       {
-        lease: () => this.#channel.lease(),
+        lease: () => this.#channel.lease(signal),
         authorization: async () => bearer(await readToken(tokenFile)),
         adopted: (roots) => this.#channel.trust(roots),
         reached: () => this.#channel.confirmed(),
@@ -111,7 +111,7 @@ class GrpcAuthority implements IdentityAuthority, AsyncDisposable {
     token: string,
     signal: AbortSignal,
   ): Promise<Response> {
-    using lease = await this.#channel.lease()
+    using lease = await this.#channel.lease(signal)
     return await this.#callOver(lease.client, method, request, token, signal)
   }
 
