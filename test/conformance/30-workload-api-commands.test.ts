@@ -1,16 +1,19 @@
 import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { existsSync, readFileSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { text } from "node:stream/consumers"
 import { test } from "node:test"
 import { IdentityError } from "../../src/core/errors.ts"
 import { describeFailure, UsageError } from "../../src/main/command-failure.ts"
+import { SupervisedCommand } from "../../src/main/commands/supervised-command.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeBundle, fakeSvid, fakeView } from "../support/fake-view.ts"
 import { PROJECT } from "../support/project-files.ts"
 import { makeScratch } from "../support/scratch.ts"
+import { until } from "../support/until.ts"
 import { openWorkloadPeer } from "../support/workload-peer.ts"
 
 const FORM = { json: false, verbose: false }
@@ -32,6 +35,31 @@ for (const [script, code] of [
     assert.equal(got, code)
   })
 }
+
+test("[CLI-06] exec tells its command of a change that came after the first files and before it followed them", async () => {
+  const first = source()
+  const observed = first.observed.bind(first)
+  first.observed = (consumer, report) => {
+    observed(consumer, report)
+    if (consumer.endsWith("/2") && report?.epoch === 0) first.ready(viewOf(8))
+  }
+  await using peer = await openWorkloadPeer(first)
+  const script = "trap 'exit 5' HUP; while :; do sleep 1 & wait $!; done"
+  const { code } = await assay(["exec", "--socket", peer.address, "--on-rotation", "SIGHUP", "--", "sh", "-c", script])
+  assert.ok(code === 5 || code === 129, `${code}`) // it may be told before it can listen
+})
+
+test("[CLI-06] a command that was asked to stop is not started again by a change that was on its way", async () => {
+  await using folder = await makeScratch("exec")
+  const log = folder.path("starts")
+  const script = 'echo >>"$LOG"; test "$(wc -l <"$LOG")" -eq 1 || exit 9; exec sleep 600'
+  using run = new SupervisedCommand(["sh", "-c", script], { ...process.env, LOG: log })
+  const ended = run.exitCode()
+  await until("the start", () => existsSync(log) && readFileSync(log, "utf8") === "\n")
+  run.stop()
+  run.filesChanged("restart")
+  assert.equal(await ended, 143)
+})
 
 test("[CLI-06] exec ends with 127 when the command cannot be started", async () => {
   await using peer = await openWorkloadPeer(source())
@@ -87,10 +115,11 @@ test("[CLI-07] commands that ask the Workload API exit 64 without an address", a
 })
 
 function source(): FakeSource {
-  const der = Buffer.from([0x30, 1, 7])
+  return new FakeSource({ kind: "ready", view: viewOf(7) })
+}
+
+function viewOf(n: number) {
+  const der = Buffer.from([0x30, 1, n])
   const own = fakeBundle("prod.example", { x509Authorities: [der] })
-  return new FakeSource({
-    kind: "ready",
-    view: fakeView({ svids: [fakeSvid("spiffe://prod.example/a", { chain: [der] })], own }),
-  })
+  return fakeView({ svids: [fakeSvid("spiffe://prod.example/a", { chain: [der] })], own })
 }

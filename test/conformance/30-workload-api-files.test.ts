@@ -96,7 +96,8 @@ test("[CLI-04] files follow the Workload API, each change is announced once, and
     stop.signal,
   )
   await until(() => announced.length === 1)
-  source.ready(viewOfGeneration(2))
+  const second = viewOfGeneration(2)
+  source.ready(second)
   await until(() => announced.length === 2)
   assert.match(announced[1] ?? "", /^-----BEGIN CERTIFICATE-----\nMAEC\n-----END CERTIFICATE-----\n$/)
   assert.match(await readFile(join(scratch.path, "bundle.partner.example.pem"), "utf8"), /BEGIN CERTIFICATE/)
@@ -104,6 +105,13 @@ test("[CLI-04] files follow the Workload API, each change is announced once, and
   source.wait()
   await until(() => source.reports.size === 0)
   assert.equal(await readFile(join(scratch.path, "svid.pem"), "utf8"), announced[1])
+  source.ready(second)
+  await clock.untilSleeping(1)
+  await clock.advance(1)
+  await until(() => [...source.reports.values()].some(({ epoch }) => epoch > 0))
+  source.ready(viewOfGeneration(3))
+  await until(() => announced.length > 2)
+  assert.match(announced[2] ?? "", /^-----BEGIN CERTIFICATE-----\nMAED\n/, "what was there already is no change")
   stop.abort()
   await running
 })

@@ -1,9 +1,10 @@
+import { createHash } from "node:crypto"
 import { toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
-import type { FileSet } from "../../ports/file-set.ts"
+import type { FileContent, FileSet } from "../../ports/file-set.ts"
 import type { Log } from "../../ports/telemetry.ts"
-import type { WorkloadApi } from "../../ports/workload-api.ts"
+import type { WorkloadApi, X509Material } from "../../ports/workload-api.ts"
 import { encodePemSet } from "./pem-set.ts"
 
 export interface WriteFilesDeps {
@@ -15,16 +16,29 @@ export interface WriteFilesDeps {
   readonly changed: (signal: AbortSignal) => Promise<void>
 }
 
-/** Keep the files current until `signal` aborts. While the agent is away the files stay as they are. */
-export async function keepFilesWritten(deps: WriteFilesDeps, signal: AbortSignal): Promise<void> {
+/** Names the content of a set of files. */
+export type FilesDigest = string
+
+/**
+ * Keep the files current until `signal` aborts. While the agent is away the files stay as they are.
+ * @param written what is there, as {@link writeFilesOnce} says, and whoever uses it knows of; `undefined`: nobody knows
+ */
+export async function keepFilesWritten(
+  deps: WriteFilesDeps,
+  signal: AbortSignal,
+  written?: FilesDigest,
+): Promise<void> {
+  let known = written
   let delay = FIRST_RETRY
   while (!signal.aborted) {
     try {
       for await (const material of deps.api.watchX509(signal)) {
         delay = FIRST_RETRY
-        await deps.files.publish(encodePemSet(material))
+        const before = known
+        known = await publish(deps, material)
         deps.log.info({ spiffeId: material.svids[0]?.spiffeId }, "files written")
-        await announce(deps, signal)
+        // A stream that is opened again begins with what was written already, or with what changed meanwhile.
+        if (known !== before) await announce(deps, signal)
       }
     } catch (thrown) {
       const { code } = toIdentityError(thrown)
@@ -36,15 +50,29 @@ export async function keepFilesWritten(deps: WriteFilesDeps, signal: AbortSignal
   }
 }
 
-/** Write the files as they are now, and end. @throws IdentityError when there is nothing to write */
-export async function writeFilesOnce(deps: WriteFilesDeps, signal: AbortSignal): Promise<void> {
+/** Write the files as they are now, and end. @returns what was written @throws IdentityError when there is nothing to write */
+export async function writeFilesOnce(deps: WriteFilesDeps, signal: AbortSignal): Promise<FilesDigest | undefined> {
   const done = new AbortController()
+  let written: FilesDigest | undefined
   for await (const material of deps.api.watchX509(AbortSignal.any([signal, done.signal]))) {
-    await deps.files.publish(encodePemSet(material))
+    written = await publish(deps, material)
     await announce(deps, signal)
     break
   }
   done.abort()
+  return written
+}
+
+async function publish({ files }: WriteFilesDeps, material: X509Material): Promise<FilesDigest> {
+  const set = encodePemSet(material)
+  await files.publish(set)
+  return digestOf(set)
+}
+
+function digestOf(files: ReadonlyMap<string, FileContent>): FilesDigest {
+  const hash = createHash("sha256")
+  for (const [name, { content }] of files) hash.update(`${name}\0${content}\0`)
+  return hash.digest("base64")
 }
 
 async function announce(deps: WriteFilesDeps, signal: AbortSignal): Promise<void> {
