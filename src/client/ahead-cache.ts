@@ -1,7 +1,7 @@
 import { type RetryBounds, retryDelay, uniform } from "../app/agent/jitter.ts"
-import { waitFor } from "../app/agent/wait-for.ts"
 import { type ErrorCode, IdentityError, toIdentityError } from "../core/errors.ts"
 import type { Instant, Millis } from "../core/time.ts"
+import { waitFor } from "../core/wait-for.ts"
 import type { Clock } from "../ports/clock.ts"
 import type { Random } from "../ports/random.ts"
 

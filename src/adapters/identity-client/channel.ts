@@ -1,7 +1,7 @@
-import { waitFor } from "../../app/agent/wait-for.ts"
 import { equalBytes } from "../../core/bytes.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
+import { waitFor } from "../../core/wait-for.ts"
 import { IdentityClient } from "../../gen/assay/v1/identity.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Log } from "../../ports/telemetry.ts"

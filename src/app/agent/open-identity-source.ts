@@ -1,6 +1,7 @@
 import { IdentityError } from "../../core/errors.ts"
 import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { Millis } from "../../core/time.ts"
+import { waitFor } from "../../core/wait-for.ts"
 import type {
   AuthorityUpdate,
   ConsumerReport,
@@ -15,7 +16,6 @@ import { JwtCache } from "./jwt-cache.ts"
 import { signingKeyOf } from "./jwt-key-id.ts"
 import { normaliseAudience } from "./normalise-audience.ts"
 import { type KeeperDeps, SvidKeeper } from "./svid-keeper.ts"
-import { waitFor } from "./wait-for.ts"
 
 export interface IdentitySourceDeps extends KeeperDeps {
   readonly authority: IdentityAuthority

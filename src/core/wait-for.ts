@@ -1,4 +1,4 @@
-import { IdentityError } from "../../core/errors.ts"
+import { IdentityError } from "./errors.ts"
 
 /** Wait for `work`, but no longer than until `signal` aborts; the work goes on. @throws IdentityError `cancelled` */
 export async function waitFor<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
