@@ -116,11 +116,32 @@ test("[CLI-04] files follow the Workload API, each change is announced once, and
   await running
 })
 
+test("[CLI-04] whoever was busy while several changes came gets the newest set, and none that was overtaken", async () => {
+  const source = new FakeSource({ kind: "ready", view: viewOfGeneration(1) })
+  await using peer = await openWorkloadPeer(source)
+  using api = openWorkloadClient(parseWorkloadEndpoint(peer.address))
+  const stop = new AbortController()
+  const seen: number[] = []
+  for await (const { svids } of api.watchX509(stop.signal)) {
+    seen.push(svids[0]?.chain[0]?.at(-1) ?? 0)
+    if (seen.at(-1) === 5) break
+    if (seen.length > 1) continue
+    for (let n = 2; n <= 5; n++) {
+      source.ready(viewOfGeneration(n))
+      await until(() => [...source.reports.values()].every(({ epoch }) => epoch === n))
+    }
+    await api.fetchJwt(["db"], undefined, stop.signal) // by its answer all of them are here
+  }
+  stop.abort()
+  assert.equal(seen.includes(2), false, seen.join())
+})
+
 /** The smallest DER sequences there are stand in for certificates. */
 function viewOfGeneration(n: number) {
   const der = Buffer.from([0x30, 1, n])
   const federatesWith = [parseTrustDomain("partner.example")]
   return fakeView({
+    epoch: n,
     svids: [fakeSvid("spiffe://prod.example/a", { chain: [der], federatesWith })],
     own: fakeBundle("prod.example", { x509Authorities: [der] }),
     federated: [fakeBundle("partner.example", { x509Authorities: [der] })],

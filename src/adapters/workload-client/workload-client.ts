@@ -1,4 +1,5 @@
 import { type ClientReadableStream, credentials, Metadata, type ServiceError } from "@grpc/grpc-js"
+import { makeChangeSignal } from "../../core/change-signal.ts"
 import { IdentityError } from "../../core/errors.ts"
 import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { Secret } from "../../core/secret.ts"
@@ -47,7 +48,7 @@ export function openWorkloadClient(endpoint: WorkloadEndpoint): WorkloadClient {
   }
 }
 
-/** At most one message waits here: the stream is read only when the consumer asks. */
+/** At most one message waits here, the newest: what was overtaken while the consumer was busy is none of its business. */
 async function* watch<Message, Value>(
   stream: ClientReadableStream<Message>,
   parse: (message: Message) => Value,
@@ -55,16 +56,41 @@ async function* watch<Message, Value>(
   signal: AbortSignal,
 ): AsyncGenerator<Value, void, void> {
   const cancel = () => stream.cancel()
-  stream.on("error", () => {}) // a cancelled stream reports once more, when nobody reads it any longer
   signal.addEventListener("abort", cancel, { once: true })
   if (signal.aborted) cancel()
   try {
-    for await (const message of stream) yield parse(message)
+    for await (const message of newestOf(stream, signal)) yield parse(message)
   } catch (error) {
     if (!signal.aborted) throw error instanceof IdentityError ? error : fail(error)
   } finally {
     signal.removeEventListener("abort", cancel)
     cancel()
+  }
+}
+
+/** Ends with the stream, or on abort. @throws what the stream fails with */
+async function* newestOf<Message>(
+  stream: ClientReadableStream<Message>,
+  signal: AbortSignal,
+): AsyncGenerator<Message, void, void> {
+  const events = makeChangeSignal()
+  const seen: { newest?: Message; end?: { readonly error?: unknown } } = {}
+  const finish = (end: { readonly error?: unknown }) => {
+    seen.end ??= end // a cancelled stream reports once more
+    events.fire()
+  }
+  stream.on("error", (error) => finish({ error })).on("end", () => finish({}))
+  stream.on("data", (message: Message) => {
+    seen.newest = message
+    events.fire()
+  })
+  while (!signal.aborted) {
+    const { newest, end } = seen
+    delete seen.newest
+    if (newest !== undefined) yield newest
+    else if (end === undefined) await events.changed(signal)
+    else if ("error" in end) throw end.error
+    else return
   }
 }
 
