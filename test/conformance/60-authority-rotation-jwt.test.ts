@@ -1,7 +1,9 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { setImmediate } from "node:timers/promises"
+import { makeJwtKeys } from "../../src/app/authority/make-jwt-keys.ts"
 import { thumbprint } from "../../src/core/jose/jwk.ts"
-import { jwtRequest, NEVER } from "../support/issue-fixture.ts"
+import { jwtRequest, NEVER, openIssueFixture } from "../support/issue-fixture.ts"
 import { type Controlled, JWT_SCHEDULE, openControlled, SKEW } from "../support/rotation/controlled.ts"
 
 /** Role of each key, oldest first. */
@@ -188,4 +190,29 @@ test("[AUT-21][INV-21] a clock that jumped moves no key", async () => {
   }
   stop.abort()
   await running
+})
+
+test("[AUT-22] a key that signs stays open when the keys of an older record are opened late", async () => {
+  const { trust, jwtKeys, keys, store, clock } = await openIssueFixture()
+  const [begun, late] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const open = keys.open.bind(keys)
+  keys.open = async (keyId) => {
+    if (keyId.startsWith("planned")) {
+      begun.resolve()
+      await late.promise
+    }
+    return open(keyId)
+  }
+  const make = (stem: string) => makeJwtKeys({ keys, audit: store.auditLog, clock }, stem, ["ES256"], "r1")
+  const planned = await make("planned")
+  await trust.update((record) => ({ ...record, jwtKeys: [...record.jwtKeys, ...planned] }))
+  const first = jwtKeys.follow()
+  await begun.promise
+  const fresh = (await make("fresh")).map((key) => ({ ...key, state: "active" as const }))
+  await trust.update((record) => ({ ...record, jwtKeys: fresh }))
+  const second = jwtKeys.follow()
+  await Promise.race([second, setImmediate()])
+  late.resolve()
+  await Promise.all([first, second])
+  assert.equal(jwtKeys.active("ES256").kid, fresh[0]?.kid)
 })

@@ -1,5 +1,6 @@
 import { type JwtKeyAlgorithm, signingSet } from "../../core/authority/jwt-keys.ts"
 import { IdentityError } from "../../core/errors.ts"
+import { makeInTurn } from "../../core/in-turn.ts"
 import { type AccessTokenHeader, encodeAccessTokenHeader } from "../../core/jose/access-token.ts"
 import { encodeJwtSvidHeader, type JwtSvidHeader } from "../../core/jose/jwt-svid.ts"
 import type { JwtKeyRecord } from "../../ports/authority-journal.ts"
@@ -45,6 +46,7 @@ export interface JwtKeySetDeps extends MakeJwtKeysDeps {
 export async function openJwtKeySet(deps: JwtKeySetDeps): Promise<JwtKeySet> {
   const { trust, algorithms } = deps
   const open = new OpenKeys(deps.keys)
+  const inTurn = makeInTurn() // so that one that follows an older record closes nothing of a newer @see AUT-22
   await adoptEarlierKeys(deps)
   if (trust.record().jwtKeys.length === 0) await publishFirst(deps)
   await open.follow(trust.record().jwtKeys)
@@ -68,7 +70,7 @@ export async function openJwtKeySet(deps: JwtKeySetDeps): Promise<JwtKeySet> {
     activeForSvids: (wanted) => require((wanted === undefined ? undefined : find(wanted)) ?? first()),
     rotating: () => trust.record().jwtKeys.some(({ state }) => state !== "active"),
     signsWith: () => (signing().every(({ kid }) => open.find(kid)) ? (signingSet(trust.record().jwtKeys) ?? "") : ""),
-    follow: () => open.follow(trust.record().jwtKeys),
+    follow: () => inTurn(() => open.follow(trust.record().jwtKeys)),
   }
 }
 
