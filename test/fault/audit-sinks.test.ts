@@ -4,12 +4,15 @@ import { closeSync, constants, openSync, readFileSync, readSync } from "node:fs"
 import { appendFile, copyFile, rename, rm, symlink } from "node:fs/promises"
 import { test } from "node:test"
 import { encodeAudit } from "../../src/adapters/sqlite/audit-row.ts"
-import { CommitQueue } from "../../src/adapters/sqlite/commit-queue.ts"
+import { CommitQueue, type RecordGate } from "../../src/adapters/sqlite/commit-queue.ts"
 import type { JobResult } from "../../src/adapters/sqlite/job.ts"
 import { openSqliteStore, type SqliteStore } from "../../src/adapters/sqlite/open-store.ts"
+import { SqliteBanLog } from "../../src/adapters/sqlite/sqlite-ban-log.ts"
+import { SqliteProposalLog } from "../../src/adapters/sqlite/sqlite-proposal-log.ts"
 import { parseEnvelope } from "../../src/core/audit/envelope.ts"
 import type { AuditRecord } from "../../src/core/audit/record.ts"
 import { ChainWalk } from "../../src/core/audit/walk.ts"
+import { IdentityError } from "../../src/core/errors.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { refusal } from "../support/refusal.ts"
 import { makeScratch } from "../support/scratch.ts"
@@ -61,6 +64,35 @@ test("[AUD-31] a disk that is full stops everything that is audited, and it goes
   await store.auditLog.append(fixtureGrant("d"))
   assert.deepEqual(serialsIn(scratch.path("old.jsonl")), ["a"])
   assert.deepEqual(serialsIn(file), ["b", "d"])
+})
+
+test("[AUD-30][AUD-31] bans and what a second person decides are held back, and refused, as all that is audited", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const gate: RecordGate & { failure: IdentityError | undefined } = { failure: undefined, delivered: () => promise }
+  const queue = new CommitQueue(async (jobs) => jobs.map(() => ({ kind: "done" })), gate)
+  const [bans, proposals] = [new SqliteBanLog(queue), new SqliteProposalLog(queue)]
+  const target = { kind: "pod", uid: "3f0f2a55-0ce7-4aa7-a6a5-6aa5c2d8f2b1" } as const
+  const ban = { target, reason: "r", actor: "a", createdAt: FIXTURE_NOW, until: undefined }
+  const about = { id: "1", operation: "o", request: "{}", digest: "d", target: "t", role: "r", over: "" }
+  const proposer = { kind: "peer", uid: 1, gid: 1, pid: 1 } as const
+  const proposal = { ...about, proposer, createdAt: FIXTURE_NOW, expiresAt: FIXTURE_NOW + 60 }
+  const said = fixtureGrant("a")
+  const write = () => [
+    bans.add(ban, said),
+    bans.lift(target, FIXTURE_NOW, said),
+    proposals.add(proposal, said),
+    proposals.decide("1", { outcome: "approved", by: "b", at: FIXTURE_NOW, requestId: "r" }, said),
+    proposals.resume("1", FIXTURE_NOW, said),
+    proposals.settle("1", { outcome: "done", at: FIXTURE_NOW, reason: "" }, said),
+  ]
+  let heard = 0
+  const written = write().map((one) => one.then(() => heard++))
+  for (let turn = 0; turn < 2; turn++) await queue.submit({ kind: "barrier" })
+  assert.equal(heard, 0)
+  resolve()
+  await Promise.all(written)
+  gate.failure = new IdentityError("not-ready", "no file", { reason: "audit-failed" })
+  await Promise.all(write().map((one) => assert.rejects(one, FAILED)))
 })
 
 test("[AUD-32] a pipe that nobody reads is taken for broken after its time, holds up no other, and goes on when it is read", async () => {

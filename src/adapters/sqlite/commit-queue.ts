@@ -1,7 +1,8 @@
+import type { AuditEntry } from "../../core/audit/record.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
-import type { Job, JobResult } from "./job.ts"
-import { parseFailure } from "./operation.ts"
+import type { Job, JobResult, OrderJob } from "./job.ts"
+import { type Operation, parseFailure } from "./operation.ts"
 
 /** Has jobs done, together with others or not, and their order kept. One result for each. */
 export type RunJobs = (jobs: readonly Job[]) => Promise<readonly JobResult[]>
@@ -154,7 +155,20 @@ function queueFull(): IdentityError {
   })
 }
 
-const AUDITED: ReadonlySet<Job["kind"]> = new Set(["order", "intent", "audit", "revoke"])
+/** Whatever brings an audit record along. */
+const AUDITED_KINDS = {
+  order: true,
+  intent: true,
+  audit: true,
+  revoke: true,
+  "add-ban": true,
+  "lift-ban": true,
+  "add-proposal": true,
+  "decide-proposal": true,
+  "resume-proposal": true,
+  "settle-proposal": true,
+} as const satisfies Record<OrderJob["kind"] | Extract<Operation, { readonly audit: AuditEntry }>["kind"], true>
+const AUDITED: ReadonlySet<string> = new Set(Object.keys(AUDITED_KINDS))
 const NOTHING: ReadonlyMap<Pending, JobResult> = new Map()
 /** Twice as long as the store waits for a lock. */
 const STALLED_AFTER: Millis = 10_000
