@@ -309,6 +309,28 @@ test("[ADM-19] requests under way are bounded, and the place of one that ended o
   assert.equal((await third).status, 200)
 })
 
+test("[ADM-19] whoever left before the listener could answer takes nobody's place", async () => {
+  await using scratch = await makeScratch()
+  const [path, server] = [scratch.path("a.sock"), makeLocalServer(8)]
+  const left = Promise.withResolvers<void>()
+  server.once("request", (_request, response) => void response.once("close", left.resolve).destroy())
+  const options = { at: { path }, server, newRequestId: () => "r", onBug: () => undefined, drain: 10 }
+  await using _listener = await listenHttp(options, (app) => {
+    void app.register(() => left.promise) // it loads for as long
+    addAdminRoutes(app, {
+      operations: [],
+      perform: () => Promise.resolve({ kind: "done", reply: {} }),
+      events: { unauthenticated: () => undefined },
+      refusals: { login: () => undefined },
+      maxRequests: 1,
+      authenticate: async () => ({ kind: "peer", uid: 1, gid: 1, pid: 1 }),
+    })
+  })
+  const openApi = { path: "/admin/v1/openapi.json" }
+  await assert.rejects(askRaw(path, openApi))
+  assert.equal((await askRaw(path, openApi)).status, 200)
+})
+
 test("[ADM-20] a caller without a role for its SPIFFE ID may do nothing, whoever may on the machine", async () => {
   const { client } = await openX509Client(server, "batch")
   const { body } = await refuses({ client }, "no-role", 403)

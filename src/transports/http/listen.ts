@@ -44,7 +44,8 @@ export async function listenHttp(options: HttpListenOptions, routes: HttpRoutes)
     loaded.then(
       ({ answer }) => {
         answerer = answer
-        answer(request, response)
+        // Who left meanwhile would never be seen to leave.
+        if (!response.closed) answer(request, response)
       },
       (thrown: unknown) => {
         options.onBug(toIdentityError(thrown), "")
