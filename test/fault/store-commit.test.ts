@@ -87,15 +87,20 @@ test("[STO-17] answers not-ready to all who wait, and from then on, when the sto
   await assert.rejects(store.auditLog.append(fixtureGrant("c")), refusal("not-ready", "store-dead"))
 })
 
-test("[STO-08] searches go on after one that failed and after a thread that ended, and no thread is left behind", async () => {
+test("[STO-08] searches go on after a thread that did not start, a search that failed and a thread that ended, and none is left behind", async () => {
   await using scratch = await makeScratch()
   const path = scratch.path("s.db")
   await using store = await openSqliteStore({ path, mode: "create" })
   await store.issuanceLog.recordIntent(fixtureIntent("a"), fixtureGrant("a"), FIXTURE_NOW, NO_BANS)
   const live = new Set<Worker>()
   const note = (worker: Worker) => void live.add(worker.once("exit", () => live.delete(worker)))
-  process.on("worker", note)
   const search = () => store.issuanceLog.search({ serial: "a", limit: 1 })
+  process.once("worker", (worker: Worker) => {
+    worker.emit("error", new Error("no thread"))
+    void worker.terminate()
+  })
+  await assert.rejects(search(), /no thread/)
+  process.on("worker", note)
   assert.equal((await search()).length, 1)
   const [first] = live
   using db = new DatabaseSync(path)

@@ -1,4 +1,4 @@
-import { IdentityError } from "../../core/errors.ts"
+import { type ErrorCode, type IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuditChain, AuditLog, AuditSearch } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
@@ -167,7 +167,7 @@ class Store implements SqliteStore {
     try {
       return await ask(await opened)
     } catch (error) {
-      if (error instanceof IdentityError && error.code === "not-ready" && this.#reader === opened) {
+      if (this.#reader === opened && !ABOUT_THE_SEARCH.has(toIdentityError(error).code)) {
         this.#reader = undefined // the next search opens another one @see STO-08
         void closeReader(opened)
       }
@@ -183,4 +183,6 @@ function closeReader(opened: Promise<IssuanceReader>): Promise<void> {
 
 type Pruning = "prune" | "prune-proofs" | "prune-bans" | "prune-lineages"
 
+/** They say nothing of the thread that searches. */
+const ABOUT_THE_SEARCH: ReadonlySet<ErrorCode> = new Set(["malformed", "rate-limited"])
 const MAX_PRUNE = 10_000
