@@ -112,7 +112,7 @@ async function checkPossession(
   proveDpop: ProveDpop,
 ): Promise<void> {
   const key = dpop && (await proveDpop(dpop.proofs, dpop.method, dpop.url, token))
-  if (confirmation?.kind === "dpop") return requireKey(key, confirmation.jkt)
+  if (confirmation?.kind === "dpop") return requireKey(key, confirmation.jkt).spend()
   if (key !== undefined) throw accessTokenRefusal("token-not-bound")
   if (confirmation === undefined) return
   if (clientCertificate === undefined) throw accessTokenRefusal("certificate-missing")
@@ -121,9 +121,10 @@ async function checkPossession(
   if (shown !== confirmation.x5t) throw accessTokenRefusal("certificate-mismatch")
 }
 
-function requireKey(key: DpopKey | undefined, jkt: string): void {
+function requireKey(key: DpopKey | undefined, jkt: string): DpopKey {
   if (key === undefined) throw accessTokenRefusal("dpop-proof-missing")
   if (key.jkt !== jkt) throw accessTokenRefusal("dpop-key-mismatch")
+  return key
 }
 
 function refuseMalformed<T>(read: () => T): T {

@@ -66,6 +66,22 @@ test("[DP-04] a proof is good once", async () => {
   assert.deepEqual([status, body["error"], body["reason"]], [400, "invalid_dpop_proof", "dpop-replayed"])
 })
 
+test("[DP-10] who is not known has no proof written down, and uses up nobody's", async () => {
+  const shown = proof({})
+  const exchange = { grant_type: GRANT_TYPES["token-exchange"], audience: API }
+  const garbage = { ...exchange, subject_token: "x", subject_token_type: TOKEN_TYPES.jwt }
+  for (const [form, status, reason] of [
+    [garbage, 400, "token-invalid"],
+    [ASK, 401, "client-authentication-missing"],
+    [{ ...ASK, ...spiffeJwt("x") }, 401, "token-invalid"],
+  ] as const) {
+    const refused = await server.post("/token", form, { dpop: shown })
+    assert.deepEqual([refused.status, refused.body["reason"]], [status, reason])
+  }
+  assert.equal((await ask(shown)).status, 200)
+  assert.equal((await ask(shown)).body["reason"], "dpop-replayed")
+})
+
 test("[DP-04][DP-08] a nonce comes with the answer, and is good on a replica with the same sealing key", async () => {
   const { headers } = await ask(proof({}))
   const nonce = headers.get("dpop-nonce")

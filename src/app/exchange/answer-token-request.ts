@@ -118,6 +118,7 @@ async function prove(
   const parties = await deps.findParties(request.grant, client, proof, signal)
   if (credential.kind === "none" && credential.clientId !== undefined) requireName(credential.clientId, parties)
   deps.rateLimit(parties.client.facts.id, 1)
+  await dpop?.spend() // it is written down, which nobody causes who is not known
   const confirmation = confirmationOf(dpop?.jkt, client)
   const bound = confirmation?.kind === "mtls" ? client?.principal.facts.expiresAt : undefined
   return { parties, confirmation, certificateExpiresAt: bound }

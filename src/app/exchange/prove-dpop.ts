@@ -25,17 +25,21 @@ export interface ProveDpopDeps {
   readonly nonce: () => DpopNonceMode
 }
 
-/** A key whose possession was shown with this very request. */
+/** A key whose possession was shown with this very request, once its proof is spent. */
 export interface DpopKey {
   /** RFC 7638 thumbprint, SHA-256, base64url: the value of `cnf.jkt`. */
   readonly jkt: string
+  /**
+   * Nothing may be given before this resolves, and it writes: so it comes last, when everybody is known. @throws IdentityError
+   * `malformed`, reason `dpop-replayed`; `not-ready` or `rate-limited` of the replay log @see DP-04 DP-10
+   */
+  spend(): Promise<void>
 }
 
 /**
- * Prove possession by the values of the request's DPoP headers; `undefined` when it has none. Good once, for this method and
- * this URL. @param url of the endpoint as configured @param accessToken that came with the proof
- * @throws IdentityError `malformed` with a {@link DpopReason}; `not-ready` or `rate-limited` of the replay log
- * @see DP-01..DP-09
+ * Prove possession by the values of the request's DPoP headers; `undefined` when it has none. Good for this method and this URL,
+ * and once: whoever relies on it spends it. @param url of the endpoint as configured @param accessToken that came with the proof
+ * @throws IdentityError `malformed` with a {@link DpopReason} @see DP-01..DP-10
  */
 export type ProveDpop = (
   headerValues: readonly string[],
@@ -54,8 +58,7 @@ export function makeProveDpop(deps: ProveDpopDeps): ProveDpop {
     checkDpopTerms(proof, { method, url, accessToken, now })
     await verifyProof(proof, deps.verifier)
     checkNonce(proof, deps, now)
-    await spend(proof, deps.replayLog)
-    return { jkt: proof.jkt }
+    return { jkt: proof.jkt, spend: () => spend(proof, deps.replayLog) }
   }
 }
 
