@@ -101,6 +101,14 @@ test("[TX-11] scopes are those asked for, all within the rule and the subject to
   assert.equal(scopes({ scopes: ["a"], subjectScopes: [] }), "scope-denied scope-beyond-subject")
 })
 
+test("[TPO-06][TX-11] no rule makes an SVID, which has no scope, from a token that says its scopes", () => {
+  const table = tokenTable([exporting()], [accepting({ products: ["access-token", "jwt-svid", "x509-svid"] })])
+  for (const product of ["jwt-svid", "x509-svid"] as const) {
+    for (const subjectScopes of [[], ["a"]]) assert.equal(ask(table, { product, subjectScopes }), "scope-in-svid")
+    assert.equal(ask(table, { product }), "export accept")
+  }
+})
+
 test("[TPO-05] a token lives no longer than its rule gives, nor than was asked for", () => {
   const table = tokenTable([exporting()], [accepting({ ttl: 300 })])
   assert.equal(granted(table, question()).ttl, 300)
@@ -205,6 +213,7 @@ test("[TPO-07] each refusal has a reason of the list, its code, and the rule and
     "product-not-allowed",
     "reserved-identity",
     "scope-beyond-subject",
+    "scope-in-svid",
     "scope-not-allowed",
     "subject-not-accepted",
     "subject-not-exported",

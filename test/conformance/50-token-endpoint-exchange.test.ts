@@ -357,6 +357,34 @@ test("[EXT-03] refuses a token without a required claim", async () => {
   }
 })
 
+test("[AT-07] an access token of somebody for few scopes gives its receiver no SVID of them", async () => {
+  const user = await server.jwtSvid({ serviceAccount: "user" })
+  const few = await exchange({ ...jwt("subject", user), audience: B, scope: "read" })
+  const subject = access("subject", String(few.body["access_token"]))
+  const csr = Buffer.from(makeTestCsr()).toString("base64url")
+  for (const wanted of [
+    { requested_token_type: TOKEN_TYPES.jwt },
+    { requested_token_type: TOKEN_TYPES.x509Svid, audience: "", csr },
+  ] satisfies FormFields[]) {
+    const { status, body } = await server.ask({ ...EXCHANGE, ...subject, ...wanted })
+    assert.deepEqual([status, body["error"], body["reason"]], [400, "access_denied", "scope-in-svid"])
+  }
+  assert.equal((await server.ask({ ...EXCHANGE, ...subject, scope: "read" })).status, 200)
+})
+
+test("[CC-02] scope means nothing for an SVID, and is refused", async () => {
+  const csr = Buffer.from(makeTestCsr()).toString("base64url")
+  for (const wanted of [
+    { requested_token_type: TOKEN_TYPES.jwt },
+    { requested_token_type: TOKEN_TYPES.x509Svid, audience: "", csr },
+  ] satisfies FormFields[]) {
+    const asked = { ...jwt("subject", await server.jwtSvid()), ...wanted }
+    assert.equal((await exchange(asked)).status, 200)
+    const { status, body } = await exchange({ ...asked, scope: "read" })
+    assert.deepEqual([status, body["error"], body["reason"]], [400, "invalid_request", "parameter-not-allowed"])
+  }
+})
+
 test("[EXT-04] refuses an outside token that is bound to a key", async () => {
   const { status, body } = await exchange(jwt("subject", ciToken({ cnf: { jkt: "x" } })))
   assert.deepEqual([status, body["reason"]], [400, "proof-of-possession-missing"])

@@ -42,6 +42,7 @@ export function isForbidden(question: TokenQuestion): boolean {
   if (reserved(client) || reserved(subject) || reserved(actor)) return true
   if (product !== "access-token" && (mode === "delegation" || !subject.startsWith("spiffe://prod.example/")))
     return true
+  if (product !== "access-token" && subjectScopes !== undefined) return true
   return (scopes ?? []).some((scope) => subjectScopes !== undefined && !subjectScopes.includes(scope))
 }
 

@@ -105,6 +105,7 @@ function parseProduct(form: Form): RequestedProduct {
   const requested = form.one("requested_token_type") ?? TOKEN_TYPES.accessToken
   const kind = PRODUCTS.get(requested)
   if (kind === undefined) throw requestRefusal("token-type-unsupported")
+  if (kind !== "access-token" && form.one("scope") !== undefined) throw requestRefusal("parameter-not-allowed")
   const csr = form.one("csr")
   if (kind !== "x509-svid") {
     if (csr !== undefined) throw requestRefusal("parameter-not-allowed")

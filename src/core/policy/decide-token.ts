@@ -56,6 +56,7 @@ function questionRefusal(question: TokenQuestion, { trustDomain }: RuleTable): T
   if ([client, subject, ...actors.slice(0, 1)].some((id) => isOwnReserved(id, trustDomain))) return "reserved-identity"
   if (product !== "access-token" && trustDomainOf(subject) !== trustDomain) return "foreign-subject"
   if (product !== "access-token" && mode === "delegation") return "delegation-in-svid"
+  if (product !== "access-token" && subjectScopes !== undefined) return "scope-in-svid"
   if (subjectScopes !== undefined && scopes?.every((scope) => subjectScopes.includes(scope)) === false) {
     return "scope-beyond-subject"
   }

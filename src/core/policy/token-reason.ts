@@ -9,6 +9,10 @@ export const TOKEN_REASONS = {
   "reserved-identity": { code: "policy-denied", message: "the identity is reserved" },
   "foreign-subject": { code: "policy-denied", message: "an SVID is made for identities of the own trust domain only" },
   "delegation-in-svid": { code: "policy-denied", message: "an SVID cannot say who acts for its subject" },
+  "scope-in-svid": {
+    code: "policy-denied",
+    message: "an SVID has no scope, so it would be good for more than an access token: ask with another subject token",
+  },
   "audience-unknown": { code: "audience-denied", message: "nobody accepts tokens for this audience" },
   "subject-not-accepted": { code: "audience-denied", message: "the audience accepts no tokens about this subject" },
   "subject-not-exported": { code: "audience-denied", message: "the subject may have no tokens for this audience" },
