@@ -321,6 +321,13 @@ test("[JB-06] an outside assertion with a jti is good once", async () => {
   assert.deepEqual([status, body["error"], body["reason"]], [400, "invalid_grant", "token-replayed"])
 })
 
+test("[JB-06] a jti that is no text does not make an outside token good for ever", async () => {
+  for (const jti of [7, null, ["x"]]) {
+    const { status, body } = await bearerGrant(ciToken({ jti }))
+    assert.deepEqual([status, body["error"], body["reason"]], [400, "invalid_grant", "token-invalid"])
+  }
+})
+
 test("[EXT-01] holds outside tokens to issuer, keys, dates and audience", async () => {
   for (const [claims, reason] of [
     [{ aud: "other" }, "token-audience-mismatch"],
@@ -382,6 +389,31 @@ test("[CC-02] scope means nothing for an SVID, and is refused", async () => {
     assert.equal((await exchange(asked)).status, 200)
     const { status, body } = await exchange({ ...asked, scope: "read" })
     assert.deepEqual([status, body["error"], body["reason"]], [400, "invalid_request", "parameter-not-allowed"])
+  }
+})
+
+test("[TX-21][EXT-04] a token of others that is bound, or that somebody uses for its subject, proves nobody", async () => {
+  const act = { sub: "spiffe://other.example/front" }
+  for (const [claims, reason] of [
+    [{ cnf: { jkt: "x" } }, "proof-of-possession-missing"],
+    [{ act }, "token-delegated"],
+  ] satisfies [object, string][]) {
+    for (const token of [federatedSvid(claims), ciToken(claims)]) {
+      const good = await server.jwtSvid()
+      const exchanged = await exchange(jwt("subject", token))
+      const acting = await exchange({ ...jwt("subject", good), ...jwt("actor", token) })
+      const granted = await bearerGrant(token)
+      assert.deepEqual(
+        [exchanged, acting, granted].map(({ status, body }) => [status, body["error"], body["reason"]]),
+        [
+          [400, "invalid_request", reason],
+          [400, "invalid_request", reason],
+          [400, "invalid_grant", reason],
+        ],
+      )
+    }
+    const client = await exchange({ ...jwt("subject", await server.jwtSvid()), ...spiffeJwt(federatedSvid(claims)) })
+    assert.deepEqual([client.status, client.body["error"], client.body["reason"]], [401, "invalid_client", reason])
   }
 })
 

@@ -191,7 +191,7 @@ test("[ADM-18] a token of a configured issuer gives the identity of the first en
   await refuses({ token: staffToken({ sub: "a b" }) }, "token-identity-missing")
 })
 
-test("[ADM-18] a token for others, for others too, of another issuer or key, bound, or malformed is refused with what to do", async () => {
+test("[ADM-18] a token for others, for others too, of another issuer or key, bound, used by another, or malformed is refused with what to do", async () => {
   const now = Math.floor(Date.now() / 1000)
   const cases: readonly [string, string][] = [
     [staffToken({ aud: ISSUER }), "token-audience-mismatch"],
@@ -200,6 +200,7 @@ test("[ADM-18] a token for others, for others too, of another issuer or key, bou
     [staffToken({}, makeJwtKey()), "token-invalid"],
     [staffToken({ exp: now - 1 }), "token-expired"],
     [staffToken({ cnf: { jkt: "x" } }), "proof-of-possession-missing"],
+    [staffToken({ act: { sub: "a-bot" } }), "token-delegated"],
     ["e30.e30.e30", "token-invalid"],
   ]
   for (const [token, reason] of cases) {

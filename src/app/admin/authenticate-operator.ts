@@ -191,6 +191,7 @@ const NEXT_STEPS: ReadonlyMap<string, { readonly message?: string; readonly next
     },
   ],
   ["token-invalid", { next: "its iss must be one of admin.issuers, and a key of that issuer must have signed it" }],
+  ["token-delegated", { next: "get one of your own: nobody operates in the name of another" }],
   ["token-expired", { next: "get a new token" }],
   ["token-revoked", { next: "get a new token" }],
   ["proof-of-possession-missing", { next: "send it over a connection with the certificate that it is bound to" }],

@@ -9,6 +9,7 @@ import { Principal } from "../../core/policy/principal.ts"
 import { isReserved, type SpiffeId, type TrustDomain } from "../../core/spiffe/id.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { ClusterKeys } from "../../ports/kube.ts"
+import { requirePlainBearer } from "./plain-bearer.ts"
 import { readMayAct } from "./prove-jwt-svid.ts"
 import type { ProvenToken } from "./proven-token.ts"
 import { refuseAs, refuseLaterAs } from "./token-refused.ts"
@@ -49,14 +50,14 @@ export function makeProveExternalToken({
     })
     if (claims["iss"] !== issuer.issuer) throw requestRefusal("token-invalid")
     await refuseLaterAs("token-invalid", () => issuer.keys.verify(jws, signal))
-    const { audience, ...window } = refuseAs("token-invalid", () => readClaims(claims))
+    const { audience, jti, ...window } = refuseAs("token-invalid", () => readClaims(claims))
     requireInDate(window, clock.now())
     if (!audience.every((one) => issuer.audiences.includes(one))) throw requestRefusal("token-audience-mismatch")
     for (const [name, value] of issuer.requiredClaims) {
       if (!hasValue(claims[name], value, searchLists === true)) throw requestRefusal("token-identity-missing")
     }
     const id = identityOf(issuer, claims, trustDomain)
-    const jti = claims["jti"]
+    requirePlainBearer(claims)
     return {
       principal: Principal.witness({
         id,
@@ -70,8 +71,8 @@ export function makeProveExternalToken({
       scopes: undefined,
       actors: [],
       mayAct: readMayAct(claims["may_act"]),
-      confirmation: claims["cnf"] === undefined ? undefined : refuseBound(),
-      singleUse: typeof jti === "string" ? { id: `${issuer.issuer} ${jti}`, from: usableFrom(window) } : undefined,
+      confirmation: undefined,
+      singleUse: jti === undefined ? undefined : { id: `${issuer.issuer} ${jti}`, from: usableFrom(window) },
       forUsAlone: true,
     }
   }
@@ -85,21 +86,23 @@ function hasValue(claim: Json | undefined, value: string, searchLists: boolean):
 function readClaims(claims: JsonObject) {
   return {
     audience: parseAudience(claims["aud"]),
+    jti: parseTokenId(claims["jti"]),
     expiresAt: parseNumericDate(claims["exp"], "exp"),
     notBefore: parseOptionalNumericDate(claims["nbf"], "nbf"),
     issuedAt: parseOptionalNumericDate(claims["iat"], "iat"),
   }
 }
 
+/** One that is no text must not count as none: the token would be good again and again. @see JB-06 */
+function parseTokenId(jti: Json | undefined): string | undefined {
+  if (jti === undefined || typeof jti === "string") return jti
+  throw requestRefusal("token-invalid")
+}
+
 function identityOf(issuer: ExternalIssuer, claims: JsonObject, trustDomain: TrustDomain): SpiffeId {
   const id = refuseAs("token-identity-missing", () => renderClaimTemplate(issuer.spiffeId, claims, trustDomain))
   if (id === undefined || isReserved(id)) throw requestRefusal("token-identity-missing")
   return id
-}
-
-/** How outside issuers bind tokens is not known here, so a bound one is never taken for a bearer token. @see TX-15 */
-function refuseBound(): never {
-  throw requestRefusal("proof-of-possession-missing")
 }
 
 const PROFILE: JwsProfile = { algorithms: JWS_ALGORITHMS, types: ["JWT"] }

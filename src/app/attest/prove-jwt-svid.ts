@@ -9,6 +9,7 @@ import type { Clock } from "../../ports/clock.ts"
 import type { JwsVerifier } from "../../ports/jws.ts"
 import type { DenyToken } from "../ban/deny-token.ts"
 import type { RevocationView } from "../exchange/revocation-view.ts"
+import { requirePlainBearer } from "./plain-bearer.ts"
 import type { MayAct, ProvenToken } from "./proven-token.ts"
 import { refuseAs, refuseLaterAs } from "./token-refused.ts"
 import { requireInDate } from "./token-window.ts"
@@ -43,6 +44,7 @@ export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
     const keys = keysFor(svid)
     if (keys === undefined || isReserved(svid.spiffeId)) throw requestRefusal("token-invalid")
     await refuseLaterAs("token-invalid", () => deps.verifier.verify(jws, keys))
+    requirePlainBearer(svid.claims)
     verified.keep(digest, svid, keys)
     return svid
   }

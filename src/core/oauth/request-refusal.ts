@@ -75,5 +75,9 @@ const REFUSALS = {
     message: "the token is bound to a key whose possession the request does not prove",
   },
   "may-act-mismatch": { code: "unauthenticated", message: "the token says in may_act that somebody else may act" },
+  "token-delegated": {
+    code: "unauthenticated",
+    message: "somebody acts in the token (act) for its subject, which only access tokens of this server can say here",
+  },
   "delegation-too-deep": { code: "unauthenticated", message: "too many actors stand in the token already" },
 } as const satisfies Readonly<Record<string, { readonly code: ErrorCode; readonly message: string }>>
