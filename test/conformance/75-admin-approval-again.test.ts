@@ -52,7 +52,7 @@ function openWorld() {
   })
   const roles = [1, 2, 3].map((uid) => {
     const who = { kind: "uid", uid } as const
-    return { name: `role-${uid}`, who, verbs: ["rotation"] as const, prefixes: undefined }
+    return { name: `role-${uid}`, who, verbs: ["rotation", "approvals"] as const, prefixes: undefined }
   })
   let requests = 0
   const approvals = makeApprovals({
@@ -73,7 +73,7 @@ function openWorld() {
     return approvals.approve(id, digest, call, NEVER)
   }
   const standing = async ({ id }: Proposal) => {
-    const found = (await approvals.list()).find(({ proposal }) => proposal.id === id) ?? assert.fail()
+    const found = (await store.proposalLog.list()).find(({ proposal }) => proposal.id === id) ?? assert.fail()
     return standingOf(found, clock.now())
   }
   /** Approved, and the server ended there. */
@@ -91,7 +91,7 @@ function openWorld() {
 test("[ADM-28] approved and not done: shown with the next step, and done by any approver but its proposer, once, with a record first", async () => {
   const { approvals, approve, interrupted, standing, world, store } = openWorld()
   const proposal = await interrupted()
-  const [recorded] = await approvals.list()
+  const [recorded] = await store.proposalLog.list()
   const reply = recordedReply(recorded ?? assert.fail(), NOW)
   assert.deepEqual([reply.outcome, reply.next], ["approved", "approve it again: nothing of it was done"])
   await assert.rejects(approve(proposal, ALICE), { code: "policy-denied", reason: "same-person" })
@@ -188,13 +188,13 @@ const PASSING: readonly ErrorCode[] = [
 ]
 
 test("[ADM-28] a failure that is certain is written down and final; what may pass, or is not known, leaves it open", async () => {
-  const { approvals, approve, propose, standing, world } = openWorld()
+  const { approve, propose, standing, world, store } = openWorld()
   for (const code of FINAL) {
     world.failure = new IdentityError(code, "told to", { reason: "told" })
     const proposal = await propose()
     await assert.rejects(approve(proposal), { code, reason: "told" })
     assert.equal(await standing(proposal), "failed", code)
-    const [recorded] = await approvals.list()
+    const [recorded] = await store.proposalLog.list()
     assert.equal(recordedReply(recorded ?? assert.fail(), NOW).reason, "told")
     await assert.rejects(approve(proposal), { reason: "proposal-decided" })
   }

@@ -128,6 +128,17 @@ test("[ADM-29] bans within prefixes can be approved by those who have them", asy
   assert.equal(approvalReach(config)[0]?.kind, "named")
 })
 
+test("[ADM-29] what concerns all is not approved by those whose right to approve has prefixes", async () => {
+  await using scratch = await makeScratch()
+  const setup = await makeServerSetup(scratch.directory)
+  const roles = [ALICE, BOB].flatMap((who, i) => [
+    { name: `r${i}`, who, verbs: ["rotation"] },
+    { name: `a${i}`, who, verbs: ["approvals"], prefixes: ["/ns/shop/*"] },
+  ])
+  const config = setup.parse({ listen: REMOTE, admin: { approval: {}, roles } })
+  assert.equal(approvalReach(config)[0]?.kind, "machine")
+})
+
 test("[ADM-29] validate and doctor say so once each, with what to do, and validate stays at 0", async () => {
   await using scratch = await makeScratch()
   const setup = await makeServerSetup(scratch.directory, { admin: { approval: { verbs: ["rotation", "bans"] } } })

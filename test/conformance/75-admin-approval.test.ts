@@ -30,10 +30,11 @@ const ROLES = [
 interface Options {
   readonly approval?: object
   readonly clock?: FakeClock
+  readonly roles?: readonly object[]
 }
 
-async function openWorld({ approval = {}, clock = new FakeClock(NOW) }: Options = {}) {
-  const server = await openAdminUnderTest({ clock, config: { admin: { approval, roles: ROLES } } })
+async function openWorld({ approval = {}, clock = new FakeClock(NOW), roles = ROLES }: Options = {}) {
+  const server = await openAdminUnderTest({ clock, config: { admin: { approval, roles: [...roles] } } })
   const ask = async (caller: AdminCaller, name: string, input: object = {}) => {
     const operation = server.admin.operations.find(({ contract }) => contract.name === name)
     if (operation === undefined) throw new RangeError(name)
@@ -114,6 +115,42 @@ test("[ADM-22] neither who proposed it, by whatever process, nor who may not do 
   assert.equal(phaseOf(server), "stable")
 })
 
+test("[ADM-06][ADM-22] a role with prefixes shows and decides no proposal about others, and names nobody who is late", async () => {
+  const shop = { prefixes: ["/ns/shop/*"] }
+  const roles = [
+    { name: "alice", who: { uid: 4711 }, verbs: ["bans", "approvals"] },
+    { name: "sam", who: { uid: 4713 }, verbs: ["bans", "approvals", "status"], ...shop },
+    { name: "eve-bans", who: { uid: 4714 }, verbs: ["bans"] },
+    { name: "eve-approves", who: { uid: 4714 }, verbs: ["approvals"], ...shop },
+  ]
+  await using world = await openWorld({ approval: { verbs: ["bans"] }, roles })
+  const { propose, approve, ask } = world
+  const [sam, eve] = [4713, 4714].map((uid): AdminCaller => ({ kind: "peer", uid, gid: 1, pid: 1 }))
+  if (sam === undefined || eve === undefined) throw new RangeError("two callers")
+  const ban = (caller: AdminCaller, path: string) => {
+    const target = { kind: "identity", name: `spiffe://prod.example${path}` }
+    return propose(caller, "bans.add", { ...target, reason: "stolen", dry_run: false })
+  }
+  const far = await ban(ALICE, "/ns/finance/sa/ledger")
+  const near = await ban(ALICE, "/ns/shop/sa/web")
+  const own = await ban(eve, "/ns/finance/sa/other")
+  const shown = async (caller: AdminCaller) => {
+    const listed = JSON.stringify(await ask(caller, "approval.list"))
+    return [far, near, own].map(({ id }) => listed.includes(id))
+  }
+  assert.deepEqual(await shown(ALICE), [true, true, true])
+  assert.deepEqual(await shown(sam), [false, true, false])
+  assert.deepEqual(await shown(eve), [false, true, true])
+  const outside = { code: "policy-denied", reason: "outside-prefixes" }
+  for (const caller of [sam, eve]) {
+    await assert.rejects(approve(caller, far), outside)
+    await assert.rejects(ask(caller, "approval.reject", { id: far.id }), outside)
+  }
+  await assert.rejects(ask(sam, "rotation.status"), outside)
+  assert.equal((await approve(sam, near)).kind, "done")
+  await ask(eve, "approval.reject", { id: own.id })
+})
+
 test("[ADM-23] an approval over another state, of another request, or of what was decided is refused", async () => {
   await using world = await openWorld()
   const { server, propose, approve, ask } = world
@@ -170,7 +207,7 @@ test("[ADM-21][ADM-23] what is not recorded for certain is not done, and once wh
   const roles = [1, 2].map((uid) => ({
     name: `role-${uid}`,
     who: who(uid),
-    verbs: ["rotation"] as const,
+    verbs: ["rotation", "approvals"] as const,
     prefixes: undefined,
   }))
   const approvals = makeApprovals({

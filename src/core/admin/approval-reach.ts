@@ -29,8 +29,8 @@ export function judgeApproval(
 
 function reachOf(verb: AdminVerb, roles: readonly AdminRole[]): Pick<ApprovalReach, "kind" | "roles"> {
   const operators = roles.filter(({ who }) => who.kind !== "uid" || who.uid !== 0)
-  const proposers = operators.filter(({ who }) => has(who, verb, roles))
-  const approvers = proposers.filter(({ who }) => has(who, "approvals", roles))
+  const proposers = operators.filter(({ who }) => has(who, verb, verb, roles))
+  const approvers = proposers.filter(({ who }) => has(who, "approvals", verb, roles))
   const [first] = approvers.filter(({ who }) => isOne(who))
   const others = proposers.filter(({ who }) => first !== undefined && !isSame(who, first.who))
   if (others.some(({ who }) => isOne(who))) return { kind: "named", roles: [] }
@@ -38,10 +38,10 @@ function reachOf(verb: AdminVerb, roles: readonly AdminRole[]): Pick<ApprovalRea
   return { kind: groups.length > 0 ? "open" : "machine", roles: groups.map(({ name }) => name) }
 }
 
-/** By any role that all of these hold. What is about the whole trust domain needs one without prefixes. @see ADM-06 */
-function has(holder: RoleHolder, verb: AdminVerb, roles: readonly AdminRole[]): boolean {
+/** By any role that all of these hold. What is about the whole trust domain needs one without prefixes. @see ADM-06 ADM-22 */
+function has(holder: RoleHolder, verb: AdminVerb, about: AdminVerb, roles: readonly AdminRole[]): boolean {
   return roles.some(({ who, verbs, prefixes }) => {
-    const covers = prefixes === undefined || verb !== "rotation"
+    const covers = prefixes === undefined || about !== "rotation"
     return covers && verbs.includes(verb) && isWithin(holder, who)
   })
 }

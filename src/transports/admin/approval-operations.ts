@@ -3,22 +3,22 @@ import { IdentityError } from "../../core/errors.ts"
 import type { Clock } from "../../ports/clock.ts"
 import { approvalApprove, approvalList, approvalReject, recordedReply } from "./approval-contracts.ts"
 import type { Approvals } from "./approvals.ts"
-import { bindOperation, type Operation } from "./operation.ts"
+import { type AdminCall, bindOperation, type Operation } from "./operation.ts"
 
 /** @see ADM-21..ADM-25 */
 export function approvalOperations(approvals: Approvals, clock: Clock): readonly Operation[] {
   // What each is about is checked against the proposal.
   const scope = () => ({ kind: "none" }) as const
   const target = ({ id }: { readonly id: string }) => id
-  const reply = async (id: string) => {
-    return recordedReply(find(await approvals.list(), id), clock.now())
+  const reply = async (id: string, { caller }: AdminCall) => {
+    return recordedReply(find(await approvals.list(caller), id), clock.now())
   }
   return [
     bindOperation(approvalList, {
       scope,
-      handle: async () => {
+      handle: async (_, { caller }) => {
         const now = clock.now()
-        return { now, proposals: (await approvals.list()).map((one) => recordedReply(one, now)) }
+        return { now, proposals: (await approvals.list(caller)).map((one) => recordedReply(one, now)) }
       },
     }),
     bindOperation(approvalApprove, {
@@ -26,7 +26,7 @@ export function approvalOperations(approvals: Approvals, clock: Clock): readonly
       target,
       handle: async ({ id, digest }, call, signal) => {
         const done = await approvals.approve(id, digest, call, signal)
-        return { proposal: await reply(id), result: done === undefined ? "" : JSON.stringify(done) }
+        return { proposal: await reply(id, call), result: done === undefined ? "" : JSON.stringify(done) }
       },
     }),
     bindOperation(approvalReject, {
@@ -34,7 +34,7 @@ export function approvalOperations(approvals: Approvals, clock: Clock): readonly
       target,
       handle: async ({ id }, call) => {
         await approvals.reject(id, call)
-        return { proposal: await reply(id) }
+        return { proposal: await reply(id, call) }
       },
     }),
   ]

@@ -1,5 +1,5 @@
-import { callerSubject, callerText } from "../../core/admin/caller.ts"
-import { type AdminRole, decideAdmin } from "../../core/admin/decide-admin.ts"
+import { type AdminCaller, callerSubject, callerText } from "../../core/admin/caller.ts"
+import { type AdminRole, type AdminScope, decideAdmin } from "../../core/admin/decide-admin.ts"
 import {
   digestRequest,
   isPending,
@@ -42,7 +42,8 @@ export interface Approvals {
   isNeeded(contract: Contract): boolean
   /** Durable when it resolves. @throws IdentityError `rate-limited`, reason `proposals-full`; `not-ready` */
   propose(operation: Operation, prepared: PreparedOperation, wish: Wish): Promise<Proposal>
-  list(): Promise<readonly RecordedProposal[]>
+  /** What the caller proposed, and what is about identities that a role of his for `approvals` covers. @see ADM-06 */
+  list(caller: AdminCaller): Promise<readonly RecordedProposal[]>
   /**
    * The reply of the operation; `undefined` for a dry run. Again for one that was approved, when nothing of it was done.
    * @throws IdentityError `not-found`; `conflict` for what waits no more or is stale; `policy-denied` for who may not; as the
@@ -68,7 +69,7 @@ export function makeApprovals(deps: ApprovalsDeps): Approvals {
       return terms !== undefined && method !== "GET" && terms.verbs.includes(verb) && !terms.except.includes(name)
     },
     propose: (operation, prepared, wish) => inTurn(() => propose(deps, operation, prepared, wish)),
-    list: () => deps.log.list(),
+    list: async (caller) => (await deps.log.list()).filter(({ proposal }) => isShown(deps, caller, proposal)),
     approve: async (id, digest, call, signal) => {
       if (underWay.has(id)) throw conflict("proposal-under-way", "it is being done right now")
       underWay.add(id)
@@ -80,8 +81,7 @@ export function makeApprovals(deps: ApprovalsDeps): Approvals {
     },
     reject: async (id, call) => {
       const { proposal } = await findOpen(deps, id, ["waiting"])
-      const own = callerSubject(call.caller) === callerSubject(proposal.proposer)
-      if (!own) requireRole(deps, call, ...prepareAgain(deps, proposal))
+      if (!isOwn(call.caller, proposal)) requireRole(deps, call, ...prepareAgain(deps, proposal))
       await decideProposal(deps, proposal, "rejected", call)
     },
   }
@@ -176,32 +176,55 @@ function prepareAgain(
 /** Both must have the right now, and be two. @see ADM-08 ADM-22 */
 function requireOther(
   deps: ApprovalsDeps,
-  { proposer }: Proposal,
+  proposal: Proposal,
   call: AdminCall,
   operation: Operation,
   prepared: PreparedOperation,
 ): void {
-  if (callerSubject(call.caller) === callerSubject(proposer)) {
+  if (isOwn(call.caller, proposal)) {
     throw new IdentityError("policy-denied", "you proposed it: somebody else has to approve it", {
       reason: "same-person",
     })
   }
   requireRole(deps, call, operation, prepared)
-  const before = decideAdmin(proposer, operation.contract.verb, prepared.scope, deps.roles())
+  const before = decideAdmin(proposal.proposer, operation.contract.verb, prepared.scope, deps.roles())
   if (before.kind === "permit") return
   throw new IdentityError("policy-denied", "whoever proposed it may not do this any more", {
     reason: "proposer-not-permitted",
   })
 }
 
+/** Both verbs, each for what the proposal is about. @see ADM-06 ADM-22 */
 function requireRole(
   { roles }: ApprovalsDeps,
   { caller }: AdminCall,
   { contract }: Operation,
   { scope }: PreparedOperation,
 ): void {
-  const decision = decideAdmin(caller, contract.verb, scope, roles())
-  if (decision.kind === "refuse") throw roleRefusal(decision.reason, contract.verb)
+  for (const verb of [contract.verb, "approvals"] as const) {
+    const decision = decideAdmin(caller, verb, scope, roles())
+    if (decision.kind === "refuse") throw roleRefusal(decision.reason, verb)
+  }
+}
+
+function isShown(deps: ApprovalsDeps, caller: AdminCaller, proposal: Proposal): boolean {
+  if (isOwn(caller, proposal)) return true
+  return decideAdmin(caller, "approvals", scopeOf(deps, proposal), deps.roles()).kind === "permit"
+}
+
+function isOwn(caller: AdminCaller, { proposer }: Proposal): boolean {
+  return callerSubject(caller) === callerSubject(proposer)
+}
+
+/** What this version cannot read any more may be about anybody. */
+function scopeOf(deps: ApprovalsDeps, proposal: Proposal): AdminScope {
+  try {
+    const [, { scope }] = prepareAgain(deps, proposal)
+    return scope
+  } catch (thrown) {
+    if (thrown instanceof IdentityError) return { kind: "trust-domain" }
+    throw thrown
+  }
 }
 
 function conflict(reason: keyof typeof NEXT_STEPS, message: string): IdentityError {

@@ -51,7 +51,8 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
     })
   return [
     bindOperation(contracts.rotationStatus, {
-      scope: () => ({ kind: "none" }),
+      // It names who is late.
+      scope: () => ({ kind: "trust-domain" }),
       handle: async ({ kind }) => statusReply(kind, await rotations[kind].describe.status()),
     }),
     bindOperation(contracts.rotationPlan, {
