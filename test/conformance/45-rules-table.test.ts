@@ -38,6 +38,51 @@ test("[RUL-17][SID-11][DISC-13] warns of an ID that OIDC relying parties do not 
   assert.deepEqual(warnings(long, { namespaces: ["shop"], serviceAccounts: ["web", "cart"] }), [])
 })
 
+test("[RUL-18] warns of a template by which two namespaces can be given one ID or DNS name", () => {
+  const warned = (path: string, parts: Partial<RuleSpec> = {}) => {
+    const result = compiled([rule({ name: "a", spiffeId: path, ...parts })])
+    return result.kind === "compiled" ? result.warnings.map(({ path }) => path.join(".")) : assert.fail("refused")
+  }
+  const joined = "/{{namespace}}-{{service_account}}"
+  for (const path of [
+    joined,
+    "/{{service_account}}-{{namespace}}",
+    "/{{namespace}}{{pod}}",
+    "/{{cluster}}-{{namespace}}-in-{{pod}}",
+    "/{{service_account}}.{{namespace}}.{{pod}}",
+    "/{{service_account}}_{{namespace}}-{{pod}}",
+  ]) {
+    assert.deepEqual(warned(path), ["rules.0.spiffe_id"], path)
+  }
+  for (const path of [
+    "/ns/{{namespace}}/sa/{{service_account}}",
+    "/ns/{{namespace}}/{{namespace}}-{{service_account}}",
+    "/{{cluster}}-{{namespace}}-x/{{pod}}",
+    "/{{namespace}}.{{service_account}}-{{pod}}",
+    "/{{service_account}}.x-{{namespace}}",
+    "/{{namespace}}_{{service_account}}",
+    "/{{service_account}}_{{namespace}}.{{pod}}",
+    "/{{service_account}}-{{pod}}",
+  ]) {
+    assert.deepEqual(warned(path), [], path)
+  }
+  assert.deepEqual(warned(joined, { serviceAccounts: ["web"] }), [])
+  assert.deepEqual(warned(joined, { serviceAccounts: ["web", "b-web"] }), ["rules.0.spiffe_id"])
+  assert.deepEqual(warned(joined, { namespaces: ["shop", "pay"] }), [])
+  assert.deepEqual(warned(joined, { namespaces: ["shop", "shop-b"] }), ["rules.0.spiffe_id"])
+  const dnsNames = ["{{service_account}}.{{namespace}}.svc", "{{service_account}}-{{namespace}}.svc"]
+  assert.deepEqual(warned("/a", { dnsNames }), ["rules.0.dns_names.1"])
+})
+
+test("[RUL-18] the same ID is what such a template gives to callers of two namespaces", () => {
+  const of = table([rule({ name: "a", spiffeId: "/{{namespace}}-{{service_account}}" })])
+  const ids = [
+    { namespace: "a-b", serviceAccount: "c" },
+    { namespace: "a", serviceAccount: "b-c" },
+  ].map((claims) => decideIdentities(attestedCaller(claims), of))
+  assert.deepEqual(ids[0], ids[1])
+})
+
 test("[RUL-04][SID-10] refuses a template that cannot be meant so", () => {
   const bad = [
     "/a/{{unknown}}",

@@ -3,6 +3,7 @@ import { isReserved, parseWorkloadId } from "../spiffe/id.ts"
 import { isDnsName } from "../x509/dns-name.ts"
 import { compileTokenRules } from "./compile-token-rules.ts"
 import type { CompileCondition, Condition } from "./condition.ts"
+import { joinedNames } from "./joined-names.ts"
 import { longIds } from "./long-ids.ts"
 import { overlappingClusters } from "./overlap.ts"
 import { tableRevision } from "./revision.ts"
@@ -32,7 +33,8 @@ export function compileRules(spec: RuleTableSpec, compile: CompileCondition): Co
   const clusters = new Map(spec.clusters.map((cluster) => [cluster.name, cluster]))
   const { trustDomain } = spec
   const table: RuleTable = { revision: tableRevision(spec), trustDomain, rules, clusters, index, tokens }
-  return { kind: "compiled", table, warnings: [...longIds(rules, spec), ...tokenWarnings(tokens, trustDomain)] }
+  const warnings = [...longIds(rules, spec), ...joinedNames(rules), ...tokenWarnings(tokens, trustDomain)]
+  return { kind: "compiled", table, warnings }
 }
 
 function compileRule(

@@ -61,7 +61,7 @@ export function idSpaceOf(cluster: ClusterBounds, rules: readonly CompiledRule[]
 type Values = readonly string[] | undefined
 
 /** The parts of each segment of the path. A value never has a slash in it, so templates can be cut at theirs. */
-function pathSegments({ id }: CompiledRule): readonly (readonly TemplatePart[])[] {
+export function pathSegments({ id }: CompiledRule): readonly (readonly TemplatePart[])[] {
   const segments: TemplatePart[][] = [[]]
   for (const part of id.parts) {
     if (part.kind === "variable") {
