@@ -127,6 +127,16 @@ test("[CFG-05] values that contradict each other are refused with both keys", ()
   for (const [line, message] of cases) assert.match(problems(BASE + line).join("\n"), message, line)
 })
 
+test("[CFG-05][RINV-10] a root that lives too short to be rotated, ever, is refused by the longest life of a certificate", () => {
+  const lives = (root: string, rule: string) =>
+    problems(`${BASE}root: { ttl: ${root} }\nissuing: { ttl: 2h }\nrules: [{ name: a, spiffe_id: /a${rule} }]`)
+  assert.match(lives("6h", "").join("\n"), /root\.ttl: must be at least 21660s, six times the longest x509\.ttl/)
+  assert.deepEqual(lives("361m", ""), [])
+  assert.match(lives("5h", ", x509_ttl: 1m").join("\n"), /root\.ttl/)
+  const long = `${BASE}root: { ttl: 8h }\nissuing: { ttl: 4h }\nrules: [{ name: a, spiffe_id: /a, x509_ttl: 2h }]`
+  assert.match(problems(long).join("\n"), /root\.ttl: must be at least 43260s/)
+})
+
 test("[CFG-05] a cluster that cannot work is refused", () => {
   const withCluster = (keys: string) => `trust_domain: a\nclusters: [{ name: m, issuer: i, audiences: [a], ${keys} }]`
   const cases: readonly (readonly [string, RegExp])[] = [

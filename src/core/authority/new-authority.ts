@@ -13,4 +13,4 @@ export function newAuthorityRefusal(
 }
 
 /** @see RINV-10 */
-const SVID_LIVES = 6
+export const SVID_LIVES = 6

@@ -1,3 +1,4 @@
+import { SVID_LIVES } from "../../core/authority/new-authority.ts"
 import { toIdentityError } from "../../core/errors.ts"
 import { hasPublishablePath } from "../../core/oauth/publication.ts"
 import { parseIdPattern } from "../../core/rules/id-pattern.ts"
@@ -30,6 +31,15 @@ function* lifetimes({ x509, issuing, root, jwt, rules, token_rules }: ServerDocu
     if ((rule.ttl ?? 0) > jwt.ttl) yield { path: ["token_rules", "accepts", i, "ttl"], message: RULE_JWT_MESSAGE }
   }
   if (issuing.ttl > root.ttl / 2) yield { path: ["issuing", "ttl"], message: "must be at most half of root.ttl" }
+  const longest = Math.max(x509.ttl, ...rules.map((rule) => rule.x509_ttl ?? 0))
+  const least = SVID_LIVES * longest + MAKING_A_ROOT
+  if (root.ttl < least) {
+    const why = "or no new root, not even that of an emergency, could ever take the place of the old one"
+    yield {
+      path: ["root", "ttl"],
+      message: `must be at least ${least}s, six times the longest x509.ttl or x509_ttl of a rule and a minute, ${why}`,
+    }
+  }
   if (jwt.ttl > jwt.key_ttl) yield { path: ["jwt", "ttl"], message: JWT_MESSAGE }
   if (jwt.publish_ahead >= jwt.key_ttl) {
     yield { path: ["jwt", "publish_ahead"], message: "must be less than jwt.key_ttl, or the next key is never in time" }
@@ -201,5 +211,7 @@ const JWT_MESSAGE = "must be at most jwt.key_ttl"
 const RULE_JWT_MESSAGE =
   "must be at most jwt.ttl, for which retired JWT keys stay published: raise jwt.ttl and lower that of the other rules"
 const HEADER_ROOM = 2048
+/** Seconds between the moment from which a root is valid and the step that takes it. */
+const MAKING_A_ROOT = 60
 /** Seconds; some tries to write, and the caches of relying parties. */
 const MIN_PUBLISH_AHEAD = 600
