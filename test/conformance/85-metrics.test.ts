@@ -5,10 +5,11 @@ import { makeAgentMetrics } from "../../src/adapters/metrics/agent-registry.ts"
 import { makeServerMetrics } from "../../src/adapters/metrics/registry.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import { measureAuthorities } from "../../src/main/server/authority-metrics.ts"
+import { measureConsumers } from "../../src/main/server/consumer-metrics.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
 import type { Log } from "../../src/ports/telemetry.ts"
 import { proveFreshKey } from "../support/identity-peer.ts"
-import { NEVER } from "../support/issue-fixture.ts"
+import { jwtRequest, NEVER, openIssueFixture, x509Request } from "../support/issue-fixture.ts"
 import { projectFiles } from "../support/project-files.ts"
 import { openPipelineUnderTest } from "../support/server-under-test.ts"
 
@@ -54,6 +55,49 @@ test("[MET-03] an issuance is counted and timed once", async () => {
   assert.match(text, /^assay_attestation_total\{cluster="main",outcome="checked"\} 1$/m)
   assert.match(text, /^assay_attestation_total\{cluster="main",outcome="remembered"\} 1$/m)
   assert.match(text, /^assay_authority_not_after_seconds\{authority="issuing"\} \d+$/m)
+})
+
+test("[MET-03] a request that fails after it was decided is counted and told once, whatever it fails for", async () => {
+  const fixture = await openIssueFixture()
+  const failures = async (issue: () => Promise<unknown>) => {
+    fixture.steps.length = 0
+    await assert.rejects(issue())
+    return fixture.steps.filter((step) => step.startsWith("refused"))
+  }
+  const x509 = () => fixture.issueX509(x509Request(), NEVER)
+  const jwt = () => fixture.issueJwt(jwtRequest(), NEVER)
+  fixture.store.onWrite = (kind) => (kind === "intent" ? "lost" : "none")
+  assert.deepEqual([await failures(x509), await failures(jwt)], [["refused not-ready"], ["refused not-ready"]])
+  fixture.store.onWrite = () => "none"
+  fixture.onSign = () => {
+    throw new RangeError("a bug")
+  }
+  assert.deepEqual([await failures(x509), await failures(jwt)], [["refused internal"], ["refused internal"]])
+  fixture.onSign = () => undefined
+  assert.deepEqual(await failures(() => fixture.issueX509(x509Request({ token: "expired" }), NEVER)), [
+    "refused unauthenticated",
+  ])
+})
+
+test("[MET-06] what alerts take the growth or the sum of is there from the start, at 0", async () => {
+  await using server = await openPipelineUnderTest()
+  measureConsumers(server.metrics, server.pipeline)
+  const text = await server.metrics.registry.metrics()
+  const series = [
+    ...["x509", "jwt", "access-token"].map((kind) => `assay_issued_total{kind="${kind}"}`),
+    ...["issuing-authority", "audit-seal"].map((what) => `assay_authority_step_failed_total{what="${what}"}`),
+    ...["adopted", "refused", "needs-restart"].map((outcome) => `assay_config_reload_total{outcome="${outcome}"}`),
+    ...["sds", "workload-api", "file", "agent"].flatMap((kind) => [
+      `assay_consumer_behind{kind="${kind}"}`,
+      `assay_consumer_refusing{kind="${kind}"}`,
+    ]),
+    "assay_lineage_violation_total",
+  ]
+  const lines = text.split("\n")
+  assert.deepEqual(
+    series.filter((one) => !lines.includes(`${one} 0`)),
+    [],
+  )
 })
 
 test("[MET-05] a scrape says how long the root lives, and where a rotation stands", async () => {

@@ -189,6 +189,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
       issued: () => undefined,
       hasOneAgent: () => knobs.oneAgentPerPod,
       authorize,
+      events,
       certify: makeCertify({
         verify: verifyInPool,
         ...common,

@@ -7,11 +7,12 @@ import type { Clock } from "../../ports/clock.ts"
 import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { Random } from "../../ports/random.ts"
 import type { JwtKeySet } from "../authority/jwt-key-set.ts"
-import type { Authorize } from "./authorize.ts"
+import type { Authorised, Authorize } from "./authorize.ts"
 import type { IssueEvents } from "./events.ts"
 import { grantedEvent, requesterOf } from "./intent.ts"
 import { chooseLifetime } from "./lifetime.ts"
-import type { IssueJwt } from "./requests.ts"
+import type { IssueJwt, JwtRequest, JwtSvid } from "./requests.ts"
+import { tellFailure } from "./tell-failure.ts"
 
 export interface IssueJwtDeps {
   readonly authorize: Authorize
@@ -31,54 +32,62 @@ export interface IssueJwtDeps {
 export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
   return async (request, signal) => {
     const covers = (grant: Grant) => refuseAudience(grant, request.audience)
-    const { attested, grant, subject } = await deps.authorize(request, "jwt", signal, covers)
-    const now = deps.clock.now()
-    const life = chooseLifetime({
-      now,
-      wanted: request.ttl,
-      granted: grant.jwtTtl,
-      issuerNotBefore: 0,
-      issuerNotAfter: Number.POSITIVE_INFINITY,
-      evidenceExpiresAt: attested.claims.expiresAt,
-      jitter: 0,
-      fraction: 0,
-      backdate: 0,
-    })
-    if (life === undefined)
-      throw new IdentityError("unauthenticated", "the token has expired", { reason: "token-expired" })
-    const key = deps.keys.activeForSvids(deps.algorithmFor(request.audience))
-    const jti = makeTokenId(deps.random, deps.clock.monotonic())
-    const input = encodeJwtSvidInput(key.jwtSvidHeader, {
-      sub: grant.id,
-      aud: request.audience,
-      iat: now,
-      exp: life.notAfter,
-      jti,
-      iss: deps.issuer,
-    })
-    const tbs = Buffer.from(input)
-    const intent = {
-      serial: jti,
-      kind: "jwt" as const,
-      authorityId: key.kid,
-      epoch: deps.epoch(),
-      spiffeId: grant.id,
-      hint: grant.hint,
-      tbs,
-      notBefore: now,
-      notAfter: life.notAfter,
-      createdAt: now,
-      requester: requesterOf(attested),
-      rule: grant.rule,
-      idempotencyKey: undefined,
-    }
-    const decision = grantedEvent("jwt", attested, grant, intent, request.requestId)
-    const order = { intent, decision, reuseSince: now, subject, signer: key.signer, form: "p1363" } as const
-    const { signature } = await deps.signIntent(order)
-    const token = sealJwtSvid(input, signature)
-    deps.events.jwtIssued(request.requestId)
-    return { spiffeId: grant.id, hint: grant.hint, token, expiresAt: life.notAfter }
+    const authorised = await deps.authorize(request, "jwt", signal, covers)
+    return tellFailure(deps.events, "jwt", request.requestId, () => issue(deps, request, authorised))
   }
+}
+
+async function issue(
+  deps: IssueJwtDeps,
+  request: JwtRequest,
+  { attested, grant, subject }: Authorised,
+): Promise<JwtSvid> {
+  const now = deps.clock.now()
+  const life = chooseLifetime({
+    now,
+    wanted: request.ttl,
+    granted: grant.jwtTtl,
+    issuerNotBefore: 0,
+    issuerNotAfter: Number.POSITIVE_INFINITY,
+    evidenceExpiresAt: attested.claims.expiresAt,
+    jitter: 0,
+    fraction: 0,
+    backdate: 0,
+  })
+  if (life === undefined)
+    throw new IdentityError("unauthenticated", "the token has expired", { reason: "token-expired" })
+  const key = deps.keys.activeForSvids(deps.algorithmFor(request.audience))
+  const jti = makeTokenId(deps.random, deps.clock.monotonic())
+  const input = encodeJwtSvidInput(key.jwtSvidHeader, {
+    sub: grant.id,
+    aud: request.audience,
+    iat: now,
+    exp: life.notAfter,
+    jti,
+    iss: deps.issuer,
+  })
+  const tbs = Buffer.from(input)
+  const intent = {
+    serial: jti,
+    kind: "jwt" as const,
+    authorityId: key.kid,
+    epoch: deps.epoch(),
+    spiffeId: grant.id,
+    hint: grant.hint,
+    tbs,
+    notBefore: now,
+    notAfter: life.notAfter,
+    createdAt: now,
+    requester: requesterOf(attested),
+    rule: grant.rule,
+    idempotencyKey: undefined,
+  }
+  const decision = grantedEvent("jwt", attested, grant, intent, request.requestId)
+  const order = { intent, decision, reuseSince: now, subject, signer: key.signer, form: "p1363" } as const
+  const { signature } = await deps.signIntent(order)
+  const token = sealJwtSvid(input, signature)
+  deps.events.jwtIssued(request.requestId)
+  return { spiffeId: grant.id, hint: grant.hint, token, expiresAt: life.notAfter }
 }
 
 function refuseAudience(grant: Grant, audience: readonly string[]): void {

@@ -182,6 +182,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       makeIssueX509({
         authorize,
         certify,
+        events: events.issue,
         hasOneAgent: (name) => live().config.clusters.some((one) => one.name === name && one.oneAgentPerPod),
         issued: (holder, notAfter, quoted, proven) => {
           const { epoch } = trust.snapshot()
