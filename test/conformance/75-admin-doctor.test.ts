@@ -4,6 +4,7 @@ import { test } from "node:test"
 import { exitCodeOf } from "../../src/core/doctor/check.ts"
 import { CHECKS, runChecks } from "../../src/core/doctor/checks.ts"
 import type { DoctorFacts, MachineFacts, RotationLook, ServerLook } from "../../src/core/doctor/facts.ts"
+import { openNamedCommands } from "../support/named-commands.ts"
 import { projectFiles } from "../support/project-files.ts"
 import { runAssay } from "../support/run-assay.ts"
 import { makeScratch } from "../support/scratch.ts"
@@ -67,6 +68,18 @@ function factsOf({ machine, server = {}, facts }: Case): DoctorFacts {
     ...facts,
   }
 }
+
+test("[ADM-35] what is to be done about agents and rotations names commands that can be run", async () => {
+  const unknownCommands = await openNamedCommands()
+  const late = { ...CALM, phase: "draining", since: NOW - 90_000, late: 2 }
+  const rotations = [late, { ...late, until: NOW }, { ...late, paused: true }, { ...late, stopped: "nack" }]
+  for (const subscribers of [
+    { count: 3, behind: 1, refusing: 0 },
+    { count: 3, behind: 0, refusing: 1 },
+  ])
+    for (const { next = "" } of runChecks(factsOf({ server: { subscribers, rotations } })))
+      assert.deepEqual(unknownCommands(next), [])
+})
 
 test("[ADM-35][ADM-36] nothing is to be done where all is well, and every check said something", () => {
   const findings = runChecks(factsOf({}))

@@ -63,7 +63,7 @@ function authorities({ server: look, machine, now }: DoctorFacts): readonly Find
 
 function agents({ subscribers: { count, behind, refusing } }: ServerLook): readonly Finding[] {
   const found = `${count} connected, ${behind} behind, ${refusing} refusing`
-  const next = "assay consumers names them, those that refuse first"
+  const next = "assay consumers list names them, those that refuse first"
   if (refusing > 0) return [critical(found, next)]
   return [behind > 0 ? warning(found, next) : ok(found)]
 }
