@@ -1,5 +1,5 @@
 import assert from "node:assert/strict"
-import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
 import { openDiskWitness } from "../../src/adapters/disk-keys/disk-witness.ts"
@@ -7,6 +7,7 @@ import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
 import { encodeAuthority, parseAuthority } from "../../src/adapters/sqlite/authority-json.ts"
 import { backupStore } from "../../src/adapters/sqlite/backup-store.ts"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
+import { systemClock } from "../../src/adapters/system/clock.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { restoreTrustDomain } from "../../src/app/authority/restore-trust-domain.ts"
 import { openTrustState } from "../../src/app/authority/trust-state.ts"
@@ -15,6 +16,9 @@ import { makeReplayLogSince } from "../../src/app/exchange/replay-log-since.ts"
 import { openRevocationView } from "../../src/app/exchange/revocation-view.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import { Secret } from "../../src/core/secret.ts"
+import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
+import { restoreServerState } from "../../src/main/server/restore.ts"
+import { initServerState } from "../../src/main/server/state.ts"
 import type { AuthorityRecord } from "../../src/ports/authority-journal.ts"
 import type { AuthorityWitness } from "../../src/ports/authority-witness.ts"
 import { openEvidence } from "../support/evidence-under-test.ts"
@@ -120,6 +124,32 @@ test("[STO-31][STO-32][STO-34] a real server refuses a database that was put bac
   const dry = await restore("--without-store", "-o", "json")
   assert.deepEqual([dry.code, JSON.parse(dry.out).changed, JSON.parse(dry.out).store], [0, false, null])
   assert.match(dry.err, /nothing was changed/)
+})
+
+test("[STO-34] a restore that is only tried leaves copy and folder as they were, and one that fails puts nothing in the store's place", async () => {
+  await using scratch = await makeScratch()
+  const config = (await makeServerSetup(scratch.directory)).parse({})
+  const key = await readSealingKey(config, {})
+  await initServerState(config, async () => key, systemClock, makeSystemRandom())
+  const [database, copy] = [scratch.path("assay.db"), scratch.path("copy.db")]
+  await backupStore(database, copy)
+  await removeStore(database)
+  const seen = async () => ({ copy: await readFile(copy, "base64"), files: await readdir(scratch.directory) })
+  const before = await seen()
+  const restore = (from: string, dryRun: boolean) =>
+    restoreServerState(config, key, { from, withoutStore: false, dryRun })
+  const { record, found } = await restore(copy, true)
+  assert.equal(record.revision, (found?.revision ?? 0) + 1)
+  assert.deepEqual(await seen(), before)
+  await assert.rejects(restore(scratch.path("none.db"), true), { code: "not-found", next: /--without-store/ })
+  const root = (await readdir(config.keys.directory)).find((name) => name.startsWith("root")) ?? assert.fail()
+  await rename(`${config.keys.directory}/${root}`, scratch.path("keys", `aside-${root}`))
+  await assert.rejects(restore(copy, false), refusal("not-ready", "key-missing"))
+  assert.deepEqual(await seen(), before)
+  await rename(scratch.path("keys", `aside-${root}`), `${config.keys.directory}/${root}`)
+  const done = await restore(copy, false)
+  const after = { ...before, files: [...before.files, "assay.db"].sort() }
+  assert.deepEqual([await seen(), done.found?.revision], [after, found?.revision])
 })
 
 test("[STO-33] backup copies what is committed while the store is written, for its owner alone, and overwrites nothing", async () => {

@@ -2,10 +2,11 @@ import { connect } from "node:net"
 import { dirname } from "node:path"
 import { backupStore } from "../../adapters/sqlite/backup-store.ts"
 import { openSqliteStore } from "../../adapters/sqlite/open-store.ts"
+import { readAuthority } from "../../adapters/sqlite/read-authority.ts"
 import { systemClock } from "../../adapters/system/clock.ts"
 import { makeSystemRandom } from "../../adapters/system/random.ts"
 import { planRestore, type RestorePlan, restoreTrustDomain } from "../../app/authority/restore-trust-domain.ts"
-import { IdentityError } from "../../core/errors.ts"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
 import { adminSocketPath } from "../admin-socket-path.ts"
 import type { ServerConfig } from "../config/server-config.ts"
@@ -32,19 +33,19 @@ export async function restoreServerState(
   await demandStopped(config)
   const { from, withoutStore, dryRun } = order
   const path = config.storage.sqlite
-  const place = dryRun && from !== undefined ? from : path
-  if (!dryRun && from !== undefined) {
+  const keys = await openKeys(config, sealingKey)
+  const common = { witness: openWitness(config, sealingKey), keys, clock: systemClock, random: makeSystemRandom() }
+  // Only read, since opening it to write would bring it up to date: a copy stays what it was, and is put in place once it will do.
+  const plan = await planRestore({ ...common, journal: withoutStore ? EMPTY : readOnly(from ?? path) })
+  if (dryRun) return plan
+  if (from !== undefined) {
     await makePrivateFolder(dirname(path), "storage.sqlite")
     await backupStore(from, path)
   }
-  const keys = await openKeys(config, sealingKey)
-  const common = { witness: openWitness(config, sealingKey), keys, clock: systemClock, random: makeSystemRandom() }
-  if (dryRun && withoutStore) return planRestore({ ...common, journal: EMPTY })
-  await using store = await openSqliteStore({ path: place, mode: withoutStore ? "create" : "open" })
-  const deps = { ...common, journal: store.authorityJournal }
-  if (dryRun) return await planRestore(deps)
+  await using store = await openSqliteStore({ path, mode: withoutStore ? "create" : "open" })
   return await restoreTrustDomain({
-    ...deps,
+    ...common,
+    journal: store.authorityJournal,
     audit: store.auditLog,
     chain: store.auditChain,
     actor: `unix:uid=${process.getuid?.()}`,
@@ -68,4 +69,20 @@ async function demandStopped(config: ServerConfig): Promise<void> {
   })
 }
 
+/** @throws IdentityError `not-found` when there is no store at `path`, `not-ready` */
+function readOnly(path: string) {
+  return {
+    read: async () => {
+      try {
+        return readAuthority(path)
+      } catch (thrown) {
+        const error = toIdentityError(thrown)
+        if (error.code !== "not-found") throw thrown
+        throw new IdentityError("not-found", `there is no store at "${path}"`, { cause: thrown, next: NO_STORE })
+      }
+    },
+  }
+}
+
+const NO_STORE = "check the path; without a copy, go on from the key folder with --without-store"
 const EMPTY = { read: async () => undefined }
