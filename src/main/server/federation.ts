@@ -39,6 +39,8 @@ async function nextChange(deps: FederationDeps, signal: AbortSignal): Promise<vo
 
 async function refreshFederated(deps: FederationDeps, good: Map<string, TrustBundle>): Promise<void> {
   const wanted = deps.files()
+  // Who took a trust domain out distrusts what was known of it, also when it comes back and its file cannot be read yet.
+  for (const known of good.keys()) if (!wanted.some(({ trustDomain }) => trustDomain === known)) good.delete(known)
   for (const { trustDomain, bundleFile } of wanted) {
     try {
       good.set(trustDomain, parseBundle(await readBounded(bundleFile), trustDomain))
