@@ -74,6 +74,17 @@ test("[ROT-31] each change of a rotation is audited before it is made, with who 
   assert.equal((await fixture.store.authorityJournal.read())?.rotations.x509.phase, "stable")
 })
 
+test("[ROT-14] a pause before the new authority is made holds up its making, too", async () => {
+  const { operate, controller, trust, fixture } = await openControlled({ rows: [] })
+  await operate.start(WISH, ALICE)
+  await operate.pause(ALICE)
+  const before = await fixture.keys.list()
+  assert.deepEqual([await controller.drive(), await controller.drive()], ["planned", "planned"])
+  assert.deepEqual([await fixture.keys.list(), trust.record().roots.length], [before, 1])
+  await operate.resume(true, ALICE)
+  assert.equal(await controller.drive(), "stable")
+})
+
 test("[ROT-32] what is signed follows the record: old, canaries, new, and only by a root that is published", async () => {
   const consumers: { rows: readonly ConsumerRow[] } = { rows: [] }
   const it = await openControlled(consumers)

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import type { Fault } from "../../src/adapters/memory/memory-store.ts"
-import { parseAuthority } from "../../src/adapters/sqlite/authority-json.ts"
+import { encodeAuthority, parseAuthority } from "../../src/adapters/sqlite/authority-json.ts"
 import { rootId } from "../../src/app/authority/root-id.ts"
 import { makeOperateRotation } from "../../src/app/rotate/operate-rotation.ts"
 import type { AuthorityPlan } from "../../src/app/rotate/rotated-authority.ts"
@@ -37,6 +37,7 @@ const EMERGENCY: Extract<RotationCommand, { kind: "emergency" }> = {
   waiver: ALL,
   again: false,
 }
+const HEAD = { trustDomain: "prod.example", incarnation: "a", revision: 3, epoch: 7, roots: [], jwtKeys: [] }
 const CALM = context([], [replica({ epoch: 9 })])
 const ADVANCES = [0, 1, 2, 3, 4, 5, 6, 7]
 
@@ -108,6 +109,20 @@ test("[ROT-09] the waiver must name everybody who loses trust: who holds somethi
       "r1 replica-behind",
     ])
   }
+})
+
+test("[ROT-09][ROT-48] more than one waiver can name are left behind all the same: the first by name, the others by their number", () => {
+  const rows = Array.from({ length: 20_001 }, (_, i) => consumer(`web-${i}`, { issuers: ["old", "next"], epoch: 9 }))
+  const hit = context(rows, [replica({ epoch: 9 })])
+  const declared = stepRotation(rotatedBy(3), { ...EMERGENCY, old: "next" }, hit)
+  const aborted = stepRotation(stepped(rotatedBy(3), { kind: "rollback" }), { kind: "abort", waiver: ALL }, hit)
+  for (const outcome of [declared, aborted]) {
+    assert.ok(outcome.kind === "moved" && "waivers" in outcome.state, refusalOf(outcome))
+    for (const { consumers, unnamed = 0 } of outcome.state.waivers)
+      assert.deepEqual([consumers.length, unnamed > 0], [20_000, true])
+  }
+  // Whom a point that is asked again does not wait for has to be known by name.
+  assert.equal(refusalOf(stepRotation(rotatedBy(4), { kind: "waive", waiver: ALL }, hit)), "waiver-too-long")
 })
 
 for (const kind of ["x509", "jwt"] as const) {
@@ -232,14 +247,35 @@ test("[ROT-31][ROT-66] the audit log has everything that leaves, and who was not
   assert.deepEqual([event.waived, event.waivedCount], [["web"], 1])
 })
 
+test("[ROT-31][ROT-09] the audit log has the number of all who were not waited for, also of those whom the record does not name", async () => {
+  const it = await openIn("draining", "x509")
+  const held = { notAfter: 4_000_000_000, epoch: 0 }
+  it.consumers.rows = Array.from({ length: 20_001 }, (_, i) => consumer(`web-${i}`, held))
+  await it.operate.emergency(ALL, ALICE)
+  const event = it.fixture.store.events.findLast(({ type }) => type === "rotation.changed")
+  assert.ok(event?.type === "rotation.changed")
+  assert.deepEqual([event.waived.length, event.waivedCount], [1000, 20_001])
+  const { x509 } = parseAuthority(encodeAuthority(it.trust.record())).rotations
+  assert.deepEqual(x509, it.trust.record().rotations.x509)
+  assert.ok("waivers" in x509 && x509.waivers.every(({ unnamed }) => unnamed === 1))
+})
+
+test("[ROT-40] for how long a rotation was held up is in the record", () => {
+  const held = stepped(stepped(rotatedBy(3), { kind: "pause" }), { kind: "resume", auto: false })
+  for (const state of [held, stepped(held, { kind: "pause" })]) {
+    assert.ok("heldFor" in state)
+    const stored = { ...HEAD, rotations: { x509: state, jwt: { phase: "stable" } } }
+    assert.deepEqual(parseAuthority(JSON.stringify(stored)).rotations.x509, state)
+  }
+})
+
 test("[ROT-15] reads an emergency of a version in which nothing but the old one left", () => {
   const state = {
     ...{ phase: "retiring", id: "r-1", old: "aa", next: "bb", keyId: "root-2", epoch: 2, epochSince: 1 },
     ...{ startedAt: 1, since: 1, auto: false, paused: false, emergency: true },
     ...{ canary: { namespaces: [], prefixes: [] }, waivers: [] },
   }
-  const head = { trustDomain: "prod.example", incarnation: "a", revision: 3, epoch: 7, roots: [], jwtKeys: [] }
-  const record = parseAuthority(JSON.stringify({ ...head, rotations: { x509: state, jwt: { phase: "stable" } } }))
+  const record = parseAuthority(JSON.stringify({ ...HEAD, rotations: { x509: state, jwt: { phase: "stable" } } }))
   const { x509 } = record.rotations
   assert.deepEqual(["next" in x509 && x509.others, record.looseKeys], [[], undefined])
 })

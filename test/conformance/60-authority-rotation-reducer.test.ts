@@ -3,6 +3,8 @@ import { test } from "node:test"
 import { rolesOf } from "../../src/core/authority/authority-roles.ts"
 import { isCanary } from "../../src/core/authority/canary.ts"
 import { lateUntil } from "../../src/core/authority/late-party.ts"
+import type { RotationCommand } from "../../src/core/authority/rotation-command.ts"
+import type { RotationState } from "../../src/core/authority/rotation-state.ts"
 import { stepRotation } from "../../src/core/authority/rotation-step.ts"
 import {
   after,
@@ -128,6 +130,23 @@ test("[ROT-08] a waiver names consumers that are late, with a name and a reason,
   assert.equal(refusalOf(stepRotation(state, ofReplica, behind)), "not-waivable")
 })
 
+test("[ROT-08] a rollback ends every waiver: who was left out on the way is waited for when it is gone again", () => {
+  const all = { kind: "waive", waiver: { ...BY, consumers: "all" } } as const
+  const signed = [replica({ epoch: 9, signsWith: "next" })]
+  const holders = context([consumer("web", { epoch: 9 })], signed)
+  const step = (state: RotationState, command: RotationCommand) => {
+    const outcome = stepRotation(state, command, holders)
+    return outcome.kind === "moved" ? outcome.state : assert.fail(outcome.reason)
+  }
+  const published = step(step(after(...DRAINING), all), { kind: "rollback" })
+  const draining = step(step(published, { kind: "advance" }), { kind: "tick" })
+  assert.equal(draining.phase, "draining")
+  assert.deepEqual(lateOf(stepRotation(draining, { kind: "tick" }, holders)), [
+    "web holds-other",
+    "unseen-holders unexpired",
+  ])
+})
+
 test("[ROT-10] SP1 waits for holders, verifiers and replicas, and for unseen readers as long as they need", () => {
   const state = after(...PUBLISHING)
   const rows = [
@@ -184,6 +203,22 @@ test("[ROT-13] the late are named with the time by which the wait ends by itself
   assert.equal(outcome.late[0]?.namespace, "shop")
   const endless = stepRotation(after(...PUBLISHING), { kind: "tick" }, context([]))
   assert.equal(endless.kind === "refused" && lateUntil(endless.late), undefined)
+})
+
+test("[ROT-13] who renews is waited for no longer than the last of the old authority lives, and nothing else is said", () => {
+  const renewed = consumer("web", { issuers: ["old", "next"], notAfter: NOW + 600 })
+  const question = context([renewed], [replica({ signsWith: "next" })])
+  const lastExpiry = new Map([
+    ["old", NOW + 60],
+    ["next", NOW + 600],
+  ])
+  const outcome = stepRotation(
+    after(...DRAINING),
+    { kind: "tick" },
+    { ...question, evidence: { ...question.evidence, lastExpiry } },
+  )
+  assert.deepEqual(lateOf(outcome), ["web holds-other", "unseen-holders unexpired"])
+  assert.equal(outcome.kind === "refused" && lateUntil(outcome.late), NOW + 90)
 })
 
 test("[ROT-14] a pause holds up every step but the way back", () => {

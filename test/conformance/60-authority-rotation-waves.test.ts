@@ -7,6 +7,7 @@ import { makeWatchEntitlements, type SubscriberUpdate } from "../../src/app/deli
 import { RenewOrders, wavePosition } from "../../src/app/deliver/renew-orders.ts"
 import type { Holder } from "../../src/core/authority/holder.ts"
 import { renewOrder } from "../../src/core/authority/renew-waves.ts"
+import { stepRotation } from "../../src/core/authority/rotation-step.ts"
 import { decideIdentities } from "../../src/core/policy/decide.ts"
 import { attestedCaller } from "../support/attested-caller.ts"
 import { pod } from "../support/evidence-under-test.ts"
@@ -14,7 +15,7 @@ import { FakeClock } from "../support/fake-clock.ts"
 import { fakeBundle } from "../support/fake-view.ts"
 import { NEVER, x509Request } from "../support/issue-fixture.ts"
 import { ALICE, openControlled, WISH } from "../support/rotation/controlled.ts"
-import { after, KEYED, NOW, START } from "../support/rotation/rows.ts"
+import { after, context, KEYED, NOW, replica, START } from "../support/rotation/rows.ts"
 import { rule, table } from "../support/rule-table.ts"
 
 const TERMS = { share: 0.25, interval: 30 }
@@ -55,6 +56,24 @@ test("[ROT-40] a pause and a failure hold the waves up; an emergency asks everyb
     share: 1,
     within: 1,
   })
+})
+
+test("[ROT-40] after a pause or a failure the waves go on from the one that they were at, and not with everybody", () => {
+  const automatic = after({ ...START, auto: true }, KEYED, "advance", "advance", "advance")
+  const at = (passed: number) => context([], [replica({ epoch: 9 })], { now: NOW + passed })
+  for (const hold of [{ kind: "pause" }, { kind: "fault", reason: "disk full" }] as const) {
+    const held = stepRotation(automatic, hold, at(40))
+    assert.ok(held.kind === "moved")
+    const resumed = stepRotation(held.state, { kind: "resume", auto: true }, at(3640))
+    assert.ok(resumed.kind === "moved")
+    const shares = [3640, 3659, 3660, 3690].map((passed) => renewOrder(resumed.state, NOW + passed, TERMS)?.share)
+    assert.deepEqual(shares, [0.5, 0.5, 0.75, 1])
+    // Of the next phase they begin with the first.
+    const signed = context([], [replica({ epoch: 9, signsWith: "next", leaseUntil: NOW + 9999 })], { now: NOW + 3700 })
+    const next = stepRotation(resumed.state, { kind: "tick" }, signed)
+    assert.ok(next.kind === "moved" && next.state.phase === "draining")
+    assert.equal(renewOrder(next.state, NOW + 3700, TERMS)?.share, 0.25)
+  }
 })
 
 test("[ROT-40] a stream is asked once, when its wave comes, and is told of snapshots meanwhile", async () => {

@@ -51,6 +51,8 @@ function parseBegun(state: JsonObject) {
     auto: booleanIn(state, "auto"),
     stopped: state["stopped"] === undefined ? undefined : textIn(state, "stopped"),
     paused: booleanIn(state, "paused"),
+    ...(state["heldSince"] === undefined ? {} : { heldSince: integerIn(state, "heldSince") }),
+    ...(state["heldFor"] === undefined ? {} : { heldFor: integerIn(state, "heldFor") }),
     emergency: booleanIn(state, "emergency"),
     canary: { namespaces: textsIn(canary, "namespaces"), prefixes: textsIn(canary, "prefixes") },
     waivers: objectsIn(state, "waivers").map(parseWaiver),
@@ -64,6 +66,7 @@ function parseWaiver(waiver: JsonObject): Waiver {
     reason: textIn(waiver, "reason"),
     at: integerIn(waiver, "at"),
     consumers: textsIn(waiver, "consumers"),
+    ...(waiver["unnamed"] === undefined ? {} : { unnamed: integerIn(waiver, "unnamed") }),
   }
 }
 

@@ -66,10 +66,10 @@ export async function advance(
   return takeStep(deps, command, asking)
 }
 
-/** Make the new authority of a rotation that is only planned so far. Nothing happens in another phase. */
+/** Make the new authority of a rotation that is only planned so far. Nothing happens in another phase, or while it is paused. */
 export async function keyPlanned(deps: RotateDeps, asking: Asking): Promise<void> {
   const state = stateOf(deps)
-  if (state.phase !== "planned") return
+  if (state.phase !== "planned" || state.paused) return
   const made = await deps.authority.make(state)
   const keyed = { kind: "keyed", next: made.id, notAfter: made.notAfter } as const
   const command = ({ rotations }: AuthorityRecord) => {

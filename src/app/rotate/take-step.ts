@@ -5,7 +5,7 @@ import type {
   StepContext,
   WaiverRequest,
 } from "../../core/authority/rotation-command.ts"
-import type { RotationKind, RotationState } from "../../core/authority/rotation-state.ts"
+import type { RotationKind, RotationState, Waiver } from "../../core/authority/rotation-state.ts"
 import { stepRotation } from "../../core/authority/rotation-step.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { AuthorityRecord } from "../../ports/authority-journal.ts"
@@ -68,7 +68,8 @@ function auditOf(
 ): AuditEvent {
   const before = rotations[kind]
   const named = state.phase === "stable" ? before : state
-  const waived = waivedBy(before, state)
+  const waivers = waiversOf(before, state)
+  const waived = [...new Set(waivers.flatMap(({ consumers }) => consumers))]
   return {
     type: "rotation.changed",
     at: now,
@@ -85,14 +86,15 @@ function auditOf(
     epoch: "epoch" in state ? Math.max(epoch, state.epoch) : epoch,
     reason: "waiver" in command && command.waiver !== undefined ? waiverReason(command.waiver) : stoppedBy(state),
     waived: waived.slice(0, MAX_AUDITED),
-    waivedCount: waived.length,
+    // The waivers of one step are of the same consumers, where they are not all named.
+    waivedCount: waived.length + Math.max(0, ...waivers.map(({ unnamed = 0 }) => unnamed)),
   }
 }
 
-function waivedBy(before: RotationState, after: RotationState): readonly string[] {
+function waiversOf(before: RotationState, after: RotationState): readonly Waiver[] {
   if (after.phase === "stable") return []
   const known = new Set(before.phase === "stable" ? [] : before.waivers)
-  return [...new Set(after.waivers.filter((waiver) => !known.has(waiver)).flatMap(({ consumers }) => consumers))]
+  return after.waivers.filter((waiver) => !known.has(waiver))
 }
 
 function waiverReason({ by, reason }: WaiverRequest): string {

@@ -22,7 +22,8 @@ export interface RenewOrder {
 
 /**
  * The order at `now`, from the record alone, so that a restart goes on with the same wave. In an emergency everybody is asked at
- * once, and at once. `undefined`: nobody is asked; so it is while it is paused, and after something went wrong.
+ * once, and at once. `undefined`: nobody is asked; so it is while it is paused, and after something went wrong; then the waves go on
+ * from the one that they were at.
  */
 export function renewOrder(state: RotationState, now: Instant, terms: WaveTerms): RenewOrder | undefined {
   if (state.phase === "retiring" && state.emergency) {
@@ -31,7 +32,8 @@ export function renewOrder(state: RotationState, now: Instant, terms: WaveTerms)
   if (state.phase === "stable" || state.paused || state.stopped !== undefined) return undefined
   const order = ORDERS[state.phase]?.(state.id)
   if (order === undefined) return undefined
-  const waves = Math.floor(Math.max(0, now - state.since) / terms.interval) + 1
+  const passed = now - state.since - (state.heldFor ?? 0)
+  const waves = Math.floor(Math.max(0, passed) / terms.interval) + 1
   return { ...order, share: Math.min(1, waves * terms.share), within: terms.interval }
 }
 

@@ -47,9 +47,13 @@ export function emergencyRefusal(
   const leaving = leavingNow(state, old)
   if (leaving.length - 1 > MAX_OTHERS) return refuse("too-many-leave")
   const late = lateForEmergency(leaving, context)
-  const named = waiver.consumers === "all" ? late : late.filter(({ id }) => waiver.consumers.includes(id))
-  const reason = signatureRefusal(waiver, named) ?? (named.length < late.length ? "waiver-incomplete" : undefined)
+  const isComplete = waiver.consumers === "all" || isSubset(late, new Set(waiver.consumers))
+  const reason = signatureRefusal(waiver) ?? (isComplete ? undefined : "waiver-incomplete")
   return reason && refuse(reason, late)
+}
+
+function isSubset(late: readonly LateParty[], named: ReadonlySet<string>): boolean {
+  return late.every(({ id }) => named.has(id))
 }
 
 /** Everything that an emergency would take out, what signs first. @param signing by the record */

@@ -1,4 +1,4 @@
-import type { Instant } from "../time.ts"
+import type { Instant, Seconds } from "../time.ts"
 import type { SafePoint } from "./late-party.ts"
 
 /**
@@ -60,6 +60,10 @@ interface Begun {
   /** Why it is not automatic any more; `undefined` when somebody wanted it so. @see RINV-11 */
   readonly stopped: string | undefined
   readonly paused: boolean
+  /** Since when it is paused or stopped; absent when it is neither. */
+  readonly heldSince?: Instant
+  /** For how long it was so in this phase, up to when it went on; absent for never. */
+  readonly heldFor?: Seconds
   readonly emergency: boolean
   readonly canary: CanarySelection
   readonly waivers: readonly Waiver[]
@@ -78,7 +82,10 @@ export interface Waiver {
   readonly by: string
   readonly reason: string
   readonly at: Instant
+  /** At most 20,000; all of them where the point is waited for still. */
   readonly consumers: readonly string[]
+  /** How many more were left behind at once, and are not named here; absent for none. */
+  readonly unnamed?: number
 }
 
 export const STABLE: RotationState = { phase: "stable" }

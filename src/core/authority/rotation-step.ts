@@ -30,9 +30,9 @@ export function stepRotation(state: RotationState, command: RotationCommand, con
     case "tick":
       return state.phase === "planned" ? refuse("needs-decision") : tick(state, context)
     case "pause":
-      return state.paused ? refuse("paused") : moved({ ...state, paused: true }, "pause")
+      return state.paused ? refuse("paused") : moved({ ...state, ...heldFrom(state, context), paused: true }, "pause")
     case "resume":
-      return moved({ ...state, paused: false, auto: command.auto, stopped: undefined }, "resume")
+      return moved({ ...released(state, context), paused: false, auto: command.auto, stopped: undefined }, "resume")
     case "rollback":
       return state.phase === "planned" ? refuse("wrong-phase") : rollback(state, context)
     case "abort":
@@ -40,7 +40,7 @@ export function stepRotation(state: RotationState, command: RotationCommand, con
     case "waive":
       return state.phase === "planned" ? refuse("wrong-phase") : waiveStep(state, command.waiver, context)
     case "fault":
-      return state.auto ? stop(state, command.reason) : refuse("needs-decision")
+      return state.auto ? stop(state, command.reason, context) : refuse("needs-decision")
     default:
       return command satisfies never
   }
@@ -78,17 +78,21 @@ function advance(state: Rotating, context: StepContext): RotationOutcome {
 /** A refusal of a consumer stops what is automatic before anything else. @see RINV-11 */
 function tick(state: Rotating, context: StepContext): RotationOutcome {
   const against = refusing(context.evidence)[0]
-  if (state.auto && against !== undefined) return stop(state, `refused by ${against.id}: ${against.nackReason ?? ""}`)
+  if (state.auto && against !== undefined)
+    return stop(state, `refused by ${against.id}: ${against.nackReason ?? ""}`, context)
   if (state.paused) return refuse("paused")
   const gate = gateOf(state, context)
   if (gate.decision && !state.auto) return refuse("needs-decision", gate.late)
   return gate.late.length > 0 ? refuse("late", gate.late) : enter(state, gate.to, "advance", context)
 }
 
-/** Both are trusted by everybody, so the old one may sign again at once; not once it began to leave the bundle. @see ROT-06 */
+/**
+ * Both are trusted by everybody, so the old one may sign again at once; not once it began to leave the bundle. Who was not waited for
+ * on the way is waited for when it is gone again. @see ROT-06 ROT-08
+ */
 function rollback(state: Rotating, context: StepContext): RotationOutcome {
   if (!SIGNED_BY_NEXT.includes(state.phase)) return refuse("wrong-phase")
-  return enter({ ...state, auto: false }, "published", "rollback", context, true)
+  return enter({ ...state, auto: false, waivers: [] }, "published", "rollback", context, true)
 }
 
 /** @see ROT-07 ROT-48 RINV-07 */
@@ -111,11 +115,23 @@ function enter(
 ): RotationOutcome {
   if (to === "stable" || to === "planned") return moved(STABLE, what)
   const fresh = raise ? { epoch: epoch + 1, epochSince: now } : {}
-  return moved({ ...state, phase: to, since: now, ...fresh }, what)
+  const { heldFor: _before, ...same } = state
+  return moved({ ...same, phase: to, since: now, ...fresh }, what)
 }
 
-function stop(state: Planned | Rotating, reason: string): RotationOutcome {
-  return moved({ ...state, auto: false, stopped: reason.slice(0, MAX_REASON) }, "stop")
+function stop(state: Planned | Rotating, reason: string, context: StepContext): RotationOutcome {
+  return moved({ ...state, ...heldFrom(state, context), auto: false, stopped: reason.slice(0, MAX_REASON) }, "stop")
+}
+
+function heldFrom({ heldSince }: Planned | Rotating, { now }: StepContext) {
+  return { heldSince: heldSince ?? now }
+}
+
+/** What was held up goes on where it was, and not where it would be by now. @see ROT-40 */
+function released(state: Planned | Rotating, { now }: StepContext): Planned | Rotating {
+  const { heldSince, heldFor = 0, ...same } = state
+  const held = heldSince === undefined ? 0 : Math.max(0, now - Math.max(heldSince, state.since))
+  return { ...same, heldFor: heldFor + held }
 }
 
 function moved(state: RotationState, what: RotationChange): RotationOutcome {

@@ -28,8 +28,7 @@ export function waiveAll(
   const { consumers } = request
   if (!late.every(isWaivable)) return "not-waivable"
   if (consumers !== "all" && !late.every(({ id }) => consumers.includes(id))) return "waiver-incomplete"
-  const refusal =
-    signatureRefusal(request, late) ?? (state.waivers.length >= MAX_WAIVERS ? "waiver-too-long" : undefined)
+  const refusal = signatureRefusal(request) ?? (state.waivers.length >= MAX_WAIVERS ? "waiver-too-long" : undefined)
   return refusal ?? { ...state, waivers: [...state.waivers, waiverOf(late, point, request, context)] }
 }
 
@@ -40,7 +39,8 @@ function choose(late: readonly LateParty[], request: WaiverRequest): Chosen {
   const named = consumers === "all" ? late.filter(isWaivable) : late.filter(({ id }) => consumers.includes(id))
   if (named.length === 0) return { refusal: "waiver-names-nobody" }
   if (!named.every(isWaivable)) return { refusal: "not-waivable" }
-  const refusal = signatureRefusal(request, named)
+  // The point is asked again, so each of them has to be in the record.
+  const refusal = signatureRefusal(request) ?? (named.length > MAX_WAIVED ? "waiver-too-long" : undefined)
   return refusal === undefined ? { late: named } : { refusal }
 }
 
@@ -49,13 +49,9 @@ function isWaivable({ kind }: LateParty): boolean {
   return kind !== "replica"
 }
 
-/** Why a waiver is none; `undefined`: it is one. @param named whom it leaves out */
-export function signatureRefusal(
-  { by, reason }: WaiverRequest,
-  named: readonly LateParty[],
-): RotationRefusal | undefined {
-  if (by === "" || reason === "") return "waiver-unsigned"
-  return named.length > MAX_WAIVED ? "waiver-too-long" : undefined
+/** Why a waiver is none; `undefined`: it is one. */
+export function signatureRefusal({ by, reason }: WaiverRequest): RotationRefusal | undefined {
+  return by === "" || reason === "" ? "waiver-unsigned" : undefined
 }
 
 /** The soak of a canary is a point of its own. */
@@ -73,13 +69,16 @@ function waiversFor(
   ]
 }
 
+/** The first of them by name, and how many there are more: nobody waits for who is left behind at once. @see ROT-09 ROT-48 */
 export function waiverOf(
   late: readonly LateParty[],
   point: SafePoint,
   { by, reason }: WaiverRequest,
   { now }: StepContext,
 ): Waiver {
-  return { point, by, reason: reason.slice(0, MAX_REASON), at: now, consumers: late.map(({ id }) => id) }
+  const consumers = late.slice(0, MAX_WAIVED).map(({ id }) => id)
+  const unnamed = late.length > MAX_WAIVED ? { unnamed: late.length - MAX_WAIVED } : {}
+  return { point, by, reason: reason.slice(0, MAX_REASON), at: now, consumers, ...unnamed }
 }
 
 const MAX_WAIVED = 20_000

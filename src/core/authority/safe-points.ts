@@ -60,9 +60,11 @@ export function lateForExpiry(authority: string, question: PointQuestion): reado
   const { evidence, now, terms } = question
   const holders = evidence.consumers.filter((row) => row.issuers.includes(authority) && row.notAfter + terms.skew > now)
   const last = (evidence.lastExpiry.get(authority) ?? 0) + terms.skew
+  // Who renews holds something for ever longer, but nothing of this one beyond the last that it signed.
+  const until = (row: ConsumerRow) => Math.min(row.notAfter, evidence.lastExpiry.get(authority) ?? row.notAfter)
   const signing = liveReplicas(question).filter(({ signsWith }) => signsWith === authority)
   return [
-    ...holders.flatMap((row) => lateConsumer(row, "holds-other", terms)),
+    ...holders.flatMap((row) => lateConsumer({ ...row, notAfter: until(row) }, "holds-other", terms)),
     ...(evidence.lastExpiry.has(authority) && last > now ? [latePassage(UNSEEN.holders, "unexpired", last)] : []),
     ...signing.map((replica) => lateReplica(replica, "replica-signs-other")),
   ]

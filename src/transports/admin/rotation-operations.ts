@@ -128,6 +128,8 @@ const NEXT_STEPS: Readonly<Record<string, string>> = {
   "emergency-under-way":
     "it is done, and assay rotation status shows the rest; --again makes one more authority, should that one be stolen, too",
   "too-many-leave": "assay rotation advance ends this rotation; if somebody is late, help or waive them first",
+  "waiver-too-long":
+    "a rotation keeps 20,000 consumers in one waiver and 64 waivers: name them in parts, by --consumer",
   "waiver-incomplete": "the waiver must name everybody who would be left behind; --all takes whoever is late then",
 }
 
@@ -158,7 +160,7 @@ function statusReply(kind: RotationKind, { now, state, next, waivers, consumers 
     ...(next?.point === undefined ? {} : { point: next.point }),
     ...lateReply(next?.late ?? []),
     ...(next?.until === undefined || next.until === 0 ? {} : { until: next.until }),
-    waivers: waivers.map((one) => ({ ...one, consumers: one.consumers.length })),
+    waivers: waivers.map(({ unnamed = 0, ...one }) => ({ ...one, consumers: one.consumers.length + unnamed })),
   }
 }
 
