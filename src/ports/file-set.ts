@@ -2,7 +2,8 @@
 export interface FileSet {
   /**
    * Replace the whole set. A reader that resolves the directory's current version once sees all old or all new files, never
-   * a mix, also after a crash in the middle. @throws IdentityError `already-exists` when a file of that name is not ours
+   * a mix, also after a crash in the middle. @throws IdentityError `already-exists` when a file of that name is not ours; `not-ready`
+   * when it cannot be written now
    */
   publish(files: ReadonlyMap<string, FileContent>): Promise<void>
 }

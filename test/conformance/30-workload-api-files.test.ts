@@ -1,5 +1,5 @@
 import assert from "node:assert/strict"
-import { mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, rmdir, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { test } from "node:test"
@@ -7,9 +7,11 @@ import { makeVersionName } from "../../src/adapters/pem-files/version-name.ts"
 import { openVersionedDirectory } from "../../src/adapters/pem-files/versioned-directory.ts"
 import { openWorkloadClient } from "../../src/adapters/workload-client/workload-client.ts"
 import { keepFilesWritten } from "../../src/app/agent-files/write-files.ts"
+import { Secret } from "../../src/core/secret.ts"
 import { parseWorkloadEndpoint } from "../../src/core/spiffe/endpoint.ts"
-import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
-import type { FileContent } from "../../src/ports/file-set.ts"
+import { parseSpiffeId, parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import type { FileContent, FileSet } from "../../src/ports/file-set.ts"
+import type { WorkloadApi, X509Material } from "../../src/ports/workload-api.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeBundle, fakeSvid, fakeView } from "../support/fake-view.ts"
@@ -135,6 +137,66 @@ test("[CLI-04] whoever was busy while several changes came gets the newest set, 
   stop.abort()
   assert.equal(seen.includes(2), false, seen.join())
 })
+
+test("[CLI-08] what cannot be written leaves the files that are there, nothing half written, and another try", async () => {
+  await using scratch = await openScratch()
+  const files = openVersionedDirectory(scratch.path, makeVersionName)
+  await files.publish(pair(0))
+  const before = await readdir(scratch.path)
+  await mkdir(join(scratch.path, "..data_next")) // stands in the way of the last step
+  await assert.rejects(files.publish(pair(1)), { code: "not-ready", reason: "folder-unusable" })
+  await rmdir(join(scratch.path, "..data_next"))
+  assert.deepEqual(await readdir(scratch.path), before)
+  assert.equal(await readFile(join(scratch.path, "svid.pem"), "utf8"), "certificate 0")
+  await files.publish(pair(1))
+  await assert.rejects(openVersionedDirectory(join(scratch.path, "svid.pem"), makeVersionName).publish(pair(2)), {
+    code: "not-ready",
+    message: /svid\.pem" cannot be written \(E/,
+  })
+})
+
+test("[CLI-08] files that cannot be written are tried ever more slowly, until they can, and then the program is told", async () => {
+  await using scratch = await openScratch()
+  const file = join(scratch.path, "in-the-way")
+  await writeFile(file, "")
+  const folder = openVersionedDirectory(file, makeVersionName)
+  let tries = 0
+  const files: FileSet = { publish: (set) => folder.publish(set).finally(() => tries++) }
+  const clock = new FakeClock(0)
+  const stop = new AbortController()
+  const told = Promise.withResolvers<void>()
+  const deps = { api: oneMessage(), files, clock, log: quietLog, changed: async () => told.resolve() }
+  const running = keepFilesWritten(deps, stop.signal)
+  const waits: number[] = []
+  for (const wait of [0.5, 1, 2, 4, 8, 16, 30, 30]) {
+    await Promise.race([clock.untilSleeping(1), running])
+    const before = tries
+    await clock.advance(wait - 0.001)
+    assert.equal(tries, before, `after ${waits.join()}`)
+    await clock.advance(0.001)
+    waits.push(wait)
+  }
+  await clock.untilSleeping(1)
+  await rm(file)
+  await clock.advance(30)
+  await told.promise
+  assert.match(await readFile(join(file, "svid.pem"), "utf8"), /BEGIN CERTIFICATE/)
+  stop.abort()
+  await running
+})
+
+/** Says the same at each connection, and then nothing. */
+function oneMessage(): Pick<WorkloadApi, "watchX509"> {
+  const der = Buffer.from([0x30, 1, 1])
+  const spiffeId = parseSpiffeId("spiffe://prod.example/a")
+  const svid = { spiffeId, hint: "", chain: [der], key: new Secret(Buffer.from([1])), bundle: [der] }
+  return {
+    async *watchX509(signal): AsyncGenerator<X509Material> {
+      yield { svids: [svid], federated: new Map() }
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }))
+    },
+  }
+}
 
 /** The smallest DER sequences there are stand in for certificates. */
 function viewOfGeneration(n: number) {

@@ -5,21 +5,34 @@ import type { FileContent, FileSet } from "../../ports/file-set.ts"
 
 /**
  * A directory in the manner of the kubelet: files live in a version directory, `..data` is a symbolic link to the current
- * one, and each public name is a symbolic link through `..data`. One rename of `..data` changes all of them.
+ * one, and each public name is a symbolic link through `..data`. One rename of `..data` changes all of them. What fails is
+ * `already-exists` for a file of somebody else, else `not-ready`, reason `folder-unusable`, and leaves what is there.
  * @param version a name for the next version directory, never the same twice
  */
 export function openVersionedDirectory(path: string, version: () => string): FileSet {
   return {
     publish: async (files) => {
-      await mkdir(path, { recursive: true, mode: 0o755 })
-      await refuseForeign(path, files.keys())
-      const name = `..${version()}`
-      await writeVersion(join(path, name), files)
-      await pointTo(path, name)
-      await linkNames(path, files.keys())
-      await removeStale(path, name, new Set(files.keys()))
+      try {
+        await publish(path, `..${version()}`, files)
+      } catch (thrown) {
+        throw thrown instanceof IdentityError ? thrown : unwritable(path, thrown)
+      }
     },
   }
+}
+
+async function publish(path: string, name: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o755 })
+  await refuseForeign(path, files.keys())
+  try {
+    await writeVersion(join(path, name), files)
+    await pointTo(path, name)
+  } catch (thrown) {
+    await discard(path, name)
+    throw thrown
+  }
+  await linkNames(path, files.keys())
+  await removeStale(path, name, new Set(files.keys()))
 }
 
 /** Everything is on disk before anything points to it. */
@@ -48,6 +61,12 @@ async function linkNames(path: string, names: Iterable<string>): Promise<void> {
   }
 }
 
+/** A disk that is full is not filled with what nobody will read, least of all with keys; what is in use stays. @see CLI-08 */
+async function discard(path: string, name: string): Promise<void> {
+  if ((await linkTarget(join(path, CURRENT))) === name) return
+  await rm(join(path, name), { recursive: true, force: true }).catch(() => undefined) // the first error says more
+}
+
 /** Old versions, also those a crash left, and links to files that the set no longer has. */
 async function removeStale(path: string, current: string, names: ReadonlySet<string>): Promise<void> {
   for (const name of await readdir(path)) {
@@ -69,6 +88,12 @@ async function refuseForeign(path: string, names: Iterable<string>): Promise<voi
       throw new IdentityError("already-exists", `${entry} exists and was not written by assay; move it away`)
     }
   }
+}
+
+function unwritable(path: string, cause: unknown): IdentityError {
+  const why = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
+  const message = `folder "${path}" cannot be written${why}`
+  return new IdentityError("not-ready", message, { cause, reason: "folder-unusable" })
 }
 
 function linkTarget(path: string): Promise<string | undefined> {

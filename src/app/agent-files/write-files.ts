@@ -20,7 +20,7 @@ export interface WriteFilesDeps {
 export type FilesDigest = string
 
 /**
- * Keep the files current until `signal` aborts. While the agent is away the files stay as they are.
+ * Keep the files current until `signal` aborts. While the agent is away, or they cannot be written, the files stay as they are. @see CLI-08
  * @param written what is there, as {@link writeFilesOnce} says, and whoever uses it knows of; `undefined`: nobody knows
  */
 export async function keepFilesWritten(
@@ -33,9 +33,9 @@ export async function keepFilesWritten(
   while (!signal.aborted) {
     try {
       for await (const material of deps.api.watchX509(signal)) {
-        delay = FIRST_RETRY
         const before = known
         known = await publish(deps, material)
+        delay = FIRST_RETRY
         deps.log.info({ spiffeId: material.svids[0]?.spiffeId }, "files written")
         // A stream that is opened again begins with what was written already, or with what changed meanwhile.
         if (known !== before) await announce(deps, signal)
@@ -43,7 +43,8 @@ export async function keepFilesWritten(
     } catch (thrown) {
       const { code } = toIdentityError(thrown)
       if (PERMANENT.has(code)) throw thrown
-      if (!signal.aborted) deps.log.warn({ err: thrown, retryInMs: delay }, "the Workload API does not answer")
+      if (!signal.aborted)
+        deps.log.warn({ err: thrown, retryInMs: delay }, "the files are not kept current; trying again")
     }
     await deps.clock.sleep(delay, signal)
     delay = Math.min(delay * 2, LAST_RETRY)
