@@ -1,8 +1,11 @@
 import assert from "node:assert/strict"
 import { execFileSync } from "node:child_process"
 import { closeSync, constants, openSync, readFileSync, readSync } from "node:fs"
-import { appendFile, copyFile, rename, rm, symlink } from "node:fs/promises"
+import { appendFile, copyFile, mkdir, rename, rm, rmdir, symlink, writeFile } from "node:fs/promises"
 import { test } from "node:test"
+import type { Worker } from "node:worker_threads"
+import { AuditFollower } from "../../src/adapters/sqlite/audit-follower.ts"
+import { openAuditReader } from "../../src/adapters/sqlite/audit-reader.ts"
 import { encodeAudit } from "../../src/adapters/sqlite/audit-row.ts"
 import { CommitQueue, type RecordGate } from "../../src/adapters/sqlite/commit-queue.ts"
 import type { JobResult } from "../../src/adapters/sqlite/job.ts"
@@ -64,6 +67,33 @@ test("[AUD-31] a disk that is full stops everything that is audited, and it goes
   await store.auditLog.append(fixtureGrant("d"))
   assert.deepEqual(serialsIn(scratch.path("old.jsonl")), ["a"])
   assert.deepEqual(serialsIn(file), ["b", "d"])
+})
+
+test("[AUD-31] a file whose thread ended is written on by another, with nothing missing, and so is a pipe", async () => {
+  await using scratch = await makeScratch()
+  const [file, pipe] = [scratch.path("audit.jsonl"), scratch.path("pipe")]
+  execFileSync("mkfifo", [pipe])
+  const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
+  const threads: Worker[] = []
+  const note = (worker: Worker) => void threads.push(worker)
+  process.on("worker", note)
+  await using store = await started(scratch.path("s.db"), "create", file, pipe)
+  process.off("worker", note)
+  const [, ofFile, ofPipe] = threads
+  await store.auditLog.append(fixtureGrant("a"))
+  await ofPipe?.terminate()
+  await store.auditLog.append(fixtureGrant("b"))
+  const piped: string[] = []
+  await until("the pipe to have all of it", () => {
+    piped.push(drain(reader))
+    return piped.join("").includes('"serial":"b"')
+  })
+  assert.ok(piped.join("").includes('"serial":"a"'))
+  await ofFile?.terminate()
+  await store.auditLog.append(fixtureGrant("c"))
+  await until("the file to have all of it", () => serialsIn(file).includes("c"))
+  assert.deepEqual(serialsIn(file), ["a", "b", "c"])
+  closeSync(reader)
 })
 
 test("[AUD-30][AUD-31] bans and what a second person decides are held back, and refused, as all that is audited", async () => {
@@ -190,6 +220,27 @@ test("[AUD-35] a store that was set back refuses to write on after what it has f
   }
   await assert.rejects(started(scratch.path("backup.db"), "open", file), FAILED)
   assert.equal(readFileSync(file, "utf8"), before)
+})
+
+test("[AUD-35] a file that is another's is not written to at the second try, nor one whose beginning could not be kept", async () => {
+  await using scratch = await makeScratch()
+  const [path, file] = [scratch.path("s.db"), scratch.path("audit.jsonl")]
+  await using store = await started(path, "create")
+  using follower = new AuditFollower(openAuditReader(path), { file, trustDomain: "prod.example", patience: PATIENCE })
+  const follow = () => follower.follow(() => undefined)
+  follow()
+  await rename(file, scratch.path("1"))
+  await writeFile(file, "of somebody else\n")
+  await store.auditLog.append(fixtureGrant("a"))
+  for (let tries = 0; tries < 2; tries++) assert.throws(follow)
+  assert.equal(readFileSync(file, "utf8"), "of somebody else\n")
+  await rm(file)
+  await mkdir(`${file}.from.new`)
+  for (let tries = 0; tries < 2; tries++) assert.throws(follow, { code: "EISDIR" })
+  await rmdir(`${file}.from.new`)
+  follow()
+  assert.deepEqual(serialsIn(file), ["a"])
+  assert.equal(readFileSync(`${file}.from`, "utf8"), "1\n")
 })
 
 /** A store whose chain has begun. */

@@ -29,10 +29,12 @@ export class AuditFile implements Disposable {
   /** No plain file. */
   #pipe = false
   /** A pipe may have got a part of a line. */
-  #torn = false
+  #torn: boolean
 
-  constructor(path: string) {
+  /** @param torn somebody who wrote to it was stopped; a pipe may have got a part of a line of his */
+  constructor(path: string, torn = false) {
     this.#path = path
+    this.#torn = torn
   }
 
   /**
@@ -44,21 +46,13 @@ export class AuditFile implements Disposable {
     if (this.#fd !== undefined && found?.ino === this.#inode) return undefined
     this.close()
     const fd = openSync(this.#path, FLAGS, 0o600)
-    const { ino, size } = fstatSync(fd)
     this.#fd = fd
-    this.#pipe = !fstatSync(fd).isFile()
-    if (this.#pipe) {
-      this.#inode = ino
-      return ""
+    try {
+      return this.#begin(fd)
+    } catch (error) {
+      this.close() // the next call looks at it anew
+      throw error
     }
-    const kept = ino === this.#inode ? Math.min(size, this.#synced) : size
-    this.#inode = ino
-    const { line, end } = lastLine(this.#path, kept)
-    if (end < size) ftruncateSync(fd, end)
-    fsyncSync(fd)
-    syncFolder(this.#path)
-    this.#synced = end
-    return line
   }
 
   get isPipe(): boolean {
@@ -90,6 +84,24 @@ export class AuditFile implements Disposable {
 
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** Cut off what may not be on the disk. @returns the last whole line */
+  #begin(fd: number): string {
+    const stats = fstatSync(fd)
+    const { ino, size } = stats
+    this.#pipe = !stats.isFile()
+    const { line, end } = this.#pipe
+      ? NO_LINE
+      : lastLine(this.#path, ino === this.#inode ? Math.min(size, this.#synced) : size)
+    if (!this.#pipe) {
+      if (end < size) ftruncateSync(fd, end)
+      fsyncSync(fd)
+      syncFolder(this.#path)
+    }
+    this.#inode = ino
+    this.#synced = end
+    return line
   }
 }
 
@@ -159,6 +171,7 @@ function syncFolder(path: string): void {
 /** Without O_NONBLOCK, a pipe without a reader would hold the thread for ever. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 const LINE_FEED = 10
+const NO_LINE = { line: "", end: 0 }
 /** Longer than any record. */
 const MAX_LINE = 1024 * 1024
 const NEVER_WOKEN = new Int32Array(new SharedArrayBuffer(4))

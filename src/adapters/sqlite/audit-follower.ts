@@ -9,6 +9,8 @@ export interface FollowerOptions {
   readonly trustDomain: string
   /** How long a pipe may take nothing. */
   readonly patience: Millis
+  /** The last record that was written by who did this before, for a pipe, which does not say. Default: what it is to get begins now. */
+  readonly reached?: number | undefined
 }
 
 /** Brings one file up to date with the audit log. Each record is in it at least once, in order. @see AUD-30 */
@@ -22,13 +24,17 @@ export class AuditFollower implements Disposable {
   constructor(reader: AuditReader, options: FollowerOptions) {
     this.#options = options
     this.#reader = reader
-    this.#file = new AuditFile(options.file)
+    this.#file = new AuditFile(options.file, options.reached !== undefined)
+  }
+
+  /** Sequence of the last record that is in the file; `undefined` until it was opened. */
+  get reached(): number | undefined {
+    return this.#position?.sequence
   }
 
   /** Durable when it returns. @param progress is called now and then @throws Error of Node; IdentityError */
   follow(progress: () => void): void {
-    const line = this.#file.open()
-    if (line !== undefined) this.#position = this.#find(line)
+    this.#open()
     for (;;) {
       const { sequence, hash } = this.#position ?? BEGINNING
       const records = this.#reader.read(sequence, PAGE)
@@ -52,6 +58,18 @@ export class AuditFollower implements Disposable {
     this.#reader[Symbol.dispose]()
   }
 
+  /** Where nobody knows where to go on, nothing is written, however often it is tried. @see AUD-35 */
+  #open(): void {
+    const line = this.#file.open()
+    if (line === undefined) return
+    try {
+      this.#position = this.#find(line)
+    } catch (error) {
+      this.#file.close()
+      throw error
+    }
+  }
+
   /** Where to go on in a file that was just opened. */
   #find(line: string): { readonly sequence: number; readonly hash: string | undefined } {
     if (line === "") return this.#begin()
@@ -64,9 +82,10 @@ export class AuditFollower implements Disposable {
 
   /** An empty file goes on where the one before ended; where that is not known, with its beginning: better twice than never. */
   #begin(): { readonly sequence: number; readonly hash: string | undefined } {
-    const { file } = this.#options
-    const known = this.#position?.sequence ?? (this.#file.isPipe ? this.#reader.newest() : readBeginning(file)) ?? 0
-    if (!this.#file.isPipe) writeBeginning(file, known)
+    const { file, reached } = this.#options
+    const { isPipe } = this.#file
+    const known = this.#position?.sequence ?? (isPipe ? (reached ?? this.#reader.newest()) : readBeginning(file)) ?? 0
+    if (!isPipe) writeBeginning(file, known)
     return { sequence: known, hash: known === 0 ? undefined : this.#reader.read(known - 1, 1)[0]?.hash }
   }
 }

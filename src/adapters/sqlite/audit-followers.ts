@@ -9,13 +9,16 @@ export interface FollowerWorkerData {
   readonly file: string
   readonly trustDomain: string
   readonly patience: Millis
+  /** What a thread before this one said; `undefined`: there was none, or it said nothing. */
+  readonly reached: number | undefined
 }
 
 export type FollowerRequest = "follow" | "close"
 
 export type FollowerReply =
-  | { readonly kind: "progress" }
-  | { readonly kind: "done" }
+  /** `reached`: sequence of the last record that is in the file; `undefined` until it was opened. */
+  | { readonly kind: "progress"; readonly reached: number | undefined }
+  | { readonly kind: "done"; readonly reached: number | undefined }
   | { readonly kind: "failed"; readonly detail: string }
 
 export interface AuditFiles {
@@ -77,12 +80,16 @@ interface Ticket {
   readonly reject: (error: IdentityError) => void
 }
 
-/** One file's thread, seen from the main thread. One round at a time; who comes during a round waits for the next. */
+/**
+ * One file's thread, seen from the main thread. One round at a time; who comes during a round waits for the next. A thread that
+ * ended is followed by another, which finds its place in the file.
+ */
 class Follower implements AsyncDisposable {
-  readonly #data: FollowerWorkerData
+  readonly #data: Omit<FollowerWorkerData, "reached">
   readonly #changed: (failure: IdentityError | undefined) => void
-  readonly #worker: Worker
-  readonly #exited: Promise<void>
+  #worker: Worker | undefined
+  #exited: Promise<void> = Promise.resolve()
+  #reached: number | undefined
   #failure: IdentityError | undefined
   #current: Ticket[] | undefined
   #next: Ticket[] = []
@@ -91,16 +98,9 @@ class Follower implements AsyncDisposable {
   /** The thread has begun to work; what it takes to load is no sign of a file that hangs. */
   #up = false
 
-  constructor(data: FollowerWorkerData, changed: (failure: IdentityError | undefined) => void) {
+  constructor(data: Omit<FollowerWorkerData, "reached">, changed: (failure: IdentityError | undefined) => void) {
     this.#data = data
     this.#changed = changed
-    this.#worker = new Worker(new URL(`./follower-worker${extname(import.meta.filename)}`, import.meta.url), {
-      workerData: data,
-    })
-    this.#exited = new Promise((resolve) => this.#worker.once("exit", () => resolve()))
-    this.#worker.on("message", (reply: FollowerReply) => this.#hear(reply))
-    this.#worker.on("error", (cause) => this.#fail(String(cause)))
-    this.#worker.on("exit", () => this.#fail("its thread ended"))
   }
 
   get failure(): IdentityError | undefined {
@@ -112,7 +112,8 @@ class Follower implements AsyncDisposable {
     if (this.#closed) return Promise.reject(this.#failureOf("it is closed"))
     return new Promise((resolve, reject) => {
       this.#next.push({ resolve, reject })
-      if (this.#failure !== undefined && this.#current !== undefined) this.#refuse(this.#failure)
+      const isTried = this.#current !== undefined || this.#worker === undefined // or will be, by another thread
+      if (this.#failure !== undefined && isTried) this.#refuse(this.#failure)
       else this.#begin()
     })
   }
@@ -131,7 +132,7 @@ class Follower implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
-    if (this.#current !== undefined && this.#failure !== undefined) void this.#worker.terminate()
+    if (this.#current !== undefined && this.#failure !== undefined) void this.#worker?.terminate()
     else this.#send("close")
     await this.#exited
   }
@@ -140,8 +141,30 @@ class Follower implements AsyncDisposable {
     if (this.#current !== undefined || this.#closed) return
     this.#current = this.#next
     this.#next = []
+    try {
+      this.#worker ??= this.#start()
+    } catch (thrown) {
+      this.#fail(String(thrown))
+      return
+    }
     this.#watch()
     this.#send("follow")
+  }
+
+  /** @throws Error of Node when there is no room for a thread */
+  #start(): Worker {
+    const url = new URL(`./follower-worker${extname(import.meta.filename)}`, import.meta.url)
+    const workerData: FollowerWorkerData = { ...this.#data, reached: this.#reached }
+    const worker = new Worker(url, { workerData })
+    this.#up = false
+    this.#exited = new Promise((resolve) => worker.once("exit", () => resolve()))
+    worker.on("message", (reply: FollowerReply) => this.#hear(reply))
+    worker.on("error", (cause) => this.#fail(String(cause)))
+    worker.on("exit", () => {
+      this.#worker = undefined
+      this.#fail("its thread ended")
+    })
+    return worker
   }
 
   /** The thread itself gives up on a pipe a little earlier. */
@@ -157,6 +180,7 @@ class Follower implements AsyncDisposable {
 
   #hear(reply: FollowerReply): void {
     this.#up = true
+    if (reply.kind !== "failed") this.#reached = reply.reached ?? this.#reached
     if (reply.kind === "progress") {
       if (this.#current !== undefined) this.#watch()
     } else if (reply.kind === "failed") this.#fail(reply.detail)
@@ -201,7 +225,7 @@ class Follower implements AsyncDisposable {
   }
 
   #send(request: FollowerRequest): void {
-    this.#worker.postMessage(request)
+    this.#worker?.postMessage(request)
   }
 }
 

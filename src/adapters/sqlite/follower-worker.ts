@@ -7,7 +7,8 @@ import { openAuditReader } from "./audit-reader.ts"
 function main(): void {
   const { path, ...options } = workerData as FollowerWorkerData // only AuditFollowers starts this file
   let follower: AuditFollower | undefined
-  reply({ kind: "progress" })
+  const said = () => ({ reached: follower?.reached })
+  reply({ kind: "progress", ...said() })
   parentPort?.on("message", (request: FollowerRequest) => {
     if (request === "close") {
       follower?.[Symbol.dispose]()
@@ -16,8 +17,8 @@ function main(): void {
     }
     try {
       follower ??= new AuditFollower(openAuditReader(path), options)
-      follower.follow(() => reply({ kind: "progress" }))
-      reply({ kind: "done" })
+      follower.follow(() => reply({ kind: "progress", ...said() }))
+      reply({ kind: "done", ...said() })
     } catch (error) {
       reply({ kind: "failed", detail: detailOf(error) })
     }
