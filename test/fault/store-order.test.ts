@@ -9,7 +9,7 @@ import { encodeIntent } from "../../src/adapters/sqlite/intent-row.ts"
 import type { Job, JobResult, OrderJob } from "../../src/adapters/sqlite/job.ts"
 import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
 import { OrderDesk, type Part, type SecondSigner } from "../../src/adapters/sqlite/order-desk.ts"
-import type { Signed, Unsigned } from "../../src/adapters/sqlite/signing-thread.ts"
+import { type Signed, SigningThread, type Unsigned } from "../../src/adapters/sqlite/signing-thread.ts"
 import { digestSigned } from "../../src/core/jose/token-digest.ts"
 import type { Intent } from "../../src/ports/issuance-log.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
@@ -129,6 +129,21 @@ test("[ISS-06] what the second thread gives back is signed here, and nothing by 
   assert.equal(bench.signatures(), 2)
   assert.deepEqual(kinds(bench.run([bench.token("c"), bench.token("d")])), ["internal", "internal"])
   assert.equal(second.taken.length, 1)
+})
+
+test("[STO-09] a machine without room for another thread costs no token, and no store", async () => {
+  let tries = 0
+  const second = new SigningThread({ isHigh: true, lighten: () => undefined }, () => {
+    tries++
+    throw Object.assign(new Error("EAGAIN"), { code: "ERR_WORKER_INIT_FAILED" })
+  })
+  await using bench = await openBench(second)
+  for (const group of ["a", "b"]) {
+    const results = bench.run(Array.from({ length: 8 }, (_, index) => bench.token(`${group}${index}`)))
+    assert.deepEqual(new Set(kinds(results)), new Set(["signed"]))
+  }
+  assert.deepEqual([bench.signatures(), tries], [16, 1])
+  second.end()
 })
 
 /** A desk on this thread, with a key, over a store of its own. */

@@ -26,6 +26,7 @@ export type Signed = (signatures: readonly Uint8Array[] | undefined) => void
  */
 export class SigningThread {
   readonly #load: Pick<ThreadLoad, "isHigh" | "lighten">
+  readonly #startThread: StartThread
   readonly #handed: { readonly count: number; signed: Signed | undefined }[] = []
   #port: MessagePort | undefined
   #worker: Worker | undefined
@@ -33,8 +34,9 @@ export class SigningThread {
   #open = 0
 
   /** @param load of the thread that asks: less than a high one is left to it */
-  constructor(load: Pick<ThreadLoad, "isHigh" | "lighten"> = new ThreadLoad()) {
+  constructor(load: Pick<ThreadLoad, "isHigh" | "lighten"> = new ThreadLoad(), startThread: StartThread = startWorker) {
     this.#load = load
+    this.#startThread = startThread
   }
 
   /** Whether it takes these; then `signed` is called once, and not before this returned. */
@@ -84,8 +86,15 @@ export class SigningThread {
   #start(): void {
     this.#state = "starting"
     const { port1, port2 } = new MessageChannel()
-    const file = new URL(`./signing-worker${extname(import.meta.filename)}`, import.meta.url)
-    const worker = new Worker(file, { workerData: port2, transferList: [port2] })
+    let worker: Worker
+    try {
+      worker = this.#startThread(port2)
+    } catch {
+      // Without room for one more thread nothing is lost but its help. @see STO-09
+      port1.close()
+      this.end()
+      return
+    }
     worker.once("online", () => {
       if (this.#state === "starting") this.#state = "ready"
     })
@@ -104,6 +113,14 @@ export class SigningThread {
     this.#open -= handed.count
     handed.signed?.(Array.from({ length: handed.count }, (_, index) => signatureAt(signatures, index)))
   }
+}
+
+/** @throws Error of Node when the machine has no room for one more thread */
+type StartThread = (port: MessagePort) => Worker
+
+function startWorker(port: MessagePort): Worker {
+  const file = new URL(`./signing-worker${extname(import.meta.filename)}`, import.meta.url)
+  return new Worker(file, { workerData: port, transferList: [port] })
 }
 
 /** Each has 64 octets. */
