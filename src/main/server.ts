@@ -14,6 +14,7 @@ import { openAdmin } from "./server/admin.ts"
 import { openAuditSeals } from "./server/audit.ts"
 import { measureAuthorities } from "./server/authority-metrics.ts"
 import { measureConsumers } from "./server/consumer-metrics.ts"
+import { demandThreads } from "./server/demand-threads.ts"
 import { openEvidence } from "./server/evidence.ts"
 import { openFederated } from "./server/federation.ts"
 import { listenServer, type ServerListeners } from "./server/listeners.ts"
@@ -168,6 +169,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     seals.run(until),
     serving.run(until),
     readiness.run(until),
+    demandThreads([() => state.store.dead, () => state.crypto.failure], systemClock, until),
     keepFederated(until),
     keepConsumers(pipeline.consumers, { clock: systemClock, log, consumers: state.store.consumerLog }, until),
     pruneExpired({ store: state.store, clock: systemClock, guard: pipeline.guard, log }, until),

@@ -53,6 +53,8 @@ export interface SqliteStore extends AsyncDisposable {
    * written, both of which may pass. `undefined` while all is well.
    */
   readonly failure: IdentityError | undefined
+  /** The first of these: nothing will be written by this process any more. */
+  readonly dead: IdentityError | undefined
   /** Forget up to `batch` (1 to 10,000) intents that expired before `before`, oldest first. Audit events stay. How many went. */
   prune(before: Instant, batch: number): Promise<number>
   /** Forget up to `batch` (1 to 10,000) spent proofs, and as many revocations, that ended before `before`. The larger count. */
@@ -128,6 +130,10 @@ class Store implements SqliteStore {
 
   get failure(): IdentityError | undefined {
     return this.#thread.failure ?? this.#queue.stalled ?? this.#followers?.failure
+  }
+
+  get dead(): IdentityError | undefined {
+    return this.#thread.failure
   }
 
   prune(before: Instant, batch: number): Promise<number> {

@@ -1,7 +1,7 @@
 import type { Command } from "commander"
-import { openLog } from "../../adapters/log/pino-log.ts"
 import { runAgent } from "../agent.ts"
 import { loadAgentConfig } from "../config/agent-config.ts"
+import { openServingLog } from "./serving-log.ts"
 
 /** `assay agent`: Workload API and SDS for the workloads of one pod. */
 export function registerAgent(program: Command): void {
@@ -15,7 +15,7 @@ export function registerAgent(program: Command): void {
 /** Ends once it was asked to stop and has. @throws IdentityError; Node's own error when the file cannot be read @see AGT-42 CLI-07 */
 async function agent({ config: file }: { readonly config: string }): Promise<void> {
   const config = await loadAgentConfig(file)
-  const log = openLog(config.log.level, process.stderr)
+  const log = openServingLog(config.log.level)
   const controller = new AbortController()
   const stop = (): void => controller.abort()
   process.once("SIGINT", stop).once("SIGTERM", stop)

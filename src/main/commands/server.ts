@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
-import { openLog, type PinoLog } from "../../adapters/log/pino-log.ts"
+import type { PinoLog } from "../../adapters/log/pino-log.ts"
 import { systemClock } from "../../adapters/system/clock.ts"
 import { makeSystemRandom } from "../../adapters/system/random.ts"
 import { dropStartGarbage } from "../../adapters/system/start-garbage.ts"
@@ -11,6 +11,7 @@ import { type ReloadOutcome, watchServerConfig } from "../config/watch-config.ts
 import { readSealingKey } from "../server/read-sealing-key.ts"
 import { initServerState } from "../server/state.ts"
 import { type AdoptConfig, runServer, type ServerOptions } from "../server.ts"
+import { openServingLog } from "./serving-log.ts"
 
 interface RunOptions {
   readonly config: string
@@ -31,13 +32,15 @@ export function registerServer(program: Command): void {
 async function run(options: RunOptions): Promise<void> {
   const { compile } = makeCelConditions()
   const config = await loadServerConfig(options.config, compile)
-  const log = openLog(config.log.level, process.stderr)
+  const log = openServingLog(config.log.level)
   const sealingKey = await readSealingKey(config, process.env)
   if (options.init === true) await initOnce(config, sealingKey)
   for (const { message } of config.warnings) log.warn({}, message)
   const controller = new AbortController()
   const stop = (): void => controller.abort()
-  process.once("SIGINT", stop).once("SIGTERM", stop)
+  // Who asks for a reload while nothing is watched yet, or any more, does not mean to end the process.
+  const ignore = (): void => undefined
+  process.once("SIGINT", stop).once("SIGTERM", stop).on("SIGHUP", ignore)
   try {
     const watch: ServerOptions["watch"] = (adopt, metrics, signal) => {
       const onOutcome = (outcome: ReloadOutcome) => metrics.configReloads.inc({ outcome })
@@ -49,8 +52,12 @@ async function run(options: RunOptions): Promise<void> {
     }
     const listening = (): void => void dropStartGarbage()
     await runServer({ config, sealingKey, log, watch, listening }, controller.signal)
+  } catch (thrown) {
+    // The last line on stderr is for people; where it comes from is only here.
+    log.error({ err: thrown }, "server failed")
+    throw thrown
   } finally {
-    process.off("SIGINT", stop).off("SIGTERM", stop)
+    process.off("SIGINT", stop).off("SIGTERM", stop).off("SIGHUP", ignore)
   }
 }
 

@@ -1,0 +1,106 @@
+import assert from "node:assert/strict"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { closeSync, openSync } from "node:fs"
+import { connect as connectHttp2 } from "node:http2"
+import { connect } from "node:net"
+import { join } from "node:path"
+import { test } from "node:test"
+import type { Worker } from "node:worker_threads"
+import { adminSocketPath } from "../../src/main/admin-socket-path.ts"
+import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
+import { runServer } from "../../src/main/server.ts"
+import { quietLog } from "../support/quiet-log.ts"
+import { refusal } from "../support/refusal.ts"
+import { makeScratch } from "../support/scratch.ts"
+import { initTrustDomain, startServerProcess } from "../support/server-process.ts"
+import { makeServerSetup, type ServerSetup } from "../support/server-setup.ts"
+import { until } from "../support/until.ts"
+
+const PROGRAM = join(import.meta.dirname, "../../src/main/cli.ts")
+
+test("[IDA-31] a SIGHUP that comes while the server stops does not end it", async () => {
+  await using scratch = await makeScratch()
+  const setup = await makeServerSetup(scratch.directory, { drain: { timeout: "1m" } })
+  const { roots } = await initTrustDomain(setup)
+  await using server = await startServerProcess(setup)
+  const client = connectHttp2(`https://localhost:${server.port}`, { ca: roots })
+  const path = "/assay.v1.Identity/IssueJwt"
+  const call = client.request({ ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" })
+  call.on("error", () => undefined).write(Buffer.alloc(1)) // never ends, and holds up the drain
+  await once(client, "remoteSettings")
+  server.signal("SIGTERM")
+  await until("nobody to watch the configuration", () => server.log().includes('"server stops"'))
+  server.signal("SIGHUP")
+  client.on("error", () => undefined).destroy()
+  await until("the end of the process", () => !server.running)
+  assert.equal(server.exitCode, 0)
+})
+
+test("[IDA-33] a log that cannot be written costs what was to be logged, and nothing else", async () => {
+  await using scratch = await makeScratch()
+  const setup = await makeServerSetup(scratch.directory)
+  await initTrustDomain(setup)
+  const full = openSync("/dev/full", "w")
+  const server = spawn(process.execPath, [PROGRAM, "server", "-c", setup.configFile], {
+    stdio: ["ignore", "ignore", full],
+  })
+  closeSync(full)
+  const ended = once(server, "exit")
+  await until("the server to listen", () => server.exitCode !== null || answers(adminSocketPath(setup.parse({}))))
+  server.kill("SIGTERM")
+  assert.deepEqual(await ended, [0, null])
+})
+
+test("[IDA-34] a server whose store or proofs lost their thread ends, and says of what", async () => {
+  for (const [thread, reason] of [
+    ["store", "store-dead"],
+    ["crypto", "crypto-dead"],
+  ] as const) {
+    await using scratch = await makeScratch()
+    const setup = await makeServerSetup(scratch.directory)
+    await initTrustDomain(setup)
+    const threads: Worker[] = []
+    const note = (worker: Worker) => void threads.push(worker)
+    process.on("worker", note)
+    const running = run(setup, () => void threads[thread === "store" ? 0 : 1]?.terminate())
+    await assert.rejects(running, refusal("not-ready", reason))
+    process.off("worker", note)
+  }
+})
+
+test("[IDA-34] why a server ends is in its log", async () => {
+  await using scratch = await makeScratch()
+  const setup = await makeServerSetup(scratch.directory)
+  const server = spawn(process.execPath, [PROGRAM, "server", "-c", setup.configFile], {
+    stdio: ["ignore", "ignore", "pipe"],
+  })
+  const ended = once(server, "exit")
+  const text: string[] = []
+  for await (const chunk of server.stderr.setEncoding("utf8")) text.push(String(chunk))
+  assert.deepEqual(await ended, [1, null])
+  const [first = "", last] = text.join("").trim().split("\n")
+  assert.equal(JSON.parse(first).msg, "server failed")
+  assert.match(JSON.parse(first).error.message, /there is no store/)
+  assert.match(last ?? "", /^assay: not-found: /)
+})
+
+async function run(setup: ServerSetup, listening: () => void): Promise<void> {
+  const config = setup.parse({})
+  const watch = (_adopt: unknown, _metrics: unknown, signal: AbortSignal) =>
+    new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }))
+  const sealingKey = await readSealingKey(config, {})
+  await runServer({ config, sealingKey, log: quietLog, watch, listening }, new AbortController().signal)
+}
+
+async function answers(path: string): Promise<boolean> {
+  const socket = connect(path)
+  try {
+    await once(socket, "connect")
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
