@@ -46,7 +46,7 @@ before(async () => {
       const { kid, jwk } = ci.authority
       await writeFile(join(folder, "ci.jwks"), JSON.stringify({ keys: [{ ...jwk, kid, use: "sig", alg: "RS256" }] }))
     },
-    oauth: { external_issuers: [CI_ISSUER], resources: [{ audience: B, holders: [WEB] }] },
+    oauth: { external_issuers: [CI_ISSUER], resources: [{ audience: B, holders: [WEB] }], revokers: [WEB] },
   })
   const bundle = {
     trustDomain: parseTrustDomain("other.example"),
@@ -415,6 +415,22 @@ test("[TX-21][EXT-04] a token of others that is bound, or that somebody uses for
     const client = await exchange({ ...jwt("subject", await server.jwtSvid()), ...spiffeJwt(federatedSvid(claims)) })
     assert.deepEqual([client.status, client.body["error"], client.body["reason"]], [401, "invalid_client", reason])
   }
+})
+
+test("[EXT-05][REV-04] an outside token that was issued before its subject was revoked gives nothing, and a newer one does", async () => {
+  const stolen = ciToken({ environment: "leaked" })
+  assert.equal((await exchange(jwt("subject", stolen))).status, 200)
+  const subject = "spiffe://prod.example/ci/acme/site/leaked"
+  assert.equal((await server.post("/revoke", { subject, ...spiffeJwt(await server.jwtSvid()) })).status, 200)
+  const now = Math.floor(Date.now() / 1000)
+  for (const token of [stolen, ciToken({ environment: "leaked", iat: undefined })]) {
+    const exchanged = await exchange(jwt("subject", token))
+    assert.deepEqual([exchanged.status, exchanged.body["reason"]], [400, "token-revoked"])
+    const granted = await bearerGrant(token)
+    assert.deepEqual([granted.body["error"], granted.body["reason"]], ["invalid_grant", "token-revoked"])
+  }
+  const fresh = ciToken({ environment: "leaked", iat: now + 20 })
+  assert.equal((await exchange(jwt("subject", fresh))).status, 200)
 })
 
 test("[EXT-04] refuses an outside token that is bound to a key", async () => {

@@ -9,6 +9,7 @@ import { Principal } from "../../core/policy/principal.ts"
 import { isReserved, type SpiffeId, type TrustDomain } from "../../core/spiffe/id.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { ClusterKeys } from "../../ports/kube.ts"
+import type { RevocationView } from "../exchange/revocation-view.ts"
 import { requirePlainBearer } from "./plain-bearer.ts"
 import { readMayAct } from "./prove-jwt-svid.ts"
 import type { ProvenToken } from "./proven-token.ts"
@@ -33,6 +34,8 @@ export interface ProveExternalTokenDeps {
   readonly clock: Clock
   /** A required value may also be one of a list, as groups are. */
   readonly searchLists?: true
+  /** What was revoked since a token was issued. Default: nobody asks. @see EXT-05 REV-04 */
+  readonly revocations?: Pick<RevocationView, "isRevoked">
 }
 
 /** Prove by a token of `issuer`. @throws IdentityError `unauthenticated` with a `RequestReason`; `attestor-down` @see EXT-01..EXT-04 */
@@ -42,6 +45,7 @@ export function makeProveExternalToken({
   trustDomain,
   clock,
   searchLists,
+  revocations,
 }: ProveExternalTokenDeps): ProveExternalToken {
   return async (token, issuer, signal) => {
     const { jws, claims } = refuseAs("token-invalid", () => {
@@ -58,6 +62,9 @@ export function makeProveExternalToken({
     }
     const id = identityOf(issuer, claims, trustDomain)
     requirePlainBearer(claims)
+    // Its jti is not one of ours.
+    const named = { tokenId: undefined, subjects: [id], issuedAt: window.issuedAt }
+    if (revocations?.isRevoked(named) === true) throw requestRefusal("token-revoked")
     return {
       principal: Principal.witness({
         id,

@@ -86,7 +86,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     proveJwtSvid,
     proveKubeToken,
     proveAccessToken,
-    proveExternalToken: makeProveExternalToken({ trustDomain, clock }),
+    proveExternalToken: makeProveExternalToken({ trustDomain, clock, revocations }),
     clusters,
     externalIssuers: () => live().tokenIssuers.external,
     holdsAudience,
