@@ -18,6 +18,7 @@ import { fakeBundle } from "../support/fake-view.ts"
 import { NEVER, openIssueFixture, x509Request } from "../support/issue-fixture.ts"
 import { refusal } from "../support/refusal.ts"
 import { ALICE, openControlled, WISH } from "../support/rotation/controlled.ts"
+import { until } from "../support/until.ts"
 
 test("[AUT-01] a trust domain is made once; a second try leaves everything as it was", async () => {
   const { store, keys, clock, random, trust } = await openAuthorities()
@@ -177,7 +178,7 @@ test("[AUT-12] it is replaced at half its life; bundles stay, and what was signe
   const first = fixture.issuing.current()
   const svid = await fixture.issueX509(x509Request(), NEVER)
   const { epoch } = fixture.trust.snapshot()
-  const half = first.notBefore + (first.notAfter - first.notBefore) / 2 - fixture.clock.now()
+  const half = (first.notAfter - fixture.clock.now()) / 2
   await fixture.clock.advance(half - 1)
   assert.equal(fixture.issuing.current(), first)
   await fixture.clock.untilSleeping(1)
@@ -195,9 +196,24 @@ test("[AUT-12] it is replaced at half its life; bundles stay, and what was signe
   await running
 })
 
+test("[AUT-12] however far it is dated back, it is not replaced before half of its own time is over", async () => {
+  const fixture = await openIssueFixture({ issuingTtl: 600 })
+  const first = fixture.issuing.current()
+  assert.ok(first.notBefore < fixture.clock.now() - 600)
+  const stop = new AbortController()
+  const running = fixture.issuing.run(stop.signal)
+  try {
+    await until("it waits", () => fixture.clock.sleeping > 0)
+    assert.equal(fixture.issuing.current(), first)
+  } finally {
+    stop.abort()
+    await running
+  }
+})
+
 test("[AUT-13] when it cannot be replaced the one before signs on, and the next tries come ever more slowly", async () => {
   const failures: number[] = []
-  const fixture = await openIssueFixture({ issuingTtl: 10_000, stepFailed: () => failures.push(fixture.clock.now()) })
+  const fixture = await openIssueFixture({ issuingTtl: 6400, stepFailed: () => failures.push(fixture.clock.now()) })
   const first = fixture.issuing.current()
   fixture.store.onWrite = (kind) => (kind === "issuing" ? "lost" : "none")
   const stop = new AbortController()

@@ -31,6 +31,8 @@ export interface IssuingAuthority {
   readonly signer: Signer
   readonly notBefore: Instant
   readonly notAfter: Instant
+  /** When half of the life is over that it had when it was made. It is dated back, which plays no part. @see AUT-12 */
+  readonly half: Instant
   /** The least epoch of a bundle that verifies its chain, and the chains of everybody else. @see RINV-04 */
   readonly epoch: number
   readonly rootKeyId: string
@@ -100,7 +102,7 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
   const adopt = async () => {
     if (current.rootKeyId !== activeRoot(deps).keyId) await replace()
     const root = canaryRoot(deps)
-    if (root?.keyId === canary?.rootKeyId && !(canary && deps.clock.now() >= halfOf(canary))) return
+    if (root?.keyId === canary?.rootKeyId && !(canary && deps.clock.now() >= canary.half)) return
     canary = root === undefined ? undefined : await makeIssuing(deps, root)
     blocked = keyIds(deps, current)
   }
@@ -123,8 +125,7 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
     run: async (signal) => {
       let retry = FIRST_RETRY
       while (!signal.aborted) {
-        const due = halfOf(current)
-        const wait = due - deps.clock.now()
+        const wait = current.half - deps.clock.now()
         if (wait > 0 || !deps.guard.steady()) {
           await deps.clock.sleep(Math.min(Math.max(wait, 1), MAX_SLEEP) * 1000, signal)
           continue
@@ -140,11 +141,6 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
       }
     },
   }
-}
-
-/** When half of its life is over. */
-function halfOf({ notBefore, notAfter }: IssuingAuthority): Instant {
-  return notBefore + (notAfter - notBefore) / 2
 }
 
 /** The same one, as long as no bundle became necessary that it does not name. */
@@ -217,7 +213,8 @@ async function makeIssuing(deps: IssuingDeps, rootRecord: RootRecord): Promise<I
   await deps.journal.adoptIssuing({ authorityId, certificate, rootKeyId: rootRecord.keyId, notAfter })
   const template = prepareLeafTemplate({ issuer })
   const epoch = deps.trust.snapshot().epoch
-  return { authorityId, certificate, template, signer, ...life, epoch, rootKeyId: rootRecord.keyId }
+  const half = now + (notAfter - now) / 2
+  return { authorityId, certificate, template, signer, ...life, half, epoch, rootKeyId: rootRecord.keyId }
 }
 
 function activeRoot(deps: IssuingDeps): RootRecord {
