@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import type { ConsumerBook } from "../../src/app/deliver/consumer-book.ts"
+import { type ConsumerBook, MAX_SKEW } from "../../src/app/deliver/consumer-book.ts"
 import { keepConsumers, openConsumerBook } from "../../src/app/deliver/keep-consumers.ts"
 import {
   type EvidenceUnderTest,
@@ -69,7 +69,7 @@ test("[EVD-06] a write whose outcome is unknown is done again, and what has expi
     await settled(evidence)
     assert.equal(faults, 2)
     assert.deepEqual(await names(evidence), ["agent"])
-    evidence.clock.time = NOW + 3600
+    evidence.clock.time = NOW + 3600 + MAX_SKEW
     evidence.book.prune()
     await settled(evidence)
     assert.deepEqual(await names(evidence), [])

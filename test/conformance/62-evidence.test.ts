@@ -86,6 +86,24 @@ test("[EVD-03] who left is waited for until what it had by then expires, though 
   assert.deepEqual(await gone(), [])
 })
 
+test("[EVD-03] who left is waited for until what it had has expired by every clock, whether it is looked after meanwhile or not", async () => {
+  const evidence = await openEvidence({ skew: 60 })
+  const entry = enterAgent(evidence)
+  await evidence.issue(WEB_0, 600)
+  entry.reported([envoyReport(7)])
+  entry[Symbol.dispose]()
+  for (const [time, kinds] of [
+    [599, ["agent", "sds"]],
+    [659, ["agent", "sds"]],
+    [660, []],
+  ] as const) {
+    evidence.clock.time = NOW + time
+    evidence.book.prune()
+    const rows = (await evidence.rows()).map(({ kind }) => kind)
+    assert.deepEqual(rows.sort(), kinds, `${time}`)
+  }
+})
+
 test("[EVD-03] what was on its way on a stream when that ended does not bring back who left", async () => {
   const evidence = await openEvidence()
   const entry = enterAgent(evidence)

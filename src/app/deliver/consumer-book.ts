@@ -50,9 +50,13 @@ export class ConsumerBook {
 
   /** Consumers that are not there and hold something. */
   get gone(): readonly ConsumerRecord[] {
-    const now = this.#now()
+    return this.goneSince(this.#now())
+  }
+
+  /** Consumers that are not there and hold what had not expired at `since`, which is {@link MAX_SKEW} ago at most. @see EVD-03 */
+  goneSince(since: Instant): readonly ConsumerRecord[] {
     return [...this.#known.values()].flatMap(({ record, streams }) =>
-      streams === 0 && record.notAfter > now ? [record] : [],
+      streams === 0 && record.notAfter > since ? [record] : [],
     )
   }
 
@@ -150,17 +154,17 @@ export class ConsumerBook {
       entry.unfollowedUntil = this.#answersForAll(entry) ? 0 : entry.issuedUntil
   }
 
-  /** Forget what has expired. */
+  /** Forget what has expired by every clock. */
   prune(): void {
-    const now = this.#now()
+    const since = this.#now() - MAX_SKEW
     for (const [id, { record, streams }] of this.#known) {
-      if (streams > 0 || record.notAfter > now) continue
+      if (streams > 0 || record.notAfter > since) continue
       this.#known.delete(id)
       this.#holders.get(holderKey(record.holder))?.consumers.delete(id)
       this.#dirty.add(id)
     }
     for (const [key, entry] of this.#holders) {
-      if (entry.consumers.size === 0 && entry.issuedUntil <= now) this.#holders.delete(key)
+      if (entry.consumers.size === 0 && entry.issuedUntil <= since) this.#holders.delete(key)
     }
   }
 
@@ -255,5 +259,7 @@ export class ConsumerBook {
 const MAX_CONSUMERS = 100_000
 const MAX_PER_HOLDER = 1024
 const MAX_HOLDERS = 200_000
+/** By how much clocks may differ at most; `rotation.skew` cannot be more. */
+export const MAX_SKEW: Seconds = 600
 /** How long a consumer that left without a certificate may go on with the bundle that it has. */
 export const VERIFIER_LEASE: Seconds = 3600

@@ -2,7 +2,7 @@ import type { Millis } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { ConsumerLog, ConsumerRecord, HoldingsReader } from "../../ports/consumers.ts"
 import type { Log } from "../../ports/telemetry.ts"
-import { ConsumerBook } from "./consumer-book.ts"
+import { ConsumerBook, MAX_SKEW } from "./consumer-book.ts"
 
 export interface OpenBookDeps {
   readonly clock: Pick<Clock, "now">
@@ -19,7 +19,7 @@ export interface KeepConsumersDeps {
 /** The book as it was when the process ended, and nobody in it is there. @throws IdentityError @see EVD-05 */
 export async function openConsumerBook({ clock, consumers, holdings }: OpenBookDeps): Promise<ConsumerBook> {
   const book = new ConsumerBook(() => clock.now())
-  const { held } = await holdings.readHoldings(clock.now())
+  const { held } = await holdings.readHoldings(clock.now() - MAX_SKEW)
   book.restore(await readAll(consumers), held)
   book.prune()
   return book

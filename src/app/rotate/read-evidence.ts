@@ -15,7 +15,7 @@ import { joinConsumers } from "./join-evidence.ts"
 export interface ReadEvidenceDeps {
   readonly holdings: HoldingsReader
   readonly subscribers: Pick<Subscribers, "rows">
-  readonly book: Pick<ConsumerBook, "gone" | "quoteOf" | "unfollowedUntil" | "overlookedUntil">
+  readonly book: Pick<ConsumerBook, "goneSince" | "quoteOf" | "unfollowedUntil" | "overlookedUntil">
   readonly clock: Pick<Clock, "now">
   readonly roots: () => readonly RootRecord[]
   /** `kid` of each JWT key. */
@@ -43,7 +43,7 @@ export function makeReadEvidence(deps: ReadEvidenceDeps): ReadEvidence {
     const consumers = joinConsumers({
       held,
       live: liveConsumers(deps.subscribers.rows, book),
-      gone: book.gone,
+      gone: book.goneSince(since),
       quoteOf: (holder) => book.quoteOf(holder),
       unfollowedUntil: (holder) => book.unfollowedUntil(holder),
       overlookedUntil: Math.max(book.overlookedUntil, deps.unloggedUntil),
