@@ -14,6 +14,7 @@ export interface TokenTarget {
   readonly audience?: string | readonly string[] | undefined
   /** The same as absolute URIs. (RFC 8707) */
   readonly resource?: string | readonly string[] | undefined
+  /** Of an access token alone: an SVID has none, and the endpoint refuses to make one with it. */
   readonly scope?: readonly string[] | undefined
   /** What is to be issued. Default: an access token. */
   readonly product?: "access-token" | "jwt-svid" | undefined
