@@ -4,11 +4,13 @@ import { after, before, test } from "node:test"
 import { deriveSharedKey } from "../../src/adapters/disk-keys/derived-key.ts"
 import { isDpopNonce, makeDpopNonce } from "../../src/core/oauth/dpop-nonce.ts"
 import { checkDpopTerms, type DpopTerms, parseDpopProof } from "../../src/core/oauth/dpop-proof.ts"
-import { GRANT_TYPES, TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
+import { ASSERTION_TYPES, GRANT_TYPES, TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
 import { Secret } from "../../src/core/secret.ts"
+import { FakeClock } from "../support/fake-clock.ts"
 import { type JwtKey, makeJwtKey } from "../support/jwt-key.ts"
 import { assertRefused } from "../support/refused.ts"
 import { API, claimsOf, ISSUER, openTokenServer, spiffeJwt, type TokenServer } from "../support/token-server.ts"
+import { openTokenWorld, WORLD_NOW } from "../support/token-world.ts"
 
 const ASK = { grant_type: "client_credentials", audience: API }
 const URL = `${ISSUER}/token`
@@ -80,6 +82,38 @@ test("[DP-10] who is not known has no proof written down, and uses up nobody's",
   }
   assert.equal((await ask(shown)).status, 200)
   assert.equal((await ask(shown)).body["reason"], "dpop-replayed")
+})
+
+test("[RPL-07] what comes too fast is refused before it is spent, and is good when it comes again", async () => {
+  const clock = new FakeClock(WORLD_NOW)
+  await using world = await openTokenWorld(clock)
+  await world.server.reload({ limits: { identity_rate: "1/s", identity_burst: 1 } })
+  const bearer = { grant_type: GRANT_TYPES["jwt-bearer"], audience: API }
+  const own = { client_assertion_type: ASSERTION_TYPES.jwtBearer, grant_type: "client_credentials", audience: API }
+  const once: readonly (() => () => Promise<unknown>)[] = [
+    () => {
+      const form = { ...own, client_assertion: world.token("client assertion") }
+      return () => world.ask(form)
+    },
+    () => {
+      const form = { ...bearer, assertion: world.token("outside token") }
+      return () => world.ask(form)
+    },
+    () => {
+      const dpop = [world.token("DPoP proof")]
+      return () => world.ask({ ...ASK, ...world.authentication() }, { dpop })
+    },
+  ]
+  for (const make of once) {
+    const [first, second] = [make(), make()]
+    await first()
+    await assert.rejects(second(), { code: "rate-limited", reason: undefined })
+    await clock.advance(1)
+    await second()
+    await assert.rejects(second(), { code: "rate-limited", reason: undefined })
+    await clock.advance(1)
+    await assert.rejects(second(), { reason: /-replayed$/ })
+  }
 })
 
 test("[DP-04][DP-08] a nonce comes with the answer, and is good on a replica with the same sealing key", async () => {

@@ -42,7 +42,7 @@ export const WORLD_NOW = 1_800_000_000
 export const API = "https://api.example"
 export const USER = "spiffe://prod.example/ns/shop/sa/user"
 
-export async function openTokenWorld(): Promise<TokenWorld> {
+export async function openTokenWorld(clock = new FakeClock(WORLD_NOW)): Promise<TokenWorld> {
   await using stack = new AsyncDisposableStack()
   const [own, federated, cluster, client, outside, proof] = Array.from({ length: 6 }, () => makeJwtKey())
   if (!own || !federated || !cluster || !client || !outside || !proof) throw new RangeError("too few keys")
@@ -52,7 +52,6 @@ export async function openTokenWorld(): Promise<TokenWorld> {
     await writeFile(join(directory, `${name}.jwks`), jwksOf(keys[name]))
   }
   const config = configOf(directory)
-  const clock = new FakeClock(WORLD_NOW)
   const setup = await makeServerSetup(directory, config)
   const server = stack.use(await openPipelineUnderTest({ setup, config, clock }))
   await trustKeys(server, keys)

@@ -26,17 +26,24 @@ export interface ProveClientAssertionDeps {
   readonly clock: Clock
 }
 
+/** A client whose assertion is in order. It has not authenticated before that is spent. */
+export interface ProvenAssertion {
+  readonly principal: Principal
+  /** @throws IdentityError `unauthenticated`, reason `client-assertion-replayed`; `not-ready` or `rate-limited` of the replay log @see JB-01 RPL-07 */
+  spend(): Promise<void>
+}
+
 /**
  * Prove by an assertion that a registered client signed itself (`private_key_jwt`). It is for the issuer alone, lives at most
- * five minutes and is good once. @throws IdentityError `unauthenticated` with a `RequestReason`; `not-ready` or `rate-limited` of
- * the replay log @see JB-01 JB-03 JB-04 JB-05
+ * five minutes and is good once: whoever relies on it spends it.
+ * @throws IdentityError `unauthenticated` with a `RequestReason` @see JB-01 JB-03 JB-04 JB-05
  */
 export type ProveClientAssertion = (
   assertion: string,
   client: RegisteredClient,
   issuer: string,
   signal: AbortSignal,
-) => Promise<Principal>
+) => Promise<ProvenAssertion>
 
 export function makeProveClientAssertion({ replayLog, clock }: ProveClientAssertionDeps): ProveClientAssertion {
   return async (assertion, client, issuer, signal) => {
@@ -48,17 +55,21 @@ export function makeProveClientAssertion({ replayLog, clock }: ProveClientAssert
     if (claims["iss"] !== clientId || claims["sub"] !== clientId) throw requestRefusal("client-assertion-invalid")
     await refuseLaterAs("client-assertion-invalid", () => client.keys.verify(jws, signal))
     const { jti, from, expiresAt } = readTerms(claims, issuer, clock.now())
-    const outcome = await replayLog.claim({ use: "client-assertion", id: `${clientId} ${jti}`, from, until: expiresAt })
-    if (outcome === "replayed") throw requestRefusal("client-assertion-replayed")
-    return Principal.witness({
-      id: client.spiffeId,
-      clientId,
-      proof: "private-key-jwt",
-      source: clientId,
-      expiresAt,
-      evidenceDigest: Buffer.from(digestToken(assertion), "hex"),
-      attested: undefined,
-    })
+    const claim = { use: "client-assertion", id: `${clientId} ${jti}`, from, until: expiresAt } as const
+    return {
+      principal: Principal.witness({
+        id: client.spiffeId,
+        clientId,
+        proof: "private-key-jwt",
+        source: clientId,
+        expiresAt,
+        evidenceDigest: Buffer.from(digestToken(assertion), "hex"),
+        attested: undefined,
+      }),
+      spend: async () => {
+        if ((await replayLog.claim(claim)) === "replayed") throw requestRefusal("client-assertion-replayed")
+      },
+    }
   }
 }
 

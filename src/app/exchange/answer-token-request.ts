@@ -117,8 +117,10 @@ async function prove(
   const proof = { caller: client?.principal.facts.id, dpop: dpop?.jkt, x5t: client?.x5t }
   const parties = await deps.findParties(request.grant, client, proof, signal)
   if (credential.kind === "none" && credential.clientId !== undefined) requireName(credential.clientId, parties)
-  deps.rateLimit(parties.client.facts.id, 1)
-  await dpop?.spend() // it is written down, which nobody causes who is not known
+  // Who authenticated was counted then. What is good once is written down, so that comes last. @see RPL-07 DP-10
+  if (client === undefined) deps.rateLimit(parties.client.facts.id, 1)
+  await parties.spend?.()
+  await dpop?.spend()
   const confirmation = confirmationOf(dpop?.jkt, client)
   const bound = confirmation?.kind === "mtls" ? client?.principal.facts.expiresAt : undefined
   return { parties, confirmation, certificateExpiresAt: bound }

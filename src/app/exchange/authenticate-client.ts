@@ -10,6 +10,7 @@ import { isSole, type ProveJwtSvid } from "../attest/prove-jwt-svid.ts"
 import type { ProveKubeToken } from "../attest/prove-kube-token.ts"
 import type { ProveX509Svid } from "../attest/prove-x509-svid.ts"
 import { refuseAs } from "../attest/token-refused.ts"
+import type { TakeRate } from "../issue/rate-limit.ts"
 
 /** A client that has authenticated. */
 export interface AuthenticatedClient {
@@ -27,12 +28,14 @@ export interface AuthenticateClientDeps {
   /** By `client_id`. */
   readonly clients: () => ReadonlyMap<string, RegisteredClient>
   readonly issuer: string
+  readonly rateLimit: TakeRate
 }
 
 /**
- * Authenticate the client of a request by its one credential; `undefined` when it has none.
+ * Authenticate the client of a request by its one credential, and count the request as its own; `undefined` when it has none.
  * @param chain of the handshake's client certificate, DER, leaf first
- * @throws IdentityError `unauthenticated` for whatever is wrong with the credential @see CC-07 SCA-01..SCA-05 JB-01 MT-02
+ * @throws IdentityError `unauthenticated` for whatever is wrong with the credential; `rate-limited`
+ * @see CC-07 SCA-01..SCA-05 JB-01 MT-02 RPL-07
  */
 export type AuthenticateClient = (
   credential: ClientCredential,
@@ -42,20 +45,40 @@ export type AuthenticateClient = (
 
 export function makeAuthenticateClient(deps: AuthenticateClientDeps): AuthenticateClient {
   return async (credential, chain, signal) => {
-    switch (credential.kind) {
-      case "none":
-        return undefined
-      case "certificate":
-        return deps.proveX509Svid(chain, credential.clientId)
-      case "spiffe-jwt": {
-        const { principal } = await deps.proveJwtSvid(credential.assertion, (aud) => isSole(aud, deps.issuer))
-        return named(principal, credential.clientId)
-      }
-      case "jwt-bearer":
-        return named(await proveAssertion(deps, credential, signal), credential.clientId)
-      default:
-        return credential satisfies never
-    }
+    const proven = await proveCredential(deps, credential, chain, signal)
+    if (proven === undefined) return undefined
+    const { principal, x5t, spend } = proven
+    deps.rateLimit(principal.facts.id, 1)
+    await spend?.()
+    return { principal, x5t }
+  }
+}
+
+interface ProvenCredential extends AuthenticatedClient {
+  /** Of a credential that is good once. */
+  readonly spend?: () => Promise<void>
+}
+
+async function proveCredential(
+  deps: AuthenticateClientDeps,
+  credential: ClientCredential,
+  chain: readonly Uint8Array[],
+  signal: AbortSignal,
+): Promise<ProvenCredential | undefined> {
+  switch (credential.kind) {
+    case "none":
+      return undefined
+    case "certificate":
+      return deps.proveX509Svid(chain, credential.clientId)
+    case "spiffe-jwt":
+      return named(
+        await deps.proveJwtSvid(credential.assertion, (aud) => isSole(aud, deps.issuer)),
+        credential.clientId,
+      )
+    case "jwt-bearer":
+      return named(await proveAssertion(deps, credential, signal), credential.clientId)
+    default:
+      return credential satisfies never
   }
 }
 
@@ -64,10 +87,10 @@ async function proveAssertion(
   deps: AuthenticateClientDeps,
   { assertion, clientId }: ClientCredential & { kind: "jwt-bearer" },
   signal: AbortSignal,
-): Promise<Principal> {
+): Promise<Pick<ProvenCredential, "principal" | "spend">> {
   const issuer = issuerOf(assertion)
   if (deps.clusters().some((cluster) => cluster.issuer === issuer)) {
-    return (await proveClusterToken(deps, assertion, clientId, signal)).principal
+    return proveClusterToken(deps, assertion, clientId, signal)
   }
   const client = deps.clients().get(issuer ?? "")
   if (client === undefined) throw requestRefusal("client-unknown")
@@ -89,9 +112,12 @@ async function proveClusterToken(
   }
 }
 
-function named(principal: Principal, clientId: string | undefined): AuthenticatedClient {
+function named(
+  { principal, spend }: Pick<ProvenCredential, "principal" | "spend">,
+  clientId: string | undefined,
+): ProvenCredential {
   if (clientId !== undefined && clientId !== principal.facts.clientId) throw requestRefusal("client-id-mismatch")
-  return { principal, x5t: undefined }
+  return { principal, x5t: undefined, ...(spend && { spend }) }
 }
 
 /** `iss` of a token of which nothing is verified. */

@@ -17,7 +17,6 @@ import type { ProveAccessToken } from "../attest/prove-access-token.ts"
 import type { BanView } from "../ban/ban-view.ts"
 import { refuseBanned, subjectOfParties } from "../ban/banned.ts"
 import { actorOfPrincipal } from "../issue/issue-token.ts"
-import type { TakeRate } from "../issue/rate-limit.ts"
 import type { SignIntrospection } from "../issue/sign-introspection.ts"
 import type { OAuthCall } from "./answer-token-request.ts"
 import type { AuthenticateClient } from "./authenticate-client.ts"
@@ -31,7 +30,6 @@ export interface IntrospectDeps {
   /** Whether access tokens for `audience` are meant for `holder`. */
   readonly holdsAudience: (holder: SpiffeId, audience: string) => boolean
   readonly sign: SignIntrospection
-  readonly rateLimit: TakeRate
   readonly bans: Pick<BanView, "match">
   readonly audit: AuditLog
   readonly clock: Clock
@@ -57,7 +55,6 @@ export function makeIntrospect(deps: IntrospectDeps): Introspect {
     const client = await deps.authenticate(credential, chain, signal)
     if (client === undefined) throw requestRefusal("client-authentication-missing")
     const caller = client.principal
-    deps.rateLimit(caller.facts.id, 1)
     refuseBanned(deps.bans, subjectOfParties([caller]))
     const claims = await activeClaims(deps, token, caller)
     const event: AuditEvent = {

@@ -20,6 +20,8 @@ export interface Parties {
   readonly subjectScopes: readonly string[] | undefined
   /** When what the new token is made from expires; `undefined`: it is made from the client's own credential. @see TX-13 SCA-09 */
   readonly subjectExpiresAt: Instant | undefined
+  /** Of an assertion that is good once: nothing may be given before this resolves. @throws IdentityError as {@link FindParties} @see JB-06 RPL-07 */
+  readonly spend?: () => Promise<void>
 }
 
 export interface FindPartiesDeps {
@@ -77,12 +79,14 @@ async function partiesOfAssertion(
   const subject = await asGrantError(code, deps.proveSubject({ text: assertion, type: "jwt" }, proof, signal))
   if (!subject.forUsAlone) await asGrantError(code, Promise.reject(requestRefusal("token-audience-mismatch")))
   const parties = await asGrantError(code, together(deps, client, subject, undefined))
-  if (subject.singleUse !== undefined) {
-    const until = subject.principal.facts.expiresAt
-    const outcome = await deps.replayLog.claim({ use: "assertion-grant", ...subject.singleUse, until })
+  const { singleUse } = subject
+  if (singleUse === undefined) return parties
+  const claim = { use: "assertion-grant", ...singleUse, until: subject.principal.facts.expiresAt } as const
+  const spend = async () => {
+    const outcome = await deps.replayLog.claim(claim)
     if (outcome === "replayed") await asGrantError(code, Promise.reject(requestRefusal("token-replayed")))
   }
-  return parties
+  return { ...parties, spend }
 }
 
 async function partiesOfExchange(

@@ -12,7 +12,6 @@ import { refuseAs } from "../attest/token-refused.ts"
 import type { BanView } from "../ban/ban-view.ts"
 import { refuseBanned, subjectOfParties } from "../ban/banned.ts"
 import { actorOfPrincipal } from "../issue/issue-token.ts"
-import type { TakeRate } from "../issue/rate-limit.ts"
 import type { OAuthCall } from "./answer-token-request.ts"
 import type { AuthenticateClient } from "./authenticate-client.ts"
 import type { RevocationView } from "./revocation-view.ts"
@@ -24,7 +23,6 @@ export interface RevokeDeps {
   readonly revocations: RevocationView
   /** Who may revoke all tokens of any subject. */
   readonly revokers: () => ReadonlySet<SpiffeId>
-  readonly rateLimit: TakeRate
   readonly bans: Pick<BanView, "match">
   readonly clock: Clock
 }
@@ -47,7 +45,6 @@ export function makeRevoke(deps: RevokeDeps): Revoke {
     const client = await deps.authenticate(credential, chain, signal)
     if (client === undefined) throw requestRefusal("client-authentication-missing")
     const caller = client.principal
-    deps.rateLimit(caller.facts.id, 1)
     refuseBanned(deps.bans, subjectOfParties([caller]))
     if (token !== undefined) await revokeToken(deps, token, caller, requestId)
     if (subject !== undefined) await revokeSubject(deps, subject, caller, requestId)

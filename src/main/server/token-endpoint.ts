@@ -80,6 +80,7 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     clusters,
     clients: () => live().tokenIssuers.clients,
     issuer,
+    rateLimit,
   })
   const holdsAudience = (holder: SpiffeId, audience: string) => isHolder(live(), holder, audience)
   const proveSubject = makeProveSubject({
@@ -129,7 +130,6 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
       proveAccessToken,
       holdsAudience,
       sign: makeSignIntrospection(signing),
-      rateLimit,
       bans,
       audit,
       clock,
@@ -140,7 +140,6 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
       proveJwtSvid,
       revocations,
       revokers: () => new Set(live().config.oauth?.revokers),
-      rateLimit,
       bans,
       clock,
     }),
