@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict"
+import { execFileSync } from "node:child_process"
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "node:test"
@@ -7,6 +8,7 @@ import { parseJwksDocument } from "../../src/adapters/kube/jwks-document.ts"
 import { makeJwksKeys } from "../../src/adapters/kube/jwks-keys.ts"
 import { makeClusterJwksSource, makeFileJwksSource, makeUrlJwksSource } from "../../src/adapters/kube/jwks-source.ts"
 import { makeFileEndpoint } from "../../src/adapters/kube/kube-endpoint.ts"
+import { openKubeconfigEndpoint } from "../../src/adapters/kube/kubeconfig-endpoint.ts"
 import { type CompactJws, parseCompactJws } from "../../src/core/jose/compact.ts"
 import { SERVICE_ACCOUNT_JWS } from "../../src/core/kube/service-account-claims.ts"
 import { LocalCluster } from "../../src/main/demo/local-cluster.ts"
@@ -199,6 +201,29 @@ test("[ATT-15] a reply longer than 512 KiB is given up", async () => {
   await using server = await listenHttps((_, response) => response.end(Buffer.alloc(512 * 1024 + 1, " ")))
   const endpoint = makeFileEndpoint({ url: server.url, caFile: server.caFile, tokenFile: undefined })
   await rejects(makeUrlJwksSource(endpoint).read(NEVER), down)
+})
+
+test("[ATT-15] a program that hangs with the credentials holds up nobody for longer than he waits, and is started once for all", async () => {
+  await using server = await listenHttps((_, response) => response.end("{}"))
+  const [file, credentials] = [join(server.folder, "kubeconfig"), join(server.folder, "credentials")]
+  execFileSync("mkfifo", [credentials])
+  const exec = { apiVersion: "client.authentication.k8s.io/v1", command: "cat", args: [credentials] }
+  const cluster = { server: server.url, "certificate-authority": server.caFile }
+  const config = { apiVersion: "v1", kind: "Config", "current-context": "x" }
+  const named = { clusters: [{ name: "c", cluster }], users: [{ name: "u", user: { exec } }] }
+  const contexts = [{ name: "x", context: { cluster: "c", user: "u" } }]
+  await writeFile(file, JSON.stringify({ ...config, ...named, contexts }))
+  const source = makeClusterJwksSource(await openKubeconfigEndpoint(file, undefined))
+  const stop = new AbortController()
+  const [one, another] = [source.read(stop.signal), source.read(NEVER)]
+  stop.abort(new Error("waited long enough"))
+  await rejects(one, /waited long enough/)
+  await writeFile(credentials, JSON.stringify({ kind: "ExecCredential", status: { token: "of-all" } }))
+  equal(await another, "{}")
+  deepEqual(
+    server.requests.map(({ headers }) => headers.authorization),
+    ["Bearer of-all"],
+  )
 })
 
 test("[ATT-15] a request that is aborted ends with the reason of its signal", async () => {

@@ -107,6 +107,23 @@ test("[CFG-14] SIGHUP has the file read again", async () => {
   assert.deepEqual(watch.outcomes, ["refused", "refused"])
 })
 
+test("[CFG-16] what cannot be put into force yet is tried again without a change of the file, and said once", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("assay.yaml")
+  await writeFile(file, configText("two"))
+  let tries = 0
+  await using watch = startWatch(file, configText("one"), async () => {
+    if (++tries < 3) throw new Error("kubeconfig is not there")
+  })
+  await until("the first try", () => watch.outcomes.length === 1)
+  // Something changes beside the file, as a secret that arrives; else it would be looked at after 10 s.
+  await writeFile(scratch.path("other"), "1")
+  await until("the second try", () => tries === 2)
+  await writeFile(scratch.path("other"), "2")
+  await until("it is adopted", () => watch.adopted.length === 1)
+  assert.deepEqual(watch.outcomes, ["refused", "adopted"])
+})
+
 test("[CFG-15] a change that needs a restart is not adopted, nor anything beside it", async () => {
   await using scratch = await makeScratch()
   const file = scratch.path("assay.yaml")

@@ -2,6 +2,7 @@ import type { ClientRequest, IncomingMessage } from "node:http"
 import { Agent, request as httpsRequest } from "node:https"
 import { IdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
+import { waitFor } from "../../core/wait-for.ts"
 import type { KubeEndpoint } from "./kube-endpoint.ts"
 
 export interface KubeRequest {
@@ -19,7 +20,7 @@ export interface KubeReply {
 }
 
 /**
- * One request, one reply of at most 512 KiB within 10 s. Redirects are not followed: a 3xx is a reply like any other.
+ * One request, one reply of at most 512 KiB within 10 s, the wait for credentials among them. Redirects are not followed: a 3xx is a reply like any other.
  * @throws IdentityError `attestor-down` @see ATT-15 INV-20
  */
 export async function sendKubeRequest(
@@ -39,10 +40,11 @@ export async function sendKubeRequest(
 }
 
 async function open(endpoint: KubeEndpoint, order: KubeRequest, signal: AbortSignal): Promise<ClientRequest> {
-  const { ca, authorization, cert, key, serverName } = await endpoint.credentials()
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)])
+  const { ca, authorization, cert, key, serverName } = await waitFor(endpoint.credentials(), limited)
   const options = {
     method: order.body === undefined ? "GET" : order.applyAs === undefined ? "POST" : "PATCH",
-    signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]),
+    signal: limited,
     maxHeaderSize: MAX_HEADERS,
     headers: {
       accept: "application/json, application/jwk-set+json",

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises"
 import type { RequestOptions } from "node:https"
 import { dirname } from "node:path"
 import { IdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
 import { type KubeCredentials, type KubeEndpoint, parseServerUrl } from "./kube-endpoint.ts"
 
 /**
@@ -27,11 +28,32 @@ export async function openKubeconfigEndpoint(file: string, context: string | und
   }
   return {
     server: parseServerUrl(cluster.server),
-    credentials: async () => {
+    credentials: shared(async () => {
       const options: RequestOptions = {}
       await (await load()).applyToHTTPSOptions(options)
       return readOptions(options)
-    },
+    }),
+  }
+}
+
+/**
+ * `read` for all who ask while it is under way: it may start a program, and whoever asks gives up on one that hangs. That one is left
+ * to itself after a while, and another is started. @see ATT-15
+ */
+function shared(read: () => Promise<KubeCredentials>): () => Promise<KubeCredentials> {
+  let reading: Promise<KubeCredentials> | undefined
+  return () => {
+    if (reading !== undefined) return reading
+    const mine = read().finally(() => {
+      clearTimeout(timer)
+      forget()
+    })
+    const forget = (): void => {
+      if (reading === mine) reading = undefined
+    }
+    const timer = setTimeout(forget, HANGS_AFTER).unref()
+    reading = mine
+    return mine
   }
 }
 
@@ -57,3 +79,5 @@ function asText(value: unknown): string | undefined {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("utf8")
   throw new IdentityError("malformed", "kubeconfig has a credential of a kind that is not supported")
 }
+
+const HANGS_AFTER: Millis = 60_000

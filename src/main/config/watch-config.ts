@@ -5,6 +5,7 @@ import type { CompileCondition } from "../../core/rules/condition.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import { diffConfigs } from "./config-diff.ts"
+import { ConfigError } from "./problem.ts"
 import { parseServerConfig, type ServerConfig } from "./server-config.ts"
 import { watchFolderOf } from "./watch-folder.ts"
 
@@ -48,20 +49,26 @@ export async function watchServerConfig(deps: WatchConfigDeps, signal: AbortSign
   }
 }
 
-/** @returns tries the file again if it changed since the last try, or if `forced` */
+/** @returns tries the file again if it changed since the last try, if that failed for another reason than the file, or if `forced` */
 function makeReload(deps: WatchConfigDeps) {
   let { current } = deps
   let seen: string | undefined
+  let failed: string | undefined
   return async (forced: boolean): Promise<void> => {
     const text = await readFile(deps.file, "utf8").catch((err: unknown) => ({ err }))
     // An unreadable file is said once, not at each look.
     const content = typeof text === "string" ? text : UNREADABLE
-    if (content === seen && !forced) return
+    const before = content === seen && !forced ? failed : undefined
+    if (content === seen && before === undefined && !forced) return
     seen = content
+    failed = undefined
     try {
       if (typeof text !== "string") throw text.err
       current = await adoptChange(deps, current, parseServerConfig(text, deps.file, deps.compile))
     } catch (err) {
+      // What is not there yet, such as a kubeconfig, may come without a change of this file. It is said once, too.
+      if (typeof text === "string" && !(err instanceof ConfigError)) failed = String(err)
+      if (failed !== undefined && failed === before) return
       deps.log.error(
         { err, why: toIdentityError(err).message },
         "configuration refused; the last good one stays in force",
