@@ -27,7 +27,8 @@ export async function openSocketTo(path: string, mode: number): Promise<void> {
   await chmod(path, mode)
 }
 
-function isListening(path: string): Promise<boolean> {
+/** Whether somebody listens there, or may: one that is busy or that we may not speak to has not gone. */
+export function isListening(path: string): Promise<boolean> {
   const { promise, resolve: settle } = Promise.withResolvers<boolean>()
   const socket = connect(path)
   socket.once("connect", () => {
@@ -35,7 +36,7 @@ function isListening(path: string): Promise<boolean> {
     socket.destroy()
   })
   // Refused means that its owner is gone. Whatever else is wrong with it, it is not ours to remove.
-  socket.once("error", (error) => settle(!("code" in error && error.code === "ECONNREFUSED")))
+  socket.once("error", (error) => settle(!("code" in error && GONE.has(error.code))))
   return promise
 }
 
@@ -44,5 +45,6 @@ function ignoreMissing(thrown: unknown): undefined {
   throw thrown
 }
 
+const GONE: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "ENOENT"])
 /** What a unix socket's address can hold, on Linux, without its final zero byte. */
 const MAX_SOCKET_PATH = 107

@@ -138,6 +138,43 @@ test("[ROT-74] the plan says who has to be started anew when the root of an earl
   assert.match(await plan(), /^who reads the server's roots once, at its start, has to be started anew this time/m)
 })
 
+test("[IDA-25] a certificate that cannot be renewed is tried again ever more slowly, up to each minute", async () => {
+  const { trust, issuing, store, clock } = await openIssueFixture()
+  const sign = commitThenSign(store.issuanceLog)
+  let [keys, isBroken] = [0, false]
+  const deps: OwnServingDeps = {
+    ...{ trust, clock, random: makeSystemRandom(), plan: { ttl: 3600, backdate: 10, serialPrefix: 1 } },
+    issuing: { current: () => issuing.current(), prepared: () => undefined, signsWith: () => "root" },
+    signIntent: (order) => sign({ ...order, guards: NO_BANS }),
+    ephemeral: {
+      ...processKeys,
+      makeWorkloadKey: async (algorithm) => {
+        keys++
+        if (isBroken) throw new Error("told to fail")
+        return processKeys.makeWorkloadKey(algorithm)
+      },
+    },
+  }
+  const own = { kind: "own", dnsNames: ["localhost"], ipAddresses: [] } as const
+  const serving = await openServingTls(own, deps, { headerBytes: 16_384, streamsPerConnection: 8 }, quietLog)
+  const before = serving.certificate()
+  const stop = new AbortController()
+  const running = serving.run(stop.signal)
+  isBroken = true
+  const tries: number[] = []
+  // Half an hour to the first, and then as long as it takes.
+  for (const wait of [1800, 1, 2, 4, 8, 16, 32, 60, 60]) {
+    await clock.untilSleeping(1)
+    await clock.advance(wait - 0.5)
+    tries.push(keys)
+    await clock.advance(0.5)
+  }
+  assert.deepEqual(tries, [1, 2, 3, 4, 5, 6, 7, 8, 9])
+  assert.equal(serving.certificate(), before)
+  stop.abort()
+  await running
+})
+
 test("[ROT-75] a renewal that was begun before another root signed does not bring back a certificate of the one before", async () => {
   const { trust, issuing, store, clock } = await openIssueFixture()
   const sign = commitThenSign(store.issuanceLog)

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict"
+import { once } from "node:events"
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { connect, createServer } from "node:net"
 import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
 import { openDiskWitness } from "../../src/adapters/disk-keys/disk-witness.ts"
@@ -16,6 +18,7 @@ import { makeReplayLogSince } from "../../src/app/exchange/replay-log-since.ts"
 import { openRevocationView } from "../../src/app/exchange/revocation-view.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import { Secret } from "../../src/core/secret.ts"
+import { adminSocketPath } from "../../src/main/admin-socket-path.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
 import { restoreServerState } from "../../src/main/server/restore.ts"
 import { initServerState } from "../../src/main/server/state.ts"
@@ -124,6 +127,22 @@ test("[STO-31][STO-32][STO-34] a real server refuses a database that was put bac
   const dry = await restore("--without-store", "-o", "json")
   assert.deepEqual([dry.code, JSON.parse(dry.out).changed, JSON.parse(dry.out).store], [0, false, null])
   assert.match(dry.err, /nothing was changed/)
+})
+
+test("[STO-34] a server that is too busy to answer at its socket is not taken for one that is gone", async () => {
+  await using scratch = await makeScratch()
+  const config = (await makeServerSetup(scratch.directory)).parse({})
+  const key = await readSealingKey(config, {})
+  await initServerState(config, async () => key, systemClock, makeSystemRandom())
+  const path = adminSocketPath(config)
+  const server = createServer((socket) => socket.destroy())
+  await once(server.listen({ path, backlog: 1 }), "listening")
+  const restore = () => restoreServerState(config, key, { from: undefined, withoutStore: false, dryRun: false })
+  // In one turn of the event loop, in which the server takes none: more than it lets wait.
+  const waiting = Array.from({ length: 8 }, () => connect(path).on("error", () => undefined))
+  await assert.rejects(restore(), refusal("conflict", "server-runs"))
+  for (const socket of waiting) socket.destroy()
+  await once(server.close(), "close")
 })
 
 test("[STO-34] a restore that is only tried leaves copy and folder as they were, and one that fails puts nothing in the store's place", async () => {

@@ -1,4 +1,3 @@
-import { connect } from "node:net"
 import { dirname } from "node:path"
 import { backupStore } from "../../adapters/sqlite/backup-store.ts"
 import { openSqliteStore } from "../../adapters/sqlite/open-store.ts"
@@ -9,6 +8,7 @@ import { planRestore, type RestorePlan, restoreTrustDomain } from "../../app/aut
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
 import { adminSocketPath } from "../admin-socket-path.ts"
+import { isListening } from "../agent-socket.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 import { makePrivateFolder } from "./private-folder.ts"
 import { openKeys, openWitness } from "./state.ts"
@@ -55,15 +55,8 @@ export async function restoreServerState(
 /** @throws IdentityError `conflict` */
 async function demandStopped(config: ServerConfig): Promise<void> {
   const path = adminSocketPath(config)
-  const answers = await new Promise<boolean>((resolve) => {
-    const socket = connect(path, () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once("error", () => resolve(false))
-  })
-  if (!answers) return
-  throw new IdentityError("conflict", `a server runs: it answers at ${path}`, {
+  if (!(await isListening(path))) return
+  throw new IdentityError("conflict", `a server runs: it listens at ${path}`, {
     reason: "server-runs",
     next: "stop it first; a store is restored under nobody's feet",
   })

@@ -166,16 +166,20 @@ async function keepCurrent(
   signal: AbortSignal,
 ): Promise<void> {
   let wait = firstWait
+  let retry = FIRST_RETRY
   while (!signal.aborted) {
     await clock.sleep(Math.max(1, wait) * 1000, signal)
     if (signal.aborted) return
     try {
       wait = await renew()
+      retry = FIRST_RETRY
     } catch (err) {
-      log.error({ err }, "the serving certificate could not be renewed; trying again")
-      wait = Math.max(1, Math.min(wait / 2, FILE_REFRESH))
+      log.error({ err, retryInS: retry }, "the serving certificate could not be renewed; trying again")
+      wait = retry
+      retry = Math.min(retry * 2, FILE_REFRESH)
     }
   }
 }
 
 const FILE_REFRESH = 60
+const FIRST_RETRY = 1
