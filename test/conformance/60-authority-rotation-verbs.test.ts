@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { statusTable } from "../../src/main/commands/rotation-output.ts"
 import { rotationStatus } from "../../src/transports/admin/rotation-contracts.ts"
 import { openAdminUnderTest } from "../support/admin-server.ts"
 import { NEVER } from "../support/issue-fixture.ts"
@@ -81,6 +82,16 @@ test("[ROT-50][ROT-68] an emergency in a rotation shows all that leaves; said ag
   const { others, old, next } = await status(server)
   assert.equal(new Set([...(others ?? []), old, next]).size, 3)
   assert.deepEqual([roots().length, roots().includes(first ?? "")], [1, false])
+})
+
+test("[ROT-52] what is paused goes on by resuming it alone, and one that is given up has a place of its own", () => {
+  const reply = { now: 10, kind: "x509", phase: "published", since: 5, to: "active", late_count: 0 } as const
+  const rest = { consumers: 0, waivers: [], late: [], old: "aa", next: "bb", decision: true }
+  assert.match(statusTable({ ...reply, ...rest }), /nobody is late; assay rotation advance takes it$/m)
+  assert.match(statusTable({ ...reply, ...rest, auto: true }), /nobody is late; taken by itself$/m)
+  for (const auto of [true, false])
+    assert.match(statusTable({ ...reply, ...rest, auto, paused: true }), /nobody is late; assay rotation resume,/m)
+  assert.match(statusTable({ ...reply, ...rest, phase: "unpublishing", to: "stable" }), /^\[UNPUBLISHING\] > stable$/m)
 })
 
 test("[ROT-50][ROT-52] the verbs are the same for JWT keys, and leave the root alone", async () => {

@@ -76,6 +76,7 @@ for (const [flag, value] of [
   ["--limit", "0"],
   ["--limit", "1001"],
   ["--limit", "ten"],
+  ["--since", "5"],
 ] as const) {
   test(`[CFG-21] log search refuses ${flag} ${value} as wrong usage`, async () => {
     const { code, out, err } = await runAssay(["log", "search", "-c", "none.yaml", flag, value])

@@ -99,12 +99,14 @@ export function parseLimit(text: string): number {
 }
 
 export function parseTime(text: string): number {
-  const time = Date.parse(text)
+  const time = ISO_8601.test(text) ? Date.parse(text) : Number.NaN
   if (Number.isNaN(time)) throw new InvalidArgumentError("not an ISO 8601 time, such as 2026-11-22T10:00:00Z")
   return Math.floor(time / 1000)
 }
 
 const SERIAL = /^[0-9a-f]{2}(?::?[0-9a-f]{2}){15,18}$/i
+/** Date.parse takes much else, and "5" for a day in May. */
+const ISO_8601 = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?)?$/
 const MAX_LIMIT = 1000
 const HELP = `
 With -c the store is read; with --admin-socket or --server a running server is asked, which records who searched.

@@ -18,7 +18,9 @@ export function statusTable(reply: Status): string {
     `steps ${reply.auto === true ? "automatic" : "by hand"}${stopped === undefined ? "" : `, because: ${stopped}`}`,
   ]
   if (to !== undefined) {
-    const free = reply.decision === true && reply.auto !== true ? "assay rotation advance takes it" : "taken by itself"
+    const decided =
+      reply.decision === true && reply.auto !== true ? "assay rotation advance takes it" : "taken by itself"
+    const free = reply.paused === true ? "assay rotation resume, and then it goes on" : decided
     const wait = until === undefined ? "" : `, at the latest ${lifeLeft(until, now)}`
     lines.push(
       count === 0
@@ -50,7 +52,9 @@ export function outcomeText(reply: ResponseOf<typeof rotationStart>): string {
   return [head, ...lateTable(late, now, count)].join("\n")
 }
 
+/** One that is given up has left the way. */
 function ribbon(phase: string): string {
+  if (!PHASES.includes(phase)) return `[${phase.toUpperCase()}] > stable`
   return PHASES.map((one) => (one === phase ? `[${one.toUpperCase()}]` : one)).join(" > ")
 }
 
