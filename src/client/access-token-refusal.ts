@@ -26,7 +26,7 @@ export function challengeOf(thrown: unknown): Challenge {
   if (proof !== undefined) return { status: 401, header: `DPoP error="${proof}"` }
   if (error.code === "policy-denied") return { status: 403, header: 'Bearer error="insufficient_scope"' }
   if (error.reason === undefined || !Object.hasOwn(REFUSALS, error.reason)) return { status: 503, header: undefined }
-  const scheme = error.reason === "dpop-proof-missing" ? "DPoP" : "Bearer"
+  const scheme = error.reason.startsWith("dpop-") ? "DPoP" : "Bearer"
   return { status: 401, header: `${scheme} error="invalid_token", error_description="${error.message}"` }
 }
 

@@ -59,6 +59,8 @@ class SvidAgent extends Agent {
   readonly #source: X509Holder
   readonly #authorize: Authorize
   readonly #dialledWith = new WeakMap<object, X509Context>()
+  /** Of each connection, by the options that it was dialled with: Node asks by them when it is over. */
+  readonly #names = new WeakMap<object, string>()
   #newest: X509Context | undefined
   #generation = 0
 
@@ -68,7 +70,8 @@ class SvidAgent extends Agent {
     this.#authorize = authorize
   }
 
-  // Connections are shared under a name; one for each SVID, so that a request never goes out under the one before.
+  // Connections are shared under a name; one for each SVID, so that a request never goes out under the one before. A connection
+  // keeps its name, under which Node forgets it.
   override getName(options?: RequestOptions): string {
     const current = this.#current()
     if (current !== this.#newest) {
@@ -76,12 +79,14 @@ class SvidAgent extends Agent {
       this.#generation++
       for (const idle of Object.values(this.freeSockets).flat()) idle?.destroy()
     }
-    return `${super.getName(options)}:svid-${this.#generation}`
+    const known = options === undefined ? undefined : this.#names.get(options)
+    return known ?? `${super.getName(options)}:svid-${this.#generation}`
   }
 
   override createConnection(...[options, callback]: Parameters<Agent["createConnection"]>) {
     try {
       const context = this.#source.current()
+      this.#names.set(options, this.getName(options))
       // What the request says of TLS is overruled: its agent is what it is verified by.
       const own = { ...options, ...tlsClientOptions(this.#source, this.#authorize) }
       const socket = super.createConnection(own, callback)

@@ -1,5 +1,7 @@
+import type { IncomingMessage } from "node:http"
 import { request } from "node:https"
 import { Readable } from "node:stream"
+import { IdentityError } from "../core/errors.ts"
 import type { Authorize } from "./authorize.ts"
 import type { Fetch } from "./bounded-fetch.ts"
 import { makeHttpsAgent } from "./connector.ts"
@@ -23,17 +25,29 @@ export function makeSvidFetch(source: X509Holder, authorize: Authorize): Fetch {
       signal: signal ?? undefined,
     }
     const call = request(url, options, (incoming) => {
-      const status = incoming.statusCode ?? 0
-      const isEmpty = status === 204 || status === 205 || status === 304
-      if (isEmpty) incoming.resume()
-      const received = new Headers()
-      for (const [name, values] of Object.entries(incoming.headersDistinct)) {
-        for (const value of values ?? []) received.append(name, value)
+      try {
+        resolve(readResponse(incoming))
+      } catch (cause) {
+        incoming.destroy()
+        reject(new IdentityError("not-ready", `${url} answered what is no response`, { cause }))
       }
-      resolve(new Response(isEmpty ? null : Readable.toWeb(incoming), { status, headers: received }))
     })
-    call.once("error", reject)
+    call.on("error", reject)
+    // Node hangs up on an upgrade that nobody asked for, and calls that no error.
+    call.once("close", () => reject(new IdentityError("not-ready", `${url} hung up`)))
     call.end(bytes)
     return await promise
   }
+}
+
+/** @throws RangeError for a status outside 200 to 599 */
+function readResponse(incoming: IncomingMessage): Response {
+  const status = incoming.statusCode ?? 0
+  const isEmpty = status === 204 || status === 205 || status === 304
+  if (isEmpty) incoming.resume()
+  const headers = new Headers()
+  for (const [name, values] of Object.entries(incoming.headersDistinct)) {
+    for (const value of values ?? []) headers.append(name, value)
+  }
+  return new Response(isEmpty ? null : Readable.toWeb(incoming), { status, headers })
 }

@@ -1,6 +1,8 @@
 import { constants } from "node:crypto"
 import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls"
 import { TLS_CIPHERS } from "../core/tls-ciphers.ts"
+import { encodeSequence } from "../core/x509/der.ts"
+import { encodeOid, OID } from "../core/x509/oid.ts"
 import { encodePem } from "../core/x509/pem.ts"
 import type { X509Context } from "./x509-context.ts"
 
@@ -12,9 +14,7 @@ export function secureContextOptions({ svid, bundles }: X509Context): SecureCont
   return {
     cert: pemOf(svid.chain),
     key: svid.key.expose((der) => encodePem("PRIVATE KEY", der)),
-    ca: [...bundles.values()].flatMap(({ x509Authorities }) => x509Authorities.map((der) => pemOf([der]))),
-    // An authority of a bundle need not be a root of its own.
-    allowPartialTrustChain: true,
+    ca: [...bundles.values()].flatMap(({ x509Authorities }) => x509Authorities.map(anchorOf)),
     minVersion: "TLSv1.2",
     ciphers: TLS_CIPHERS,
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
@@ -34,4 +34,14 @@ function pemOf(certificates: readonly Uint8Array[]): string {
   return certificates.map((der) => encodePem("CERTIFICATE", der)).join("")
 }
 
+/**
+ * An authority that chains may end in though it is no root of its own: OpenSSL's form of a certificate with what it is trusted
+ * for. `allowPartialTrustChain` would say the same, but Node's servers do not pass it on. @see CLT-05
+ */
+function anchorOf(der: Uint8Array): string {
+  return encodePem("TRUSTED CERTIFICATE", Buffer.concat([der, TRUSTED_FOR_TLS]))
+}
+
+/** X509_CERT_AUX: a sequence of the purposes, here TLS servers and clients. */
+const TRUSTED_FOR_TLS = encodeSequence(encodeSequence(encodeOid(OID.serverAuth), encodeOid(OID.clientAuth)))
 const CONTEXTS = new WeakMap<X509Context, SecureContext>()

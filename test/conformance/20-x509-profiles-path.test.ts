@@ -3,6 +3,7 @@ import { test } from "node:test"
 import { IdentityError } from "../../src/core/errors.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import { parseCertificate } from "../../src/core/x509/certificate.ts"
+import { encodeTime } from "../../src/core/x509/der-time.ts"
 import { verifyIssuingAuthority, verifySvidChain } from "../../src/core/x509/path.ts"
 import { bounded } from "../support/bounded-root.ts"
 import { makeBundle, makeKeyPair, makeTestCa, signTbs } from "../support/test-ca.ts"
@@ -34,6 +35,16 @@ function refuses(chain: readonly Uint8Array[], detail: RegExp, bundle = ca.bundl
   )
 }
 
+/** The root once more: same name, same key, other dates. */
+function renewedRoot(notBefore: number, notAfter: number): Uint8Array {
+  const { certificate } = ca.root
+  const [from, to] = [utcTimes(certificate.notBefore, certificate.notAfter), utcTimes(notBefore, notAfter)]
+  assert.ok(tbs(certificate.tbs).includes(from))
+  return signTbs(ca.root, Buffer.from(tbs(certificate.tbs).replace(from, to), "hex"))
+}
+
+const utcTimes = (...times: readonly number[]): string =>
+  times.map((at) => Buffer.from(encodeTime(at)).toString("hex")).join("")
 const hex = (text: string): string => Buffer.from(text).toString("hex")
 
 test("[X5-16] accepts a chain that ends in the bundle, with or without the root in it", () => {
@@ -47,6 +58,19 @@ test("[X5-16] accepts a chain that ends in the bundle, with or without the root 
     const other = makeTestCa({ keys, now: NOW })
     verifySvidChain(other.issueLeaf("spiffe://example.org/a").chain, other.bundle, NOW)
   }
+})
+
+test("[X5-16] accepts a chain that ends in one of several certificates of the same key", () => {
+  const over = renewedRoot(ca.root.certificate.notBefore, NOW - 60)
+  const { der } = ca.root.certificate
+  for (const roots of [
+    [over, der],
+    [der, over],
+  ]) {
+    const { anchor } = verifySvidChain(leaf.chain, makeBundle(ca.trustDomain, roots), NOW)
+    assert.deepEqual(anchor.der, der)
+  }
+  refuses(leaf.chain, /expired/, makeBundle(ca.trustDomain, [over, over]))
 })
 
 test("[X5-16] refuses a changed byte, a missing or foreign issuer, an expired or early certificate", () => {

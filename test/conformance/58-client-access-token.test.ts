@@ -160,6 +160,8 @@ describe("what a verifier says", () => {
     assert.match(expired.header ?? "", /^Bearer error="invalid_token", error_description="[ !#-[\]-~]+"$/)
     const bound = tokenOf({ cnf: { jkt: holder.authority.kid } })
     assert.match((await challenge(verify(bound))).header ?? "", /^DPoP error="invalid_token"/)
+    const other = { dpop: { ...REQUEST, proofs: [dpopProof(makeJwtKey(), { ...REQUEST, token: bound, now: NOW })] } }
+    assert.match((await challenge(verify(bound, other))).header ?? "", /^DPoP error="invalid_token"/)
     const stale = { dpop: { ...REQUEST, proofs: [dpopProof(holder, { ...REQUEST, token: bound, now: NOW - 120 })] } }
     assert.deepEqual(await challenge(verify(bound, stale)), { status: 401, header: 'DPoP error="invalid_dpop_proof"' })
     const nobody = rig({ subject: () => false })

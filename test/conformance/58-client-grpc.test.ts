@@ -11,7 +11,7 @@ import {
   type X509Holder,
 } from "../../src/client/client.ts"
 import { type FakeHolder, makeFakeHolder } from "../support/fake-holder.ts"
-import { makeTestCa } from "../support/test-ca.ts"
+import { makeBundle, makeTestCa } from "../support/test-ca.ts"
 
 const WEB = "spiffe://example.org/ns/demo/sa/web"
 const DB = "spiffe://example.org/ns/demo/sa/db"
@@ -58,6 +58,14 @@ describe("gRPC over SVIDs", { timeout: 30_000 }, () => {
     await assert.rejects(client.ask(), { code: status.UNAUTHENTICATED })
     await assert.rejects(client.stream(), { code: status.UNAUTHENTICATED })
     assert.deepEqual(service.heard, [])
+  })
+
+  test("[CLT-05] a chain may end in an authority of the bundle that is no root", async () => {
+    const below = { ...ca, bundle: makeBundle(ca.trustDomain, [ca.issuing.certificate.der]) }
+    const [db, web] = [makeFakeHolder(ca, DB, [below]), makeFakeHolder(ca, WEB, [below])]
+    await using service = await startGrpc(makeServerCredentials(db, authorizeId(WEB)))
+    using client = dial(service.port, web, authorizeId(DB))
+    assert.equal(await client.ask(), WEB)
   })
 
   test("[CLT-05] a client refuses a server with another identity", async () => {

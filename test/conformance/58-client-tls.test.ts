@@ -18,7 +18,7 @@ import { IdentityError } from "../../src/core/errors.ts"
 import { type FakeHolder, makeFakeHolder } from "../support/fake-holder.ts"
 import { askHttps, askService, type ServiceKind, startMtlsService } from "../support/mtls-service.ts"
 import { refusal } from "../support/refusal.ts"
-import { makeTestCa } from "../support/test-ca.ts"
+import { makeBundle, makeTestCa } from "../support/test-ca.ts"
 import { until } from "../support/until.ts"
 
 const WEB = "spiffe://example.org/ns/demo/sa/web"
@@ -75,6 +75,15 @@ for (const kind of KINDS) {
       await using strange = await startMtlsService(kind, makeFakeHolder(makeTestCa(), DB, [ca]), authorizeAny())
       await assert.rejects(askService(kind, strange.port, tlsClientOptions(web, authorizeId(DB))))
       assert.deepEqual([...service.heard, ...strange.heard], [])
+    })
+
+    test("[CLT-05] a chain may end in an authority of the bundle that is no root", async () => {
+      const below = { ...ca, bundle: makeBundle(ca.trustDomain, [ca.issuing.certificate.der]) }
+      const [db, web] = [makeFakeHolder(ca, DB, [below]), makeFakeHolder(ca, WEB, [below])]
+      await using service = await startMtlsService(kind, db, authorizeId(WEB))
+      assert.equal(await askService(kind, service.port, tlsClientOptions(web, authorizeId(DB))), WEB)
+      db.rotate()
+      assert.equal(await askService(kind, service.port, tlsClientOptions(web, authorizeId(DB))), WEB)
     })
 
     test("[CLT-08] a new SVID and a new root serve the handshakes after them", async () => {
@@ -249,8 +258,8 @@ test("[CLT-08] an https agent hangs up connections that are idle when the SVID i
   }
   assert.equal(new Set(serials).size, 3)
   await askHttps(service.port, { agent })
-  const idle = Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? [])
-  assert.equal(idle.filter(({ destroyed }) => !destroyed).length, 1)
+  const held = () => [agent.freeSockets, agent.sockets].flatMap((named) => Object.values(named).flat())
+  await until("what is over to be forgotten", () => held().length === 1)
   agent.destroy()
 })
 

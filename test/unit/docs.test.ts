@@ -75,6 +75,13 @@ test("the README's pod mounts what its agent reads: token, socket and bundle", (
   assert.match(pod.text, new RegExp(`value: "unix://${agent.socket.path}"`))
 })
 
+test("the README's curl asks for a token under a name that the server's certificate has", () => {
+  const [config] = fencesNamed("assay.yaml, with tokens")
+  const [, host] = /curl .* https:\/\/([a-z.]+):8444\/token/.exec(README.text) ?? []
+  assert.ok(config !== undefined && host !== undefined)
+  assert.match(config.text, new RegExp(`^  dns_names: \\[${host}\\]$`, "m"))
+})
+
 test("the README's Envoy blocks stand in the files of deploy/envoy that they name", () => {
   const blocks = fences(README.text).flatMap((block) => {
     const [, path] = /^# in an? \w+, from (deploy\/\S+)$/m.exec(block.text) ?? []

@@ -78,7 +78,7 @@ function parseChain(chain: readonly Uint8Array[]): readonly CertificateView[] {
 }
 
 /**
- * From the first certificate to an anchor. The chain is in order, so there is one candidate at each step.
+ * From the first certificate to an anchor. The chain is in order, so there is one candidate at each step, but for the anchor.
  * @param level how far the first certificate is from a leaf
  */
 function buildPath(
@@ -95,8 +95,8 @@ function buildPath(
     checkCriticalExtensions(certificate)
     if (i + level > 0) checkAuthority(certificate, i + level - 1, bundle)
     if (i + level > 0 && anchors.some(({ der }) => Buffer.compare(der, certificate.der) === 0)) return path
-    const anchor = anchors.find((candidate) => isIssuer(candidate, certificate))
-    if (anchor !== undefined) return [...path, checkAnchor(anchor, i + level, bundle, now)]
+    const issuers = anchors.filter((candidate) => isIssuer(candidate, certificate))
+    if (issuers.length > 0) return [...path, checkAnchors(issuers, i + level, bundle, now)]
     const next = certificates[i + 1]
     if (next === undefined || !isIssuer(next, certificate)) break
   }
@@ -139,6 +139,22 @@ function checkAuthority(view: CertificateView, below: number, bundle: TrustBundl
   const ids = view.uriNames.filter((uri) => uri.startsWith("spiffe:"))
   const own = trustDomainId(bundle.trustDomain)
   if (ids.some((id) => id !== own)) throw refused("issuer has another ID than its trust domain [X5-14]")
+}
+
+/** The first that is good: one key may have several certificates, of which some are over. @throws for the last, when none is */
+function checkAnchors(
+  [anchor, ...others]: readonly CertificateView[],
+  below: number,
+  bundle: TrustBundle,
+  now: Instant,
+): CertificateView {
+  if (anchor === undefined) throw refused("chain does not end in the bundle")
+  try {
+    return checkAnchor(anchor, below, bundle, now)
+  } catch (thrown) {
+    if (others.length === 0) throw thrown
+    return checkAnchors(others, below, bundle, now)
+  }
 }
 
 function checkAnchor(anchor: CertificateView, below: number, bundle: TrustBundle, now: Instant): CertificateView {
