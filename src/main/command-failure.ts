@@ -65,6 +65,12 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ["policy-denied", "run assay explain with the caller's token"],
   ["socket-unreachable", "check that assay agent runs, and that its socket is the one of SPIFFE_ENDPOINT_SOCKET"],
   ["store-unusable", "check storage.sqlite: the path, and that this user may write the file and its folder"],
+  [
+    "store-version",
+    "use the version of assay that wrote it; a version before it needs a backup from before the upgrade",
+  ],
+  ["store-foreign", "check storage.sqlite: something else than assay made this file"],
+  ["store-durability", "keep storage.sqlite on a local file system, which can promise durable writes"],
   ["folder-unusable", "check the path, and that this user may write what is above it"],
   ["key-unusable", "check keys.sealing_key_file, and that this user may write its folder"],
   ["key-directory-missing", "check keys.directory; restore it, or run assay init again when it never finished"],

@@ -3,10 +3,27 @@ import { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
 import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import { MIGRATIONS } from "../../src/adapters/sqlite/schema.ts"
+import { describeFailure } from "../../src/main/command-failure.ts"
 import type { Intent } from "../../src/ports/issuance-log.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { olderStore } from "../support/older-store.ts"
 import { makeScratch } from "../support/scratch.ts"
+
+test("[STO-03][CFG-13] whoever goes back to an earlier version is told that, and not to try again", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("s.db")
+  await (await openSqliteStore({ path, mode: "create" }))[Symbol.asyncDispose]()
+  {
+    using db = new DatabaseSync(path)
+    db.exec(
+      `PRAGMA user_version = ${MIGRATIONS.length + 1}; INSERT INTO migration VALUES (${MIGRATIONS.length + 1}, 'x')`,
+    )
+  }
+  const opened: unknown = await openSqliteStore({ path, mode: "open" }).catch((thrown: unknown) => thrown)
+  const { text, exitCode } = describeFailure(opened, { json: false, verbose: false })
+  assert.match(text, /^assay: store-version: .*later version \(next: use the version of assay that wrote it/)
+  assert.equal(exitCode, 1)
+})
 
 test("[STO-07] a store in which each intent said who its recipient is keeps all of them, their outcomes and lineages", async () => {
   await using scratch = await makeScratch()
