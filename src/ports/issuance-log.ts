@@ -1,7 +1,7 @@
 import type { AuditEvent } from "../core/audit/event.ts"
 import type { Renewal } from "../core/lineage/lineage.ts"
 import type { SpiffeId } from "../core/spiffe/id.ts"
-import type { Instant } from "../core/time.ts"
+import type { Instant, Seconds } from "../core/time.ts"
 
 /** What is about to be signed, and for whom. Holds everything but the signature. @see INV-01 */
 export interface Intent {
@@ -75,7 +75,7 @@ export interface IssuanceLog {
   /**
    * Reserve the serial and write the intent and its audit record in one commit, durable when it resolves. Commits of
    * concurrent callers are grouped. An intent with the same idempotency key, created at or after `reuseSince` and with its
-   * outcome recorded, is returned instead (among the newest 65,536 that have a key). @throws IdentityError `already-exists` when the serial was used before; `not-ready`
+   * outcome recorded, is returned instead (among the newest 65,536 that have a key, and are not older than {@link MAX_REUSE}). @throws IdentityError `already-exists` when the serial was used before; `not-ready`
    * when the store cannot write (the outcome of the commit is then unknown); `conflict`, reason `bans-changed`, and nothing is
    * recorded or handed out, when bans changed after `guards.bansSeen`; `policy-denied` when `guards.renewal` may not be, with the
    * record of that in the same commit, in place of `decision`
@@ -87,3 +87,6 @@ export interface IssuanceLog {
   flush(): Promise<void>
   search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]>
 }
+
+/** `reuseSince` does not lie further back. */
+export const MAX_REUSE: Seconds = 60

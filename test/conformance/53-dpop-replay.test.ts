@@ -77,7 +77,11 @@ test("[RPL-04] a full log refuses new proofs, knows the old ones, and takes new 
   const refused = put("c", 30)
   assert.ok(refused.kind === "failed" && refused.failure.code === "rate-limited")
   assert.equal(refused.failure.reason, "replay-log-full")
-  assert.deepEqual(statements.run({ kind: "prune-proofs", before: 15, batch: 10 }), { kind: "pruned", rows: 1 })
+  assert.deepEqual(statements.run({ kind: "prune-proofs", before: 15, batch: 10 }), {
+    kind: "pruned",
+    rows: 1,
+    more: false,
+  })
   assert.deepEqual(put("c", 30), { kind: "claim", won: true })
 })
 
@@ -87,9 +91,9 @@ test("[RPL-05] pruning forgets only what ended before the instant, up to the bat
   for (const [i, until] of [30, 10, 20, 40].entries()) {
     await store.replayLog.claim({ use: "dpop-proof", id: `p${i}`, from: 0, until })
   }
-  assert.equal(await store.pruneProofs(31, 2), 2)
-  assert.equal(await store.pruneProofs(31, 2), 1)
-  assert.equal(await store.pruneProofs(31, 2), 0)
+  assert.equal((await store.pruneProofs(31, 2)).rows, 2)
+  assert.equal((await store.pruneProofs(31, 2)).rows, 1)
+  assert.equal((await store.pruneProofs(31, 2)).rows, 0)
   assert.equal(await store.replayLog.claim({ use: "dpop-proof", id: "p3", from: 0, until: 40 }), "replayed")
   await assert.rejects(store.pruneProofs(31, 10_001), RangeError)
 })

@@ -156,7 +156,7 @@ test("[LIN-07] lineages are forgotten when their last certificate ended; broken 
   const ends = FIXTURE_NOW + 3600
   const prune = async (before: number) => {
     let gone = 0
-    for (let i = 0; i < 4; i++) gone += await store.pruneLineages(before, 3)
+    for (let i = 0; i < 4; i++) gone += (await store.pruneLineages(before, 3)).rows
     return gone
   }
   assert.equal(await prune(ends), 0)

@@ -111,10 +111,10 @@ test("[STO-18] prunes only what expired before the instant, oldest first, up to 
     store.issuanceLog.recordOutcome(serial, new Uint8Array(70))
   }
   const left = async () => (await store.issuanceLog.search({ limit: 10 })).map((one) => one.intent.serial).sort()
-  assert.equal(await store.prune(40, 2), 2)
+  assert.equal((await store.prune(40, 2)).rows, 2)
   assert.deepEqual(await left(), ["c", "d"])
-  assert.equal(await store.prune(40, 2), 1)
-  assert.equal(await store.prune(40, 2), 0)
+  assert.equal((await store.prune(40, 2)).rows, 1)
+  assert.equal((await store.prune(40, 2)).rows, 0)
   assert.deepEqual(await left(), ["d"])
   await assert.rejects(store.prune(40, 10_001), RangeError)
 })

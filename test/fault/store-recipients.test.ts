@@ -14,7 +14,8 @@ test("[STO-19] says once who the recipient of many intents is", async () => {
   engine.run([intentOperation("a"), intentOperation("b"), intentOperation("c", { hint: "other" })])
   engine.run([intentOperation("d")])
   assert.equal(count(db, "recipient"), 2)
-  new CommitEngine(db).run([intentOperation("e")]) // another process knows none of them
+  new CommitEngine(db).run([intentOperation("e")]) // another process has none of them in memory
+  assert.equal(count(db, "recipient"), 2)
   assert.deepEqual(hints(db), ["", "", "other", "", ""])
 })
 
@@ -54,6 +55,7 @@ test("[STO-18] [STO-19] forgets recipients with the last of their intents, and k
   assert.deepEqual([count(db, "recipient"), hints(db)], [1, [""]])
   engine.run([intentOperation("d", { hint: "other" }), intentOperation("e")])
   assert.deepEqual(hints(db), ["", "other", ""])
+  assert.equal(count(db, "recipient"), 2)
 })
 
 test("a search by recipient looks at what is of this recipient alone", async () => {

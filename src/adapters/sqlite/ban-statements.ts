@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { type ErrorCode, IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
-import { type BanRow, encodeFailure, type Operation, type OperationResult } from "./operation.ts"
+import { type BanRow, encodeFailure, type Operation, type OperationResult, prunedOf } from "./operation.ts"
 import { integerOf, optionalIntegerOf, type SqlRow } from "./sql-row.ts"
 
 export type BanOperation = Extract<Operation, { readonly kind: "add-ban" | "lift-ban" | "read-bans" | "prune-bans" }>
@@ -47,7 +47,7 @@ export class BanStatements {
       case "read-bans":
         return { kind: "bans", rows: this.#read.all(operation.after, operation.limit), head: this.head }
       case "prune-bans":
-        return { kind: "pruned", rows: Number(this.#prune.run(operation.before, operation.batch).changes) }
+        return prunedOf(Number(this.#prune.run(operation.before, operation.batch).changes), operation.batch)
       default:
         return operation satisfies never
     }

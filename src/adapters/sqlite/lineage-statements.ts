@@ -9,8 +9,9 @@ import {
 } from "../../core/lineage/lineage.ts"
 import type { Instant } from "../../core/time.ts"
 import { type IntentRow, keyColumns } from "./intent-row.ts"
+import type { Pruned } from "./operation.ts"
 import type { KnownRecipient } from "./recipients.ts"
-import { integerOf, type SqlRow } from "./sql-row.ts"
+import { integerOf, optionalIntegerOf, type SqlRow } from "./sql-row.ts"
 
 /** Whom a lineage belongs to: pod UID, identity, cluster. */
 type Owner = readonly [string, string, string]
@@ -73,11 +74,13 @@ export class LineageStatements {
   }
 
   /** Of the next `batch` rows, forget those that ended before `before`; of the broken ones, those that did so long before. */
-  prune(before: Instant, batch: number): number {
-    const to = this.#lastOf.get(this.#pruned, batch)?.["id"]
+  prune(before: Instant, batch: number): Pruned {
     const from = this.#pruned
-    this.#pruned = typeof to === "number" ? to : 0
-    return typeof to === "number" ? Number(this.#prune.run(from, to, before).changes) : 0
+    const next = this.#lastOf.get(from, batch)
+    const to = optionalIntegerOf(next, "id") ?? from
+    const more = integerOf(next, "looked") === batch
+    this.#pruned = more ? to : 0
+    return { rows: Number(this.#prune.run(from, to, before).changes), more }
   }
 }
 
@@ -106,6 +109,7 @@ WHERE serial = ? AND kind = 'x509'`
 const INSERT = `INSERT INTO lineage (id, pod_uid, spiffe_id, cluster, current, previous, key, not_after, broken)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)`
 const UPDATE = "UPDATE lineage SET current = ?, previous = ?, key = ?, not_after = ? WHERE id = ?"
-const LAST_OF = "SELECT max(id) AS id FROM (SELECT id FROM lineage WHERE id > ? ORDER BY id LIMIT ?)"
+const LAST_OF = `SELECT max(id) AS id, count(*) AS looked
+FROM (SELECT id FROM lineage WHERE id > ? ORDER BY id LIMIT ?)`
 /** A broken one is kept for 90 days more, as long as the log: until then its pod stays cut off. @see LIN-04 */
 const PRUNE = "DELETE FROM lineage WHERE id > ?1 AND id <= ?2 AND not_after + broken * 7776000 < ?3"

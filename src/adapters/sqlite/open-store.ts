@@ -13,6 +13,7 @@ import { encodeAudit } from "./audit-row.ts"
 import { CommitQueue } from "./commit-queue.ts"
 import { type IssuanceReader, openIssuanceReader } from "./issuance-reader.ts"
 import type { OpenMode } from "./open-database.ts"
+import type { Pruned } from "./operation.ts"
 import { SqliteAuditChain } from "./sqlite-audit-chain.ts"
 import { SqliteAuthorityJournal } from "./sqlite-authority-journal.ts"
 import { SqliteBanLog } from "./sqlite-ban-log.ts"
@@ -55,17 +56,17 @@ export interface SqliteStore extends AsyncDisposable {
   readonly failure: IdentityError | undefined
   /** The first of these: nothing will be written by this process any more. */
   readonly dead: IdentityError | undefined
-  /** Forget up to `batch` (1 to 10,000) intents that expired before `before`, oldest first. Audit events stay. How many went. */
-  prune(before: Instant, batch: number): Promise<number>
+  /** Look at the next `batch` (1 to 10,000) intents, and forget those that expired before `before`, oldest first. Audit events stay. */
+  prune(before: Instant, batch: number): Promise<Pruned>
   /** Forget up to `batch` (1 to 10,000) spent proofs, and as many revocations, that ended before `before`. The larger count. */
-  pruneProofs(before: Instant, batch: number): Promise<number>
-  /** Forget up to `batch` (1 to 10,000) bans that ended before `before`. How many went. */
-  pruneBans(before: Instant, batch: number): Promise<number>
+  pruneProofs(before: Instant, batch: number): Promise<Pruned>
+  /** Forget up to `batch` (1 to 10,000) bans that ended before `before`. */
+  pruneBans(before: Instant, batch: number): Promise<Pruned>
   /**
    * Look at the next `batch` (1 to 10,000) lineages, and forget those whose last certificate ended before `before`; those that are
-   * broken, 90 days later. How many went.
+   * broken, 90 days later.
    */
-  pruneLineages(before: Instant, batch: number): Promise<number>
+  pruneLineages(before: Instant, batch: number): Promise<Pruned>
 }
 
 /**
@@ -136,26 +137,27 @@ class Store implements SqliteStore {
     return this.#thread.failure
   }
 
-  prune(before: Instant, batch: number): Promise<number> {
+  prune(before: Instant, batch: number): Promise<Pruned> {
     return this.#prune("prune", before, batch)
   }
 
-  pruneProofs(before: Instant, batch: number): Promise<number> {
+  pruneProofs(before: Instant, batch: number): Promise<Pruned> {
     return this.#prune("prune-proofs", before, batch)
   }
 
-  pruneBans(before: Instant, batch: number): Promise<number> {
+  pruneBans(before: Instant, batch: number): Promise<Pruned> {
     return this.#prune("prune-bans", before, batch)
   }
 
-  pruneLineages(before: Instant, batch: number): Promise<number> {
+  pruneLineages(before: Instant, batch: number): Promise<Pruned> {
     return this.#prune("prune-lineages", before, batch)
   }
 
-  async #prune(kind: Pruning, before: Instant, batch: number): Promise<number> {
+  async #prune(kind: Pruning, before: Instant, batch: number): Promise<Pruned> {
     if (!Number.isInteger(batch) || batch < 1 || batch > MAX_PRUNE) throw new RangeError("batch is not 1 to 10000")
     const result = await this.#queue.submit({ kind, before, batch })
-    return result.kind === "pruned" ? result.rows : 0
+    if (result.kind !== "pruned") throw new TypeError("store: pruning came to something else")
+    return result
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

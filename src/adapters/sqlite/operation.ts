@@ -110,10 +110,23 @@ export type OperationResult =
   | { readonly kind: "bans"; readonly rows: readonly SqlRow[]; readonly head: number }
   | { readonly kind: "claim"; readonly won: boolean }
   | { readonly kind: "audit-state"; readonly state: ChainState }
-  | { readonly kind: "pruned"; readonly rows: number }
+  | ({ readonly kind: "pruned" } & Pruned)
   /** Decided in the commit, with a record of it. */
   | { readonly kind: "refused"; readonly failure: Failure }
   | { readonly kind: "failed"; readonly failure: Failure }
+
+/** What one batch of forgetting came to. */
+export interface Pruned {
+  /** How many went. */
+  readonly rows: number
+  /** A whole batch was looked at, so that there may be more to forget now. */
+  readonly more: boolean
+}
+
+/** Of a batch in which whatever is looked at goes. */
+export function prunedOf(rows: number, batch: number): OperationResult {
+  return { kind: "pruned", rows, more: rows === batch }
+}
 
 /** An IdentityError on its way between threads; `detail` is for the log. */
 export interface Failure {

@@ -2,7 +2,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { Operation, OperationResult } from "./operation.ts"
-import { encodeFailure } from "./operation.ts"
+import { encodeFailure, prunedOf } from "./operation.ts"
 import { bytesOf, integerOf } from "./sql-row.ts"
 
 export type ProofOperation = Extract<
@@ -74,7 +74,7 @@ export class ProofStatements {
     const claims = Number(this.#pruneClaims.run(before, batch).changes)
     const revocations = Number(this.#pruneRevocations.run(before, batch).changes)
     this.#recount()
-    return { kind: "pruned", rows: Math.max(claims, revocations) }
+    return prunedOf(Math.max(claims, revocations), batch)
   }
 
   #recount(): void {

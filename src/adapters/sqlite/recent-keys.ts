@@ -1,15 +1,17 @@
 import type { DatabaseSync } from "node:sqlite"
+import { MAX_REUSE } from "../../ports/issuance-log.ts"
 import { bytesOf, integerOf } from "./sql-row.ts"
 
 /**
  * The newest idempotency keys and the intents they stand in. Kept in memory, since an index of random keys costs each intent
- * two pages of log; read from the store when it is opened. Bounded: the oldest is forgotten first.
+ * two pages of log; read from the store when it is opened: those of the last minute of the log, since no request asks for older ones,
+ * and a log of tokens would be read from end to end for as many keys as fit. Bounded: the oldest is forgotten first. @see STO-25
  */
 export class RecentKeys {
   readonly #ids = new Map<string, number>()
 
   constructor(db: DatabaseSync) {
-    const newest = db.prepare(NEWEST).all(MAX_KEYS)
+    const newest = db.prepare(NEWEST).all(MAX_REUSE, MAX_KEYS)
     for (const row of newest.reverse()) this.add(bytesOf(row, "idempotency_key"), integerOf(row, "id"))
   }
 
@@ -31,6 +33,8 @@ function nameOf(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1")
 }
 
-const NEWEST = "SELECT id, idempotency_key FROM intent WHERE idempotency_key IS NOT NULL ORDER BY id DESC LIMIT ?"
+const NEWEST = `SELECT id, idempotency_key FROM intent
+WHERE created_at >= (SELECT max(created_at) FROM intent) - ? AND idempotency_key IS NOT NULL
+ORDER BY created_at DESC, id DESC LIMIT ?`
 /** A minute of a thousand certificates a second. */
 const MAX_KEYS = 65_536

@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import type { Intent } from "../../ports/issuance-log.ts"
+import { integerOf } from "./sql-row.ts"
 
 /** What is the same in all intents of one recipient, and what others than the log look at. */
 export interface KnownRecipient {
@@ -21,14 +22,17 @@ export function encodeRecipient({ spiffeId, hint, rule, requester }: Intent): st
 
 /**
  * The rows that intents point to, inside a transaction that is somebody else's matter. Those of the newest recipients are kept in
- * memory, so that a renewal writes nothing here. One that was forgotten gets another row, which says the same.
+ * memory, so that a renewal does not even look; one that was forgotten is looked for by its pod before it gets a row.
+ * @see STO-19
  */
 export class Recipients {
+  readonly #find: StatementSync
   readonly #insert: StatementSync
   readonly #prune: StatementSync
   readonly #known = new Map<string, KnownRecipient>()
 
   constructor(db: DatabaseSync) {
+    this.#find = db.prepare(FIND)
     this.#insert = db.prepare(INSERT)
     this.#prune = db.prepare(PRUNE)
   }
@@ -40,9 +44,9 @@ export class Recipients {
 
   /** Remove those of `ids` that no intent points to any more. */
   prune(ids: ReadonlySet<number>): void {
-    let removed = 0
-    for (const id of ids) removed += Number(this.#prune.run(id).changes)
-    if (removed > 0) this.forget()
+    const removed = new Set([...ids].filter((id) => this.#prune.run(id).changes > 0))
+    if (removed.size === 0) return
+    for (const [text, { id }] of this.#known) if (removed.has(id)) this.#known.delete(text)
   }
 
   /** Rows that were added may be gone: their transaction was rolled back. */
@@ -53,7 +57,8 @@ export class Recipients {
   #add(text: string): KnownRecipient {
     const columns = JSON.parse(text) as readonly string[] // as encodeRecipient made it
     const [spiffeId = "", , , cluster = "", , , , podUid = ""] = columns
-    const id = Number(this.#insert.run(...columns).lastInsertRowid)
+    const found = this.#find.get(...columns)
+    const id = found === undefined ? Number(this.#insert.run(...columns).lastInsertRowid) : integerOf(found, "id")
     const added = { id, spiffeId, cluster, podUid }
     this.#known.set(text, added)
     if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value ?? text)
@@ -61,6 +66,9 @@ export class Recipients {
   }
 }
 
+/** By the index of pods; of a name that many pods had one after the other, the newest is looked at first. */
+const FIND = `SELECT id FROM recipient
+WHERE (${RECIPIENT_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?, ?) ORDER BY id DESC LIMIT 1`
 const INSERT = `INSERT INTO recipient (${RECIPIENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 const PRUNE = "DELETE FROM recipient WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM intent WHERE recipient = ?1)"
 /** Some 20 MB when there are so many. */

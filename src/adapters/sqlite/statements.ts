@@ -6,6 +6,7 @@ import type { Instant } from "../../core/time.ts"
 import { AuditStatements } from "./audit-statements.ts"
 import { BanStatements } from "./ban-statements.ts"
 import { ConsumerStatements } from "./consumer-statements.ts"
+import { IntentPruning } from "./intent-pruning.ts"
 import { INTENT_COLUMNS, ISSUANCE_COLUMNS, ISSUANCES, keyColumns } from "./intent-row.ts"
 import { type JudgedRenewal, LineageStatements } from "./lineage-statements.ts"
 import { encodeFailure, type Operation, type OperationResult } from "./operation.ts"
@@ -13,7 +14,7 @@ import { ProofStatements } from "./proof-statements.ts"
 import { ProposalStatements } from "./proposal-statements.ts"
 import { RecentKeys } from "./recent-keys.ts"
 import { type KnownRecipient, Recipients } from "./recipients.ts"
-import { integerOf, type SqlRow } from "./sql-row.ts"
+import type { SqlRow } from "./sql-row.ts"
 
 /** Runs single operations inside a transaction that is somebody else's matter. */
 export class Statements {
@@ -34,8 +35,7 @@ export class Statements {
   readonly #readAuthority: StatementSync
   readonly #adoptIssuing: StatementSync
   readonly #readIssuing: StatementSync
-  readonly #pruneOutcomes: StatementSync
-  readonly #pruneIntents: StatementSync
+  readonly #pruning: IntentPruning
 
   constructor(db: DatabaseSync) {
     this.#recent = new RecentKeys(db)
@@ -55,8 +55,7 @@ export class Statements {
     this.#readAuthority = db.prepare(READ_AUTHORITY)
     this.#adoptIssuing = db.prepare(ADOPT_ISSUING)
     this.#readIssuing = db.prepare(READ_ISSUING)
-    this.#pruneOutcomes = db.prepare(PRUNE_OUTCOMES)
-    this.#pruneIntents = db.prepare(PRUNE_INTENTS)
+    this.#pruning = new IntentPruning(db, this.#recipients)
   }
 
   /** To be called in each transaction, first. */
@@ -99,7 +98,7 @@ export class Statements {
       case "adopt-issuing":
         return oneRow(this.#adoptIssuing.run(...operation.row), ADOPTED)
       case "prune":
-        return this.#prune(operation.before, operation.batch)
+        return this.#pruning.run(operation.before, operation.batch)
       case "revoke":
         return this.#audited(operation.audit, this.#proofs.run(operation))
       case "claim":
@@ -107,7 +106,7 @@ export class Statements {
       case "prune-proofs":
         return this.#proofs.run(operation)
       case "prune-lineages":
-        return { kind: "pruned", rows: this.#lineages.prune(operation.before, operation.batch) }
+        return { kind: "pruned", ...this.#lineages.prune(operation.before, operation.batch) }
       case "write-consumers":
       case "read-consumers":
         return this.#consumers.run(operation)
@@ -180,13 +179,6 @@ export class Statements {
     const id = this.#recent.find(key)
     return id === undefined ? undefined : this.#findReusable.get(id, key, since)
   }
-
-  #prune(before: number, batch: number): OperationResult {
-    this.#pruneOutcomes.run(before, batch)
-    const pruned = this.#pruneIntents.all(before, batch)
-    this.#recipients.prune(new Set(pruned.map((row) => integerOf(row, "recipient"))))
-    return { kind: "pruned", rows: pruned.length }
-  }
 }
 
 type IntentOperation = Operation & { readonly kind: "intent" }
@@ -226,7 +218,3 @@ const ADOPT_ISSUING = `INSERT INTO issuing_authority (authority_id, certificate,
 VALUES (?, ?, ?, ?) ON CONFLICT (authority_id) DO NOTHING`
 const READ_ISSUING =
   "SELECT authority_id, certificate, root_key_id, not_after FROM issuing_authority WHERE authority_id = ?"
-// What expired was created before, so the scan ends where the creation times do; an index of its own would cost each intent.
-const EXPIRED = "SELECT id FROM intent WHERE created_at < ?1 AND not_after < ?1 ORDER BY created_at, id LIMIT ?2"
-const PRUNE_OUTCOMES = `DELETE FROM outcome WHERE intent_id IN (${EXPIRED})`
-const PRUNE_INTENTS = `DELETE FROM intent WHERE id IN (${EXPIRED}) RETURNING recipient`

@@ -15,7 +15,7 @@ import type { VerifySignature } from "../../core/x509/signature.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { SignedIntent, SignIntent, SigningOrder } from "../../ports/intent-signer.ts"
-import type { Intent, Requester } from "../../ports/issuance-log.ts"
+import { type Intent, MAX_REUSE, type Requester } from "../../ports/issuance-log.ts"
 import type { Random } from "../../ports/random.ts"
 import type { IssuingAuthorities, IssuingAuthority } from "../authority/issuing-authorities.ts"
 import type { IssueEvents } from "./events.ts"
@@ -210,5 +210,3 @@ function assemble(intent: Intent, signature: Uint8Array, issuer: Uint8Array): X5
 function reuseWindow(life: Seconds): Seconds {
   return Math.min(MAX_REUSE, Math.floor(life / 4))
 }
-
-const MAX_REUSE: Seconds = 60
