@@ -1,7 +1,8 @@
 #!/usr/bin/env -S node --max-semi-space-size=16
 import { realpathSync } from "node:fs"
 import { Command } from "commander"
-import { describeFailure, UsageError } from "./command-failure.ts"
+import { IdentityError } from "../core/errors.ts"
+import { describeFailure, type FailureForm, UsageError } from "./command-failure.ts"
 import { COMMANDS, registerCommand } from "./command-table.ts"
 import { nearestName } from "./config/suggest.ts"
 
@@ -11,7 +12,6 @@ import { nearestName } from "./config/suggest.ts"
  * asked for is loaded. What an action throws is printed in one line and becomes the exit code; see `command-failure.ts`.
  */
 export async function runCli(argv: readonly string[]): Promise<number> {
-  const form = { json: asksForJson(argv), verbose: argv.includes("--verbose") }
   try {
     const program = await buildProgram(argv)
     await program.parseAsync(
@@ -20,7 +20,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     )
     return typeof process.exitCode === "number" ? process.exitCode : 0
   } catch (thrown) {
-    const { text, exitCode } = describeFailure(thrown, form)
+    const { text, exitCode } = describeFailure(thrown, formOf(argv))
     process.stderr.write(text)
     return exitCode
   }
@@ -51,6 +51,10 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
   return program
 }
 
+function formOf(argv: readonly string[]): FailureForm {
+  return { json: asksForJson(argv), verbose: argv.includes("--verbose") }
+}
+
 function asksForJson(argv: readonly string[]): boolean {
   return argv.some((argument, i) => {
     if (isAfterDashes(argv, i)) return false
@@ -71,6 +75,25 @@ function isMain(): boolean {
   return script !== undefined && realpathSync(script) === import.meta.filename
 }
 
+/**
+ * Who reads the output may have enough of it, as `head` does: then there is nothing more to say, and the process ends as if by SIGPIPE.
+ * @see CLI-09
+ */
+function endWithReader(output: NodeJS.WriteStream, argv: readonly string[]): void {
+  output.on("error", (cause: NodeJS.ErrnoException) => {
+    if (cause.code === "EPIPE") process.exit(EXIT_SIGPIPE)
+    const { text, exitCode } = describeFailure(unwritable(cause), formOf(argv))
+    process.stderr.write(text)
+    process.exit(exitCode)
+  })
+}
+
+function unwritable(cause: Error): IdentityError {
+  const next = "make room, or send it somewhere else"
+  return new IdentityError("not-ready", "the output cannot be written", { cause, reason: "output-unwritable", next })
+}
+
+const EXIT_SIGPIPE = 128 + 13
 const EXAMPLES = `
 Examples:
   assay validate --config assay.yaml           check a file before a server reads it
@@ -81,4 +104,8 @@ Examples:
   assay api fetch x509                         what does this workload hold?
   assay <command> --help                       more about one command`
 
-if (isMain()) process.exitCode = await runCli(process.argv.slice(2))
+if (isMain()) {
+  const argv = process.argv.slice(2)
+  endWithReader(process.stdout, argv)
+  process.exitCode = await runCli(argv)
+}

@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, readFileSync } from "node:fs"
-import { writeFile } from "node:fs/promises"
+import { open, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { text } from "node:stream/consumers"
 import { test } from "node:test"
@@ -75,6 +75,23 @@ test("[CLI-07] a failure is 1, a command line that cannot be meant 64, a bug 70,
   assert.equal(codeOf(new DOMException("late", "TimeoutError")), 1)
   assert.equal(codeOf(new UsageError("what?")), 64)
   assert.equal(codeOf(new TypeError("undefined is not a function")), 70)
+})
+
+test("[CLI-09] a command ends without a word when nobody reads on, and says so when its output cannot be written", async () => {
+  const schema = (stdout: "pipe" | number) =>
+    spawn(process.execPath, ["src/main/cli.ts", "config", "schema", "server"], {
+      cwd: PROJECT,
+      stdio: ["ignore", stdout, "pipe"],
+    })
+  const unread = schema("pipe")
+  unread.stdout?.destroy()
+  assert.ok(unread.stderr !== null)
+  assert.deepEqual([await text(unread.stderr), unread.exitCode ?? (await once(unread, "exit"))[0]], ["", 141])
+  await using full = await open("/dev/full", "w")
+  const lost = schema(full.fd)
+  assert.ok(lost.stderr !== null)
+  assert.match(await text(lost.stderr), /^assay: output-unwritable: .*\n$/)
+  assert.equal(lost.exitCode ?? (await once(lost, "exit"))[0], 1)
 })
 
 test("[CLI-07] agent exits 64 without a file, 1 for a bad one, and 1 when its socket is taken", async () => {
