@@ -10,7 +10,7 @@ import type { WorkloadOptions } from "./workload-options.ts"
 export interface HeldValue<T> extends AsyncDisposable {
   /** @throws IdentityError `cancelled` once it is closed */
   current(): T
-  /** Call `listener` at each change after now, until disposed of. */
+  /** Call `listener` at each change after now, until disposed of. What it throws is a problem, and keeps nobody else from hearing. */
   onChange(listener: (value: T) => void): Disposable
   /** Resolves at the next change, when `signal` aborts, or when this is closed. Never rejects. */
   changed(signal: AbortSignal): Promise<void>
@@ -47,8 +47,15 @@ export async function holdNewest<T>(
   const adopt = (value: T): void => {
     held = { value }
     first.resolve()
-    for (const listener of listeners) listener(value)
+    for (const listener of listeners) tell(listener, value)
     changes.fire()
+  }
+  const tell = (listener: (value: T) => void, value: T): void => {
+    try {
+      listener(value)
+    } catch (thrown) {
+      terms.onProblem?.(toIdentityError(thrown))
+    }
   }
   const failed = (error: IdentityError): void => {
     problem = error

@@ -8,7 +8,7 @@ import { type PickSvid, readX509Context, type X509Bundles, type X509Context } fr
 export interface X509Holder {
   /** @throws IdentityError when there is nothing to show */
   current(): X509Context
-  /** Call `listener` at each change after now, until disposed of. */
+  /** Call `listener` at each change after now, until disposed of. What it throws is a problem, and keeps nobody else from hearing. */
   onChange(listener: (context: X509Context) => void): Disposable
 }
 
@@ -23,7 +23,7 @@ export interface X509Source extends X509Holder, AsyncDisposable {
   svid(): X509Svid
   /** {@link X509Context.bundles} of {@link current}. */
   bundles(): X509Bundles
-  /** What is held at once, then at each change; a slow reader sees the newest only. Ends when `signal` aborts or the source is closed. */
+  /** What is held at once, unless it has expired, then at each change; a slow reader sees the newest only. Ends when `signal` aborts or the source is closed. */
   watch(signal?: AbortSignal): AsyncGenerator<X509Context, void, void>
 }
 
@@ -59,7 +59,8 @@ function sourceOver(held: HeldValue<X509Context>, clock: Pick<Clock, "now">): X5
     async *watch(signal = held.closed) {
       while (!signal.aborted && !held.closed.aborted) {
         const changed = held.changed(signal)
-        yield held.current()
+        const context = held.current()
+        if (context.expiresAt > clock.now()) yield context
         await changed
       }
     },

@@ -1,5 +1,6 @@
 import type { AuthorityRole } from "../core/authority/authority-roles.ts"
 import type { ControllerLease } from "../core/authority/controller-lease.ts"
+import type { JwtKeyAlgorithm } from "../core/authority/jwt-keys.ts"
 import type { RotationKind, RotationState } from "../core/authority/rotation-state.ts"
 import type { JwtAuthority } from "../core/spiffe/bundle.ts"
 import type { TrustDomain } from "../core/spiffe/id.ts"
@@ -51,6 +52,7 @@ export interface RootRecord {
 }
 
 export interface JwtKeyRecord extends JwtAuthority {
+  readonly algorithm: JwtKeyAlgorithm
   readonly keyId: string
   /** @see JWKS-03 */
   readonly state: AuthorityRole

@@ -94,6 +94,16 @@ describe("JwtSource.validate", async () => {
     assert.deepEqual((await source.validate(several, "web")).audience, ["db", "web"])
   })
 
+  for (const algorithm of ["ES384", "ES512", "RS256"] as const) {
+    test(`[CLT-11] [JW-02] accepts a token that is signed by ${algorithm}, and by no other key of its trust domain`, async () => {
+      const signer = makeJwtKey(algorithm)
+      await using source = await sourceOf([key, signer])
+      assert.equal((await source.validate(signer.token(claims, header), "db")).spiffeId, WEB)
+      const forged = makeJwtKey(algorithm).token(claims, { ...header, kid: signer.authority.kid })
+      await assert.rejects(source.validate(forged, "db"), refusal("malformed"))
+    })
+  }
+
   for (const { id, name, token } of joseAttacks({ key, header, claims, otherTypes: others, now: NOW })) {
     test(`[CLT-11] [${id}] refuses ${name}`, async () => {
       await using source = await sourceOf()
@@ -111,11 +121,11 @@ describe("JwtSource.validate", async () => {
     await assert.rejects(source.validate(nobody, "db"), refusal("malformed"))
   })
 
-  function sourceOf() {
+  function sourceOf(own = [key]) {
     const bundles = new Map(
-      Object.entries({ "spiffe://example.org": key, "spiffe://away.example": away }).map(([id, { authority }]) => [
+      Object.entries({ "spiffe://example.org": own, "spiffe://away.example": [away] }).map(([id, keys]) => [
         id,
-        encodeJwtBundle({ jwtAuthorities: [authority] }),
+        encodeJwtBundle({ jwtAuthorities: keys.map(({ authority }) => authority) }),
       ]),
     )
     const api = {

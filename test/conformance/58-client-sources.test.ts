@@ -129,8 +129,11 @@ describe("a source whose Workload API a test plays", () => {
     for (const use of [() => source.current(), () => source.svid(), () => source.bundles()]) {
       assert.throws(use, refusal("not-ready", "svid-expired"))
     }
-    api.say(material(old.issueLeaf(WEB, { notAfter: NOW + 3600 })))
+    const watched = source.watch().next()
+    const next = old.issueLeaf(WEB, { notAfter: NOW + 3600 })
+    api.say(material(next))
     await until("the next SVID", () => isThere(() => source.current()))
+    assert.equal((await watched).value?.expiresAt, next.certificate.notAfter)
   })
 
   test("[CLT-04] leaves the SVID in force that it has when the next message is not whole", async () => {
@@ -164,6 +167,29 @@ describe("a source whose Workload API a test plays", () => {
     }
     api.say(material(old.issueLeaf(WEB)))
     await until("the next SVID", () => source.current() !== before)
+  })
+
+  test("[CLT-02] tells all who listen of a change, also when one of them throws", async () => {
+    const clock = new FakeClock(NOW)
+    const api = new PlayedApi()
+    const problems: IdentityError[] = []
+    const onProblem = (error: IdentityError) => void problems.push(error)
+    const opening = makeX509Source(api, { ...terms(), onProblem }, { clock, random: () => Buffer.alloc(6) })
+    api.say(material(old.issueLeaf(WEB)))
+    await using source = await opening
+    using _broken = source.onChange(() => {
+      throw new Error("a listener's own")
+    })
+    const heard: unknown[] = []
+    using _listening = source.onChange((context) => void heard.push(context))
+    api.say(material(old.issueLeaf(WEB)))
+    await until("the change", () => heard.length === 1)
+    assert.deepEqual(heard, [source.current()])
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ["internal"],
+    )
+    assert.equal(api.opened, 1)
   })
 
   test("[CLT-01] takes the SVID that is picked, and says so when none is", async () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
 import { test } from "node:test"
+import { parseJwtAuthorities } from "../../src/adapters/identity-client/jwt-authorities.ts"
 import { makeJwsVerifier } from "../../src/adapters/jose/verify-jws.ts"
 import { parseJwksDocument } from "../../src/adapters/kube/jwks-document.ts"
 import { toIdentityError } from "../../src/core/errors.ts"
@@ -9,12 +10,29 @@ import { parseCompactJws } from "../../src/core/jose/compact.ts"
 import { parseBundle, parseJwtBundle } from "../../src/core/spiffe/bundle-document.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import type { VerificationKey } from "../../src/ports/jws.ts"
+import { makeJwtKey } from "../support/jwt-key.ts"
 
 /** Key sets that somebody hands us: whichever door they come by, none makes us accept a token that a weak, foreign or ambiguous key signed. */
 const IMPORTERS: Readonly<Record<string, (text: string) => readonly VerificationKey[]>> = {
   "a federated bundle": (text) => parseBundle(text, parseTrustDomain("other.example")).jwtAuthorities,
   "JWT bundles of the Workload API": parseJwtBundle,
   "a JWK set of a cluster, client or issuer": parseJwksDocument,
+}
+
+for (const [name, read] of Object.entries({ ...IMPORTERS, "JWT bundles of our server": readWire })) {
+  test(`[JW-02] ${name}: keys on each curve verify tokens`, async () => {
+    for (const algorithm of ["ES256", "ES384", "ES512"] as const) {
+      const key = makeJwtKey(algorithm)
+      const { jwk, kid } = key.authority
+      const use = name.startsWith("a JWK set") ? "sig" : "jwt-svid"
+      const keys = read(JSON.stringify({ keys: [{ ...jwk, kid, use }] }))
+      await makeJwsVerifier().verify(parseCompactJws(key.token({}), { algorithms: JWS_ALGORITHMS, types: [] }), keys)
+    }
+  })
+}
+
+function readWire(text: string): readonly VerificationKey[] {
+  return parseJwtAuthorities(Buffer.from(text))
 }
 
 type Jwk = Readonly<Record<string, unknown>>

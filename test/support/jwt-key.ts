@@ -10,11 +10,11 @@ export interface JwtKey {
   token(payload: object | string, header?: object): string
 }
 
-export function makeJwtKey(algorithm: "ES256" | "RS256" = "ES256"): JwtKey {
+export function makeJwtKey(algorithm: JwtAuthority["algorithm"] = "ES256"): JwtKey {
   const pair =
-    algorithm === "ES256"
-      ? generateKeyPairSync("ec", { namedCurve: "P-256" })
-      : generateKeyPairSync("rsa", { modulusLength: 2048 })
+    algorithm === "RS256"
+      ? generateKeyPairSync("rsa", { modulusLength: 2048 })
+      : generateKeyPairSync("ec", { namedCurve: CURVES[algorithm] })
   const jwk = publicJwk(pair.publicKey.export({ format: "der", type: "spki" }))
   const authority: JwtAuthority = { kid: thumbprint(jwk), algorithm, jwk }
   const { privateKey } = pair
@@ -23,7 +23,10 @@ export function makeJwtKey(algorithm: "ES256" | "RS256" = "ES256"): JwtKey {
     privateKey,
     token: (payload, header = {}) => {
       const input = `${part({ alg: algorithm, kid: authority.kid, ...header })}.${part(payload)}`
-      const signature = sign("sha256", Buffer.from(input), { key: privateKey, dsaEncoding: "ieee-p1363" })
+      const signature = sign(`sha${algorithm.slice(2)}`, Buffer.from(input), {
+        key: privateKey,
+        dsaEncoding: "ieee-p1363",
+      })
       return `${input}.${signature.toString("base64url")}`
     },
   }
@@ -32,6 +35,8 @@ export function makeJwtKey(algorithm: "ES256" | "RS256" = "ES256"): JwtKey {
 function part(value: object | string): string {
   return Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url")
 }
+
+const CURVES = { ES256: "P-256", ES384: "P-384", ES512: "P-521" } as const
 
 /** The public key of an authority. */
 export function spkiOf({ jwk }: JwtAuthority): KeyObject {

@@ -5,6 +5,7 @@ import { isJsonObject, type Json, type JsonObject, parseJsonObject } from "../js
 import { parseCertificate } from "../x509/certificate.ts"
 import type { JwtAuthority, TrustBundle } from "./bundle.ts"
 import type { TrustDomain } from "./id.ts"
+import { JWT_KEY_KINDS } from "./jwt-key-kind.ts"
 
 /** Why a bundle document was refused; finer than `malformed`, and stable. */
 export type BundleReason = "bundle-size" | "bundle-member" | "bundle-key" | "bundle-certificate"
@@ -95,7 +96,7 @@ function readX509Key(key: JsonObject): readonly Uint8Array[] {
 
 /** Nothing for keys of a kind that cannot verify JWT-SVIDs of ours to read: a token that they signed will not verify. */
 function readJwtKey(key: JsonObject): readonly JwtAuthority[] {
-  const shape = JWT_KEYS.find(({ kty, crv }) => kty === key["kty"] && crv === key["crv"])
+  const shape = JWT_KEY_KINDS.find(({ kty, crv }) => kty === key["kty"] && crv === key["crv"])
   if (shape === undefined) return []
   const kid = key["kid"]
   if (typeof kid !== "string" || kid === "" || kid.length > MAX_KID) {
@@ -136,10 +137,6 @@ function refused(reason: BundleReason, message: string): IdentityError {
   return new IdentityError("malformed", message, { reason })
 }
 
-const JWT_KEYS = [
-  { kty: "EC", crv: "P-256", algorithm: "ES256", members: ["kty", "crv", "x", "y"] },
-  { kty: "RSA", crv: undefined, algorithm: "RS256", members: ["kty", "n", "e"] },
-] as const
 const MEMBER = /^[A-Za-z0-9_-]{1,1024}$/
 const MAX_KID = 256
 const MAX_KEYS = 4096

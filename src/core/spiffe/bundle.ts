@@ -1,11 +1,12 @@
 import type { Seconds } from "../time.ts"
 import type { TrustDomain } from "./id.ts"
+import type { JwtKeyKind } from "./jwt-key-kind.ts"
 
 /** A public key for JWT-SVIDs, with the members of RFC 7517 and 7518 that a bundle carries. */
 export interface JwtAuthority {
   /** RFC 7638 thumbprint; never used again for another key. @see JWKS-07 */
   readonly kid: string
-  readonly algorithm: "ES256" | "RS256"
+  readonly algorithm: JwtKeyKind["algorithm"]
   /** Public members only: `kty` and the key's own parameters. */
   readonly jwk: Readonly<Record<string, string>>
 }

@@ -1,4 +1,5 @@
 import { IdentityError } from "../errors.ts"
+import { parseIpAddress } from "../x509/ip-address.ts"
 
 /** Where a Workload API listens. */
 export type WorkloadEndpoint =
@@ -21,10 +22,14 @@ export function parseWorkloadEndpoint(text: string): WorkloadEndpoint {
 }
 
 function isAddress(host: string): boolean {
-  if (host.includes(":")) return true
-  return host.split(".").every((part) => Number(part) <= 255)
+  try {
+    parseIpAddress(host)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Any byte but those that end a path in a URI. */
 const UNIX = /^unix:\/\/(\/[^?#\0]+)$/
-const TCP = /^tcp:\/\/(?:((?:\d{1,3}\.){3}\d{1,3})|\[([0-9A-Fa-f:.]{2,45})\]):(\d{1,5})$/
+const TCP = /^tcp:\/\/(?:((?:\d{1,3}\.){3}\d{1,3})|\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]{1,44})\]):(\d{1,5})$/
