@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { setImmediate } from "node:timers/promises"
 import { paceChanges } from "../../src/app/deliver/paced-changes.ts"
+import { drawStreamAge } from "../../src/app/deliver/stream-age.ts"
 import { makeChangeSignal } from "../../src/core/change-signal.ts"
 
 test("[IDA-16] hands a change on to 64 streams in each turn of the event loop, and none misses the newest", async () => {
@@ -58,4 +59,10 @@ test("[IDA-16] whoever stops waiting for a change is not kept", async () => {
   await Promise.all(waits)
   assert.deepEqual(heard, ["1", "0", "2"])
   await paced(AbortSignal.abort())
+})
+
+test("[IDA-12] streams that began together do not end together", () => {
+  const ages = Array.from({ length: 256 }, (_, drawn) => drawStreamAge(1800, () => Buffer.of(drawn)))
+  assert.deepEqual([Math.min(...ages), Math.max(...ages)], [1620, 1800])
+  assert.equal(new Set(ages).size, 256)
 })

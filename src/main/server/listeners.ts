@@ -87,6 +87,7 @@ function identity(deps: ListenerDeps, subscribers: Subscribers, closing: AbortSi
     encodeJwks: encodeJwtBundle,
     probe: deps.probe,
     newRequestId: makeRequestIds(deps.random),
+    random: deps.random,
     closing,
     limits: () => {
       const { limits } = deps.live().config

@@ -20,6 +20,7 @@ import {
   type SubscribeRequest,
   type SubscribeResponse,
 } from "../../gen/assay/v1/identity.ts"
+import type { Random } from "../../ports/random.ts"
 import { bearerToken, boundedToken } from "../grpc/bearer.ts"
 import type { GrpcService } from "../grpc/listen.ts"
 import { callSignal } from "../grpc/signal.ts"
@@ -40,6 +41,7 @@ export interface IdentityServiceDeps {
   readonly probe: () => string | undefined
   readonly encodeJwks: wire.EncodeJwks
   readonly newRequestId: () => string
+  readonly random: Random
   readonly limits: () => IdentityLimits
   /** Aborts when the server goes away: subscriptions end well, so that their agents turn to another one. */
   readonly closing: AbortSignal

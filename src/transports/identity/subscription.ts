@@ -3,8 +3,10 @@ import type { ServerDuplexStream } from "@grpc/grpc-js"
 import { isBannedError } from "../../app/ban/banned.ts"
 import type { Subscribers } from "../../app/deliver/consumers.ts"
 import type { WatchEntitlements } from "../../app/deliver/entitlements.ts"
+import { drawStreamAge } from "../../app/deliver/stream-age.ts"
 import type { Holder } from "../../core/authority/holder.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import type { Millis, Seconds } from "../../core/time.ts"
 import {
   type Consumer,
   ConsumerKind,
@@ -12,6 +14,7 @@ import {
   type SubscribeResponse,
 } from "../../gen/assay/v1/identity.ts"
 import type { ConsumerReport } from "../../ports/identity-authority.ts"
+import type { Random } from "../../ports/random.ts"
 import { bearerToken } from "../grpc/bearer.ts"
 import { toStatus } from "../grpc/status.ts"
 import { type EncodeJwks, encodeUpdate } from "./messages.ts"
@@ -24,7 +27,8 @@ export interface SubscriptionDeps {
   readonly subscribers: Subscribers
   readonly encodeJwks: EncodeJwks
   readonly newRequestId: () => string
-  readonly limits: () => { readonly tokenBytes: number; readonly streamAge: number }
+  readonly limits: () => { readonly tokenBytes: number; readonly streamAge: Seconds }
+  readonly random: Random
   readonly closing: AbortSignal
 }
 
@@ -34,8 +38,9 @@ type Stream = ServerDuplexStream<SubscribeRequest, SubscribeResponse>
 export async function serveSubscription(stream: Stream, deps: SubscriptionDeps): Promise<void> {
   const requestId = deps.newRequestId()
   const { tokenBytes, streamAge } = deps.limits()
+  const age: Millis = Math.ceil(drawStreamAge(streamAge, deps.random) * 1000)
   const stop = new AbortController()
-  const signal = AbortSignal.any([stop.signal, deps.closing, AbortSignal.timeout(streamAge * 1000)])
+  const signal = AbortSignal.any([stop.signal, deps.closing, AbortSignal.timeout(age)])
   const peer = new Peer(deps.subscribers)
   stream.on("data", (request: SubscribeRequest) => {
     try {

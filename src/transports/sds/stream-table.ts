@@ -1,5 +1,6 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js"
 import type { IdentitySource } from "../../app/deliver/identity-source.ts"
+import { drawStreamAge } from "../../app/deliver/stream-age.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Millis, Seconds } from "../../core/time.ts"
 import type { DiscoveryRequest } from "../../gen/envoy/service/discovery/v3/discovery.ts"
@@ -167,13 +168,11 @@ export class StreamTable implements AsyncDisposable {
     void forgetWhenDone(this.#releasing, done)
   }
 
-  /** Spread, so that proxies which came together do not come back together. */
   #closeAt(lease: Lease): Millis {
     const { clock, limits, random } = this.#deps
     const untilExpiry = lease.notAfter === undefined ? Number.POSITIVE_INFINITY : lease.notAfter - clock.now()
     const longest: Seconds = Math.min(untilExpiry, limits.streamAge ?? Number.POSITIVE_INFINITY)
-    const share = 0.9 + (0.1 * (random(1)[0] ?? 0)) / 255
-    return clock.monotonic() + longest * share * 1000
+    return clock.monotonic() + drawStreamAge(longest, random) * 1000
   }
 }
 
