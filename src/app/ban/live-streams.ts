@@ -28,7 +28,9 @@ export class LiveStreams {
   constructor(bans: Pick<BanView, "onChange">, deps: LiveStreamsDeps) {
     this.#deps = deps
     bans.onChange((changed, since) => {
-      for (const recorded of changed) this.#spread(recorded, since)
+      const now = deps.clock.now()
+      this.#release(changed.filter((recorded) => !isInForce(recorded, now)))
+      for (const recorded of changed) if (isInForce(recorded, now)) this.#spread(recorded, since)
     })
   }
 
@@ -78,12 +80,18 @@ export class LiveStreams {
     return [...this.#streams].filter(({ subject }) => isNamed(subject()))
   }
 
+  /**
+   * These are over. Thousands that were added together end together, so all streams are looked at once for all of them. By a ban of a
+   * key nobody was banned, so there is nobody to let go on. @see BAN-11
+   */
+  #release(over: readonly RecordedBan[]): void {
+    if (over.length === 0) return
+    const isNamed = namedBy(...over.map(({ ban }) => ban.target))
+    for (const { touched } of [...this.#streams].filter(({ subject }) => isNamed(subject()))) touched()
+  }
+
   #spread(recorded: RecordedBan, since: Millis): void {
     const { target } = recorded.ban
-    if (!isInForce(recorded, this.#deps.clock.now())) {
-      for (const { touched } of this.#namedBy(target)) touched()
-      return
-    }
     const [found, concluded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     const spreading: Spreading = { recorded, since, waiting: undefined, streams: 0, found, concluded }
     this.#spreading.add(spreading)

@@ -110,14 +110,13 @@ export class BanIndex {
   }
 }
 
-/** Whether `target` names one of a subject. */
-export function namedBy(target: BanTarget): (subject: BanSubject) => boolean {
+/** Whether one of `targets` names one of a subject. */
+export function namedBy(...targets: readonly BanTarget[]): (subject: BanSubject) => boolean {
   const index = new BanIndex()
-  index.put({
-    sequence: 0,
-    ban: { target, reason: "", actor: "", createdAt: 0, until: undefined },
-    liftedAt: undefined,
-  })
+  for (const target of targets) {
+    const ban = { target, reason: "", actor: "", createdAt: 0, until: undefined }
+    index.put({ sequence: 0, ban, liftedAt: undefined })
+  }
   return (subject) => index.matches(subject).next().done !== true
 }
 
