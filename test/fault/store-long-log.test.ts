@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import type { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
+import { backupStore } from "../../src/adapters/sqlite/backup-store.ts"
 import { CommitEngine } from "../../src/adapters/sqlite/commit-engine.ts"
 import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
 import type { OperationResult } from "../../src/adapters/sqlite/operation.ts"
@@ -68,6 +69,20 @@ test("[STO-26] looks through all lineages and intents at each pass, five thousan
   stop.abort()
   await running
   assert.deepEqual(calls, { prune: 51_000, pruneProofs: 10_000, pruneBans: 1000, pruneLineages: 50_000 })
+})
+
+test("[STO-33] a copy of a large store is made in so many steps, though the server commits between any two", async () => {
+  await using scratch = await makeScratch()
+  using db = openDatabase(scratch.path("s.db"), "create")
+  db.exec("INSERT INTO outcome (intent_id, signature) VALUES (1, zeroblob(16000000))")
+  let steps = 0
+  await backupStore(scratch.path("s.db"), scratch.path("copy.db"), () => {
+    steps++
+    if (steps < 100) db.exec(`UPDATE commit_mark SET mark = '${steps}'`)
+  })
+  assert.ok(steps < 5, `${steps} steps`)
+  using copy = openDatabase(scratch.path("copy.db"), "open")
+  assert.deepEqual([count(copy, "outcome"), copy.prepare("SELECT mark FROM commit_mark").get()?.["mark"]], [1, ""])
 })
 
 function pruned([result]: readonly OperationResult[]): unknown {

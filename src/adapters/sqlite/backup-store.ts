@@ -7,13 +7,14 @@ import { asNotReady, openDatabaseReader } from "./open-database.ts"
 
 /**
  * Copy the store at `from` into a new file `to`, as it stands at one moment, also while a server writes it. For its owner alone (0600),
- * checked page by page, whole or not there after a crash, durable when it resolves. @returns how many bytes it has
+ * checked page by page, whole or not there after a crash, durable when it resolves. The server's log of writes grows until the copy is
+ * made. @param stepped called between two steps @returns how many bytes it has
  * @throws IdentityError `not-found`; `already-exists`: nothing is overwritten; `not-ready`, reason `backup-failed` @see STO-33
  */
-export async function backupStore(from: string, to: string): Promise<number> {
+export async function backupStore(from: string, to: string, stepped = () => {}): Promise<number> {
   const draft = `${to}.${randomUUID()}.tmp`
   try {
-    await copyInto(from, draft)
+    await copyInto(from, draft, stepped)
     const bytes = await syncFile(draft)
     await link(draft, to)
     await syncFile(dirname(to))
@@ -25,10 +26,12 @@ export async function backupStore(from: string, to: string): Promise<number> {
   }
 }
 
-async function copyInto(from: string, draft: string): Promise<void> {
+async function copyInto(from: string, draft: string, stepped: () => void): Promise<void> {
   using source = openDatabaseReader(from)
   await using _made = await open(draft, "wx", 0o600)
-  await backup(source, draft, { rate: PAGES })
+  // Without a snapshot that is held, SQLite begins anew after each commit of the server, and never comes to the end of a large store.
+  source.exec("BEGIN; SELECT 1 FROM commit_mark")
+  await backup(source, draft, { rate: PAGES, progress: stepped })
   using copy = new DatabaseSync(draft)
   // One file holds all of it, wherever it is carried.
   copy.exec("PRAGMA journal_mode = DELETE")
