@@ -14,7 +14,6 @@ import { bannedError, isBannedError, refuseBanned, subjectOf } from "../ban/bann
 import type { KeyHolders } from "../ban/key-holders.ts"
 import type { LiveStreams } from "../ban/live-streams.ts"
 import { requesterOf } from "../issue/intent.ts"
-import { paceChanges } from "./paced-changes.ts"
 import { type RenewOrders, wavePosition } from "./renew-orders.ts"
 
 /** What a subscriber is told. */
@@ -65,8 +64,6 @@ export type WatchEntitlements = (
 export type Evict = (error: IdentityError) => void
 
 export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitlements {
-  const changedInTurn = paceChanges(deps.changed, PER_TURN)
-  const askedInTurn = paceChanges((until) => deps.renewals.changed(until), PER_TURN)
   return async function* watch(token, evict, signal) {
     const attested = await deps.attest(token, signal)
     const banned = banOfAll(deps, attested)
@@ -80,11 +77,11 @@ export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitle
       touches.fire()
     }
     using stream = deps.streams.enter(() => everythingOf(deps, attested), touched)
-    const renewals = followRenewals({ renewals: deps.renewals, changed: askedInTurn }, attested, until)
+    const renewals = followRenewals(deps.renewals, attested, until)
     const evictions = followEvictions(deps, attested)
     while (!until.aborted) {
       for (let key = evictions.next(); key !== undefined; key = evictions.next()) yield { kind: "evict-key", key }
-      const changed = eitherOf(until, changedInTurn, (settled) => touches.changed(settled)).then(() => true)
+      const changed = eitherOf(until, deps.changed, (settled) => touches.changed(settled)).then(() => true)
       const update = updateFor(deps, attested)
       stream.settled()
       yield update
@@ -99,12 +96,7 @@ export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitle
 }
 
 /** The orders for one stream. At most one promise waits at a time, however often the snapshot changes. */
-function followRenewals(
-  deps: Pick<WatchEntitlementsDeps, "renewals"> & { readonly changed: ChangeSignal["changed"] },
-  attested: Attested,
-  until: AbortSignal,
-) {
-  const { renewals } = deps
+function followRenewals(renewals: WatchEntitlementsDeps["renewals"], attested: Attested, until: AbortSignal) {
   const position = wavePosition(attested.claims)
   const holder = holderOf(requesterOf(attested))
   let told = ""
@@ -120,7 +112,7 @@ function followRenewals(
     },
     /** Resolves to false at a change, to true when it is over. */
     changed: (): Promise<boolean> => {
-      waiting ??= deps.changed(until).then(() => {
+      waiting ??= renewals.changed(until).then(() => {
         waiting = undefined
         return until.aborted
       })
@@ -201,8 +193,6 @@ function expirySignal(seconds: number): AbortSignal {
   return AbortSignal.timeout(Math.min(Math.max(0, seconds) * 1000, MAX_TIMEOUT))
 }
 
-/** Streams that act upon a change in one turn of the event loop: some milliseconds. */
-const PER_TURN = 64
 /** Nobody asks for it; without one, each abort would make an error with a stack. */
 const SETTLED = "settled"
 /** Timers beyond this overflow. */
