@@ -10,7 +10,7 @@ import { ERROR_CODES, IdentityError } from "../../src/core/errors.ts"
 import { provenKeyMessage } from "../../src/core/x509/csr.ts"
 import { encodePem } from "../../src/core/x509/pem.ts"
 import type { BatchIssueX509Request, IdentityServer } from "../../src/gen/assay/v1/identity.ts"
-import type { AuthorityUpdate } from "../../src/ports/identity-authority.ts"
+import type { AuthorityUpdate, IdentityAuthority } from "../../src/ports/identity-authority.ts"
 import { toStatus } from "../../src/transports/grpc/status.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { listenHttps } from "../support/https-endpoint.ts"
@@ -177,10 +177,7 @@ test("[AGT-36] a bundle that was adopted verifies new connections, and a stream 
     },
   })
   await using client = setup.open(first.port)
-  const subscription = client.subscribe(never)
-  const updates = subscription.updates[Symbol.asyncIterator]()
-  await updates.next()
-  subscription.acknowledge(2, undefined)
+  const updates = await adoptBundle(client)
   // The first server has no certificate below the new root, so a new connection to it is refused...
   await assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /not trusted/ })
   // ...while the stream, which was verified when it was opened, is left alone.
@@ -298,10 +295,7 @@ test("[AGT-43] a bootstrap that is out of date is no dead end: it goes back to t
   const clock = new FakeClock(1_800_000_000)
   const first = await startIdentityServer(ca, SERVER, { subscribe: (stream) => sendBundle(stream, next) })
   await using client = setup.open(first.port, { clock })
-  const subscription = client.subscribe(never)
-  const updates = subscription.updates[Symbol.asyncIterator]()
-  await updates.next()
-  subscription.acknowledge(2, undefined)
+  const updates = await adoptBundle(client)
   const refused = () => assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /not trusted/ })
   await refused()
   assert.equal(setup.warnings.length, 0, "it may show the new root in a moment")
@@ -322,10 +316,7 @@ test("[AGT-43] a bootstrap that cannot be read is no dead end either", async () 
   const clock = new FakeClock(1_800_000_000)
   const first = await startIdentityServer(ca, SERVER, { subscribe: (stream) => sendBundle(stream, next) })
   await using client = setup.open(first.port, { clock })
-  const subscription = client.subscribe(never)
-  const updates = subscription.updates[Symbol.asyncIterator]()
-  await updates.next()
-  subscription.acknowledge(2, undefined)
+  const updates = await adoptBundle(client)
   await rm(setup.bundleFile)
   await clock.advance(1.1)
   await assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready", message: /not trusted/ })
@@ -395,6 +386,15 @@ test("[AGT-38] the insecure bootstrap refuses a server of another trust domain",
 })
 
 /** A snapshot in which the trust domain has the root of `ca` alone. */
+/** The updates of a stream whose first one, of epoch 2, was adopted. */
+async function adoptBundle(client: Pick<IdentityAuthority, "subscribe">): Promise<AsyncIterator<AuthorityUpdate>> {
+  const subscription = client.subscribe(never)
+  const updates = subscription.updates[Symbol.asyncIterator]()
+  await updates.next()
+  subscription.acknowledge(2, undefined)
+  return updates
+}
+
 function sendBundle(stream: Parameters<IdentityServer["subscribe"]>[0], ca: TestCa, epoch = 2): void {
   stream.on("error", () => undefined).on("data", () => undefined)
   const bundle = {

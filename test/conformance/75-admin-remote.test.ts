@@ -116,6 +116,21 @@ async function refuses(order: Order, reason: string, status = 401): Promise<Answ
   return answer
 }
 
+/** Routes with one place for a request, which is known once `known` resolves. */
+function addOnePlace(app: Parameters<typeof addAdminRoutes>[0], known: () => Promise<void>): void {
+  addAdminRoutes(app, {
+    operations: [],
+    perform: () => Promise.resolve({ kind: "done", reply: {} }),
+    events: { unauthenticated: () => undefined },
+    refusals: { login: () => undefined },
+    maxRequests: 1,
+    authenticate: async () => {
+      await known()
+      return { kind: "peer", uid: 1, gid: 1, pid: 1 }
+    },
+  })
+}
+
 function pairOf({ chain, pkcs8 }: TestLeaf): ClientPair {
   return { cert: chain.map((der) => encodePem("CERTIFICATE", der)).join(""), key: encodePem("PRIVATE KEY", pkcs8) }
 }
@@ -285,17 +300,7 @@ test("[ADM-19] requests under way are bounded, and the place of one that ended o
   const waiting = new Set<() => void>()
   const options = { newRequestId: () => "r", onBug: () => undefined, drain: 10 }
   await using _listener = await listenHttp({ ...options, at: { path }, server: makeLocalServer(8) }, (app) => {
-    addAdminRoutes(app, {
-      operations: [],
-      perform: () => Promise.resolve({ kind: "done", reply: {} }),
-      events: { unauthenticated: () => undefined },
-      refusals: { login: () => undefined },
-      maxRequests: 1,
-      authenticate: async () => {
-        await new Promise<void>((resolve) => waiting.add(resolve))
-        return { kind: "peer", uid: 1, gid: 1, pid: 1 }
-      },
-    })
+    addOnePlace(app, () => new Promise<void>((resolve) => waiting.add(resolve)))
   })
   const openApi = { path: "/admin/v1/openapi.json" }
   const first = askRaw(path, openApi)
@@ -318,14 +323,7 @@ test("[ADM-19] whoever left before the listener could answer takes nobody's plac
   const options = { at: { path }, server, newRequestId: () => "r", onBug: () => undefined, drain: 10 }
   await using _listener = await listenHttp(options, (app) => {
     void app.register(() => left.promise) // it loads for as long
-    addAdminRoutes(app, {
-      operations: [],
-      perform: () => Promise.resolve({ kind: "done", reply: {} }),
-      events: { unauthenticated: () => undefined },
-      refusals: { login: () => undefined },
-      maxRequests: 1,
-      authenticate: async () => ({ kind: "peer", uid: 1, gid: 1, pid: 1 }),
-    })
+    addOnePlace(app, () => Promise.resolve())
   })
   const openApi = { path: "/admin/v1/openapi.json" }
   await assert.rejects(askRaw(path, openApi))
