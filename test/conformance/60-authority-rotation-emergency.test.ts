@@ -261,7 +261,16 @@ test("[ROT-31][ROT-09] the audit log has the number of all who were not waited f
 })
 
 test("[ROT-40] for how long a rotation was held up is in the record", () => {
-  const held = stepped(stepped(rotatedBy(3), { kind: "pause" }), { kind: "resume", auto: false })
+  const resumed = (now: number) => {
+    const outcome = stepRotation(
+      stepped(rotatedBy(3), { kind: "pause" }),
+      { kind: "resume", auto: false },
+      { ...context([]), now },
+    )
+    return outcome.kind === "moved" ? outcome.state : assert.fail(outcome.reason)
+  }
+  assert.ok(!("heldFor" in resumed(NOW)))
+  const held = resumed(NOW + 5)
   for (const state of [held, stepped(held, { kind: "pause" })]) {
     assert.ok("heldFor" in state)
     const stored = { ...HEAD, rotations: { x509: state, jwt: { phase: "stable" } } }

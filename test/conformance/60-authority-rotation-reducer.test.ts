@@ -130,6 +130,20 @@ test("[ROT-08] a waiver names consumers that are late, with a name and a reason,
   assert.equal(refusalOf(stepRotation(state, ofReplica, behind)), "not-waivable")
 })
 
+test("[ROT-08] a waiver with a name that nobody has is refused whole; who is known and not late is no stranger", () => {
+  const late = context([consumer("web"), consumer("api", { epoch: 2 })], [replica({ epoch: 2 })])
+  const waive = (consumers: readonly string[] | "all") =>
+    stepRotation(after(...PUBLISHING), { kind: "waive", waiver: { ...BY, consumers } }, late)
+  const refused = waive(["web", "wbe", "ap"])
+  assert.ok(refused.kind === "refused")
+  assert.deepEqual([refused.reason, refused.strangers], ["waiver-names-strangers", ["wbe", "ap"]])
+  for (const known of [["web", "api"], ["web", "unseen-readers"], "all"] as const) {
+    const outcome = waive(known)
+    assert.ok(outcome.kind === "moved" && outcome.state.phase === "publishing")
+    assert.deepEqual(outcome.state.waivers.at(-1)?.consumers, ["web"])
+  }
+})
+
 test("[ROT-08] a rollback ends every waiver: who was left out on the way is waited for when it is gone again", () => {
   const all = { kind: "waive", waiver: { ...BY, consumers: "all" } } as const
   const signed = [replica({ epoch: 9, signsWith: "next" })]

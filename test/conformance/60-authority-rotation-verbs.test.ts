@@ -48,6 +48,24 @@ test("[ROT-50] what cannot be done is refused with a stable reason and the next 
   await assert.rejects(post(server, "start", {}), { code: "conflict", reason: "already-under-way" })
 })
 
+test("[ROT-08][ROT-50] a waiver with a name that nobody has is refused with the name, tried or meant, and nothing is waived", async () => {
+  await using server = await openAdminUnderTest()
+  await post(server, "emergency", { consumers: "all", reason: "stolen", dry_run: false })
+  for (const meant of [{}, { dry_run: false }]) {
+    const asked = post(server, "waive", { consumers: ["unseen-readers", "wbe"], reason: "drill", ...meant })
+    await assert.rejects(asked, { code: "conflict", reason: "waiver-names-strangers", message: /wbe/, next: /status/ })
+  }
+  assert.ok((await status(server)).waivers.every(({ reason }) => reason !== "drill"))
+})
+
+test("[ROT-08] who is named by a waiver and is waited for by nobody is told of, and is not in it", async () => {
+  await using server = await openAdminUnderTest({ config: { rotation: { reader_wait: "1h" } } })
+  await post(server, "emergency", { consumers: "all", reason: "stolen", dry_run: false })
+  const consumers = ["unseen-readers", "canary"]
+  const done = await post(server, "waive", { consumers, reason: "drill", dry_run: false })
+  assert.deepEqual([done["changed"], done["not_waived"]], [true, ["canary"]])
+})
+
 test("[ROT-50] an emergency is only tried until told otherwise, and then no bundle has the stolen root", async () => {
   await using server = await openAdminUnderTest()
   const root = () => server.pipeline.trust.snapshot().own.x509Authorities.map((der) => Buffer.from(der).toString("hex"))

@@ -1,8 +1,9 @@
 import { type LateParty, type LateReason, lateUntil, type SafePoint } from "../../core/authority/late-party.ts"
-import type { StepContext } from "../../core/authority/rotation-command.ts"
+import type { StepContext, WaiverRequest } from "../../core/authority/rotation-command.ts"
 import { lateForEmergency, leavingNow } from "../../core/authority/rotation-emergency.ts"
 import { gateOf, lateForAbort } from "../../core/authority/rotation-gate.ts"
 import type { RotationPhase, RotationState, Waiver } from "../../core/authority/rotation-state.ts"
+import { strangersOf } from "../../core/authority/rotation-waiver.ts"
 import { lateForTrust } from "../../core/authority/safe-points.ts"
 import type { Instant } from "../../core/time.ts"
 import type { StepDeps } from "./rotate-deps.ts"
@@ -60,6 +61,8 @@ export interface DescribeRotation {
   plan(): Promise<RotationForecast>
   /** Whom an emergency that was declared now would leave behind. @throws IdentityError as {@link status} */
   emergency(): Promise<readonly LateParty[]>
+  /** Which of these names a waiver could not have. @throws IdentityError as {@link status} @see ROT-08 */
+  strangers(consumers: WaiverRequest["consumers"]): Promise<readonly string[]>
   /** {@link rotationOver} of now. */
   over(): string
 }
@@ -89,6 +92,12 @@ export function makeDescribeRotation(deps: StepDeps): DescribeRotation {
       const record = deps.trust.record()
       const leaving = leavingNow(record.rotations[deps.authority.kind], signingNow(deps.authority, record))
       return lateForEmergency(leaving, await contextOf(deps, record))
+    },
+    strangers: async (consumers) => {
+      const record = deps.trust.record()
+      const context = await contextOf(deps, record)
+      const late = nextOf(record.rotations[deps.authority.kind], context)?.late ?? []
+      return strangersOf({ consumers }, late, context)
     },
   }
 }

@@ -73,6 +73,8 @@ export type RotationRefusal =
   /** Somebody is late whom the waiver does not name. */
   | "waiver-incomplete"
   | "waiver-names-nobody"
+  /** A name of the waiver is nobody's: most likely a slip. */
+  | "waiver-names-strangers"
   | "waiver-unsigned"
   | "waiver-too-long"
   /** Replicas and the passing of time are no one's to waive. */
@@ -87,7 +89,15 @@ export type RotationRefusal =
 
 export type RotationOutcome =
   | { readonly kind: "moved"; readonly state: RotationState; readonly what: RotationChange }
-  | { readonly kind: "refused"; readonly reason: RotationRefusal; readonly late: readonly LateParty[] }
+  | RefusedStep
+
+export interface RefusedStep {
+  readonly kind: "refused"
+  readonly reason: RotationRefusal
+  readonly late: readonly LateParty[]
+  /** Names that nobody has; of `waiver-names-strangers` alone. */
+  readonly strangers?: readonly string[]
+}
 
 /** What a move did, for the audit log. */
 export type RotationChange =

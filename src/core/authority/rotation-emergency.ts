@@ -1,6 +1,6 @@
 import type { LateParty } from "./late-party.ts"
 import { newAuthorityRefusal } from "./new-authority.ts"
-import type { RotationCommand, RotationOutcome, RotationRefusal, StepContext } from "./rotation-command.ts"
+import type { RefusedStep, RotationCommand, RotationOutcome, RotationRefusal, StepContext } from "./rotation-command.ts"
 import type { Rotating, RotationState } from "./rotation-state.ts"
 import { signatureRefusal, waiverOf } from "./rotation-waiver.ts"
 import { lateForBundle, lateForExpiry } from "./safe-points.ts"
@@ -40,7 +40,7 @@ export function emergencyRefusal(
   state: RotationState,
   { old, waiver, again }: Pick<EmergencyCommand, "old" | "waiver" | "again">,
   context: StepContext,
-): (RotationOutcome & { readonly kind: "refused" }) | undefined {
+): RefusedStep | undefined {
   const refuse = (reason: RotationRefusal, late: readonly LateParty[] = []) =>
     ({ kind: "refused", reason, late }) as const
   if (state.phase !== "stable" && state.emergency && !again) return refuse("emergency-under-way")

@@ -129,9 +129,9 @@ function heldFrom({ heldSince }: Planned | Rotating, { now }: StepContext) {
 
 /** What was held up goes on where it was, and not where it would be by now. @see ROT-40 */
 function released(state: Planned | Rotating, { now }: StepContext): Planned | Rotating {
-  const { heldSince, heldFor = 0, ...same } = state
+  const { heldSince, ...same } = state
   const held = heldSince === undefined ? 0 : Math.max(0, now - Math.max(heldSince, state.since))
-  return { ...same, heldFor: heldFor + held }
+  return held === 0 ? same : { ...same, heldFor: (state.heldFor ?? 0) + held }
 }
 
 function moved(state: RotationState, what: RotationChange): RotationOutcome {

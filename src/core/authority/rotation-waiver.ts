@@ -1,4 +1,4 @@
-import type { LateParty, SafePoint } from "./late-party.ts"
+import { type LateParty, type SafePoint, UNSEEN } from "./late-party.ts"
 import type { RotationOutcome, RotationRefusal, StepContext, WaiverRequest } from "./rotation-command.ts"
 import { gateOf } from "./rotation-gate.ts"
 import type { Rotating, Waiver } from "./rotation-state.ts"
@@ -6,6 +6,8 @@ import type { Rotating, Waiver } from "./rotation-state.ts"
 /** Leave out some of those who are waited for now. The phase stays; the next step may then be possible. @see ROT-08 */
 export function waiveStep(state: Rotating, request: WaiverRequest, context: StepContext): RotationOutcome {
   const { point, late } = gateOf(state, context)
+  const strangers = strangersOf(request, late, context)
+  if (strangers.length > 0) return { kind: "refused", reason: "waiver-names-strangers", late, strangers }
   const chosen = choose(late, request)
   if ("refusal" in chosen) return { kind: "refused", reason: chosen.refusal, late }
   if (point === undefined) return { kind: "refused", reason: "waiver-names-nobody", late }
@@ -30,6 +32,18 @@ export function waiveAll(
   if (consumers !== "all" && !late.every(({ id }) => consumers.includes(id))) return "waiver-incomplete"
   const refusal = signatureRefusal(request) ?? (state.waivers.length >= MAX_WAIVERS ? "waiver-too-long" : undefined)
   return refusal ?? { ...state, waivers: [...state.waivers, waiverOf(late, point, request, context)] }
+}
+
+/** Names that nobody has who is waited for or could be. Who is known and not late is no stranger: it may have answered just now. @see ROT-08 */
+export function strangersOf(
+  { consumers }: Pick<WaiverRequest, "consumers">,
+  late: readonly LateParty[],
+  { evidence }: Pick<StepContext, "evidence">,
+): readonly string[] {
+  if (consumers === "all") return []
+  const parties = [...late, ...evidence.consumers, ...evidence.replicas].map(({ id }) => id)
+  const known = new Set([...parties, ...Object.values(UNSEEN)])
+  return consumers.filter((name) => !known.has(name))
 }
 
 type Chosen = { readonly late: readonly LateParty[] } | { readonly refusal: RotationRefusal }

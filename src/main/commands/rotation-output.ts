@@ -46,8 +46,10 @@ export function planTable(reply: ResponseOf<typeof rotationPlan>): string {
 }
 
 export function outcomeText(reply: ResponseOf<typeof rotationStart>): string {
-  const { now, phase, changed, late, late_count: count } = reply
-  if (changed) return `phase ${phase}; assay rotation status --watch shows how it goes on`
+  const { now, phase, changed, late, late_count: count, not_waived: others = [] } = reply
+  const passed =
+    others.length === 0 ? "" : `\nnobody waits for these now, and they are not waived: ${others.join(", ")}`
+  if (changed) return `phase ${phase}; assay rotation status --watch shows how it goes on${passed}`
   const head = `nothing was changed; --yes does it. The rotation stands at ${phase}`
   return [head, ...lateTable(late, now, count)].join("\n")
 }

@@ -94,6 +94,10 @@ const outcome = z.strictObject({
   changed: z.boolean().describe("False for a dry run."),
   late_count: z.int().describe("Whom the step would leave behind; of a dry run."),
   late: lateList,
+  not_waived: z
+    .array(z.string())
+    .optional()
+    .describe("Of a waiver: the first 1,000 that it named and nobody waits for now. They are not waived."),
 })
 
 function step<Request extends z.ZodObject>(

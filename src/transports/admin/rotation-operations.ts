@@ -3,7 +3,7 @@ import type { OperateRotation } from "../../app/rotate/operate-rotation.ts"
 import type { Asking } from "../../app/rotate/rotate-deps.ts"
 import { callerText } from "../../core/admin/caller.ts"
 import type { LateParty } from "../../core/authority/late-party.ts"
-import type { RotationOutcome, WaiverRequest } from "../../core/authority/rotation-command.ts"
+import type { RefusedStep, RotationOutcome, WaiverRequest } from "../../core/authority/rotation-command.ts"
 import type { RotationKind, RotationState } from "../../core/authority/rotation-state.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
@@ -39,6 +39,15 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
   const abortTried = async (kind: RotationKind) => {
     const { standing: stands, abort } = await standingOf(kind)
     return { ...stands, changed: false, ...lateReply(abort) }
+  }
+  const waiveTried = async (kind: RotationKind, consumers: WaiverRequest["consumers"]) => {
+    const strangers = await rotations[kind].describe.strangers(consumers)
+    if (strangers.length > 0) throw refusal({ kind: "refused", reason: "waiver-names-strangers", late: [], strangers })
+    return tried(kind)
+  }
+  const waived = async (kind: RotationKind, consumers: WaiverRequest["consumers"], step: Promise<RotationOutcome>) => {
+    const outcome = await step
+    return { ...(await done(kind, step)), ...notWaived(consumers, outcome) }
   }
   const emergencyTried = async (kind: RotationKind) => {
     const { standing: stands } = await standingOf(kind)
@@ -86,7 +95,9 @@ export function rotationOperations(rotations: Readonly<Record<RotationKind, Rota
       ...about,
       target: ({ kind, reason }) => `${kind}: ${reason}`,
       handle: ({ kind, ...waiver }, call) =>
-        call.dryRun ? tried(kind) : done(kind, rotations[kind].operate.waive(waiverOf(waiver, call), asking(call))),
+        call.dryRun
+          ? waiveTried(kind, waiver.consumers)
+          : waived(kind, waiver.consumers, rotations[kind].operate.waive(waiverOf(waiver, call), asking(call))),
     }),
     bindOperation(contracts.rotationEmergency, {
       ...about,
@@ -111,14 +122,26 @@ function waiverOf(
 }
 
 /** Says who is in the way, as far as one line holds. */
-function refusal({ reason, late }: RotationOutcome & { readonly kind: "refused" }): IdentityError {
-  const names = late.slice(0, MAX_NAMED).map(({ id, reason: why }) => `${id} (${why})`)
-  const rest = late.length > MAX_NAMED ? ` and ${late.length - MAX_NAMED} more` : ""
-  const whom = names.length === 0 ? "" : `; waited for: ${names.join(", ")}${rest}`
+function refusal({ reason, late, strangers = [] }: RefusedStep): IdentityError {
+  const waitedFor = late.map(({ id, reason: why }) => `${id} (${why})`)
+  const whom = `${firstOf("nobody has the name", strangers)}${firstOf("waited for", waitedFor)}`
   return new IdentityError("conflict", `the rotation cannot do this now: ${reason}${whom}`, {
     reason,
     next: NEXT_STEPS[reason] ?? "see assay rotation status",
   })
+}
+
+function firstOf(what: string, names: readonly string[]): string {
+  const rest = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : ""
+  return names.length === 0 ? "" : `; ${what}: ${names.slice(0, MAX_NAMED).join(", ")}${rest}`
+}
+
+/** Who was named and is not in a waiver, since nobody waits for it now. */
+function notWaived(consumers: WaiverRequest["consumers"], outcome: RotationOutcome) {
+  if (consumers === "all" || outcome.kind === "refused" || outcome.state.phase === "stable") return {}
+  const waived = new Set(outcome.state.waivers.flatMap((waiver) => waiver.consumers))
+  const others = consumers.filter((name) => !waived.has(name))
+  return others.length === 0 ? {} : { not_waived: others.slice(0, MAX_LATE) }
 }
 
 const NEXT_STEPS: Readonly<Record<string, string>> = {
@@ -130,6 +153,9 @@ const NEXT_STEPS: Readonly<Record<string, string>> = {
   "too-many-leave": "assay rotation advance ends this rotation; if somebody is late, help or waive them first",
   "waiver-too-long":
     "a rotation keeps 20,000 consumers in one waiver and 64 waivers: name them in parts, by --consumer",
+  "waiver-names-strangers":
+    "nothing was waived; assay rotation status names who is late, and assay consumers list all there are",
+  "waiver-names-nobody": "nobody waits for any of these now; assay rotation status names who is late",
   "waiver-incomplete": "the waiver must name everybody who would be left behind; --all takes whoever is late then",
 }
 
