@@ -66,7 +66,7 @@ export interface IssuanceQuery {
   readonly since?: Instant
   /** Not expired then. */
   readonly unexpiredAt?: Instant
-  /** 1 to 1000, newest first. */
+  /** 1 to 1001, newest first: one beyond a page of 1000 tells that there are more. */
   readonly limit: number
 }
 

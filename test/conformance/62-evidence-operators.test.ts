@@ -60,8 +60,9 @@ test("[EVD-10] operators see every row, those that refused first, by filters tha
   assert.equal(table.code, 0, table.err)
   assert.match(
     table.out,
-    /^IDENTITY +POD +KIND +EPOCH +GRADE +HOLDS UNTIL +REFUSED\n.* web-0 +sds +0 +sds-ack .* no roots\n\(1 more\)/,
+    /^IDENTITY +POD +KIND +EPOCH +GRADE +HOLDS UNTIL +REFUSED\n.* web-0 +sds +0 +sds-ack .* no roots\n$/,
   )
+  assert.match(table.err, /^there are 1 more: a higher --limit/)
 })
 
 const ALWAYS = new AbortController().signal

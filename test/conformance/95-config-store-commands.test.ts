@@ -5,6 +5,8 @@ import { join } from "node:path"
 import { test } from "node:test"
 import { parseBundle } from "../../src/core/spiffe/bundle-document.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import { openAdminUnderTest } from "../support/admin-server.ts"
+import { FIXTURE_NOW, fixtureGrant, fixtureIntent, NO_BANS } from "../support/issuance-fixtures.ts"
 import { runAssay } from "../support/run-assay.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { initTrustDomain, startServerProcess } from "../support/server-process.ts"
@@ -51,6 +53,25 @@ test("[CFG-21] log search takes a serial as OpenSSL and browsers print it", asyn
   const [serial = ""] = await search("--identity", `spiffe://${setup.trustDomain}/assay/server`, "--limit", "1")
   const printed = serial.toUpperCase().replaceAll(/(?<=^(?:..)+)(?=..)/g, ":")
   for (const form of [serial, serial.toUpperCase(), printed]) assert.deepEqual(await search("--serial", form), [serial])
+})
+
+test("[CFG-21] log search says when more matches than it shows, of a store and of a server, and the API in a member", async () => {
+  await using server = await openAdminUnderTest()
+  const log = server.state.store.issuanceLog
+  for (const jti of ["a", "b", "c"]) await log.recordIntent(fixtureIntent(jti), fixtureGrant(jti), FIXTURE_NOW, NO_BANS)
+  const socket = ["--admin-socket", server.admin.socket]
+  const all = ["--identity", fixtureIntent("").spiffeId]
+  for (const where of [["-c", server.setup.configFile], socket]) {
+    const search = (...flags: readonly string[]) =>
+      runAssay(["log", "search", ...where, ...all, "-o", "json", ...flags])
+    const cut = await search("--limit", "2")
+    assert.deepEqual([cut.code, JSON.parse(cut.out).length], [0, 2], cut.err)
+    assert.match(cut.err, /^there are older ones: a higher --limit shows up to 1000, or narrow the search\n$/)
+    for (const limit of ["3", "1000"]) {
+      const whole = await search("--limit", limit)
+      assert.deepEqual([JSON.parse(whole.out).length, whole.err], [3, ""])
+    }
+  }
 })
 
 for (const [mode, warns] of [

@@ -74,8 +74,8 @@ export class MemoryIssuanceLog implements IssuanceLog {
   }
 
   async search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]> {
-    if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > 1000) {
-      throw new IdentityError("malformed", "limit is not 1 to 1000")
+    if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > 1001) {
+      throw new IdentityError("malformed", "limit is not 1 to 1001")
     }
     return [...this.#intents.values()]
       .filter((intent) => matches(intent, query))

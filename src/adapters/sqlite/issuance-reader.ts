@@ -10,7 +10,8 @@ import { parseIssuance } from "./intent-row.ts"
 import { type Failure, parseFailure } from "./operation.ts"
 import { type HoldingRows, parseHoldings } from "./read-holdings.ts"
 import { parseKeyHolder } from "./read-key-holders.ts"
-import { demandLimit } from "./search-issuances.ts"
+import { MAX_RECORDS } from "./search-audit.ts"
+import { demandLimit, MAX_ISSUANCES } from "./search-issuances.ts"
 import type { SqlRow } from "./sql-row.ts"
 
 export type ReaderRequest =
@@ -59,13 +60,13 @@ class ReaderThread implements IssuanceReader {
   }
 
   async search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]> {
-    demandLimit(query.limit)
+    demandLimit(query.limit, MAX_ISSUANCES)
     const reply = await this.#ask({ kind: "search", query })
     return reply.kind === "rows" ? reply.rows.map(parseIssuance) : []
   }
 
   async searchAudit(query: AuditQuery): Promise<AuditFound> {
-    demandLimit(query.limit)
+    demandLimit(query.limit, MAX_RECORDS)
     const reply = await this.#ask({ kind: "audit", query })
     return reply.kind === "audit" ? reply.found : { records: [], lookedFrom: 1 }
   }

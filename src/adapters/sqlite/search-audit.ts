@@ -9,7 +9,7 @@ import { integerOf, optionalBytesOf, type SqlRow } from "./sql-row.ts"
  * Blocks its thread for a second when a million records are looked at. @throws IdentityError `malformed` for a bad limit
  */
 export function searchAudit(db: DatabaseSync, query: AuditQuery): AuditFound {
-  demandLimit(query.limit)
+  demandLimit(query.limit, MAX_RECORDS)
   const newest = integerOf(db.prepare("SELECT coalesce(max(seq), 0) AS seq FROM audit_event").get(), "seq")
   const before = Math.min(query.before ?? newest + 1, newest + 1)
   const lookedFrom = Math.max(1, before - MAX_LOOKED_AT)
@@ -44,3 +44,4 @@ const CONDITIONS = [
   ],
 ] as const
 const MAX_LOOKED_AT = 1_000_000
+export const MAX_RECORDS = 1000

@@ -6,16 +6,16 @@ import type { SqlRow } from "./sql-row.ts"
 
 /** Rows of intents with `signature`, newest first. The text of the query is made of constants only. */
 export function searchIssuances(db: DatabaseSync, query: IssuanceQuery): readonly SqlRow[] {
-  demandLimit(query.limit)
+  demandLimit(query.limit, MAX_ISSUANCES)
   const { conditions, values } = conditionsOf(query)
   const where = conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`
   return db.prepare(`${SELECT} ${where} ORDER BY intent.id DESC LIMIT ?`).all(...values, query.limit)
 }
 
 /** @throws IdentityError `malformed` */
-export function demandLimit(limit: number): void {
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_RESULTS) {
-    throw new IdentityError("malformed", "limit is not 1 to 1000")
+export function demandLimit(limit: number, most: number): void {
+  if (!Number.isInteger(limit) || limit < 1 || limit > most) {
+    throw new IdentityError("malformed", `limit is not 1 to ${most}`)
   }
 }
 
@@ -42,4 +42,5 @@ const CONDITIONS = [
   ["unexpiredAt", "not_after > ?"],
 ] as const
 const SELECT = `SELECT ${ISSUANCE_COLUMNS}, signature FROM ${ISSUANCES} LEFT JOIN outcome ON intent_id = intent.id`
-const MAX_RESULTS = 1000
+/** A page of 1000, and one more. */
+export const MAX_ISSUANCES = 1001

@@ -26,9 +26,12 @@ async function list(options: Options): Promise<void> {
   const given = FILTERS.flatMap((filter) => (options[filter] === undefined ? [] : [[filter, options[filter]]]))
   const reply = await askAdmin(consumersList, Object.fromEntries(given), options)
   printAdmin(reply, options, () => consumersTable(reply))
+  const more = reply.total - reply.consumers.length
+  if (more > 0)
+    process.stderr.write(`there are ${more} more: a higher --limit shows up to ${MAX_LIMIT}, or narrow the list\n`)
 }
 
-function consumersTable({ consumers, total }: ResponseOf<typeof consumersList>): string {
+function consumersTable({ consumers }: ResponseOf<typeof consumersList>): string {
   const rows = consumers.map((row) => [
     row.spiffe_id ?? "(only verifies)",
     row.pod,
@@ -38,9 +41,8 @@ function consumersTable({ consumers, total }: ResponseOf<typeof consumersList>):
     new Date(row.not_after * 1000).toISOString(),
     row.nack_reason ?? "",
   ])
-  const table = columns([["IDENTITY", "POD", "KIND", "EPOCH", "GRADE", "HOLDS UNTIL", "REFUSED"], ...rows])
-  const more = total > consumers.length ? [`(${total - consumers.length} more)`] : []
-  return [...table, ...more].join("\n")
+  return columns([["IDENTITY", "POD", "KIND", "EPOCH", "GRADE", "HOLDS UNTIL", "REFUSED"], ...rows]).join("\n")
 }
 
 const FILTERS = ["cluster", "namespace", "pod", "kind", "grade", "behind", "limit"] as const
+const MAX_LIMIT = 1000

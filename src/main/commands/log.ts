@@ -4,7 +4,7 @@ import { openIssuanceReader } from "../../adapters/sqlite/issuance-reader.ts"
 import { toIdentityError } from "../../core/errors.ts"
 import { parseSpiffeId, type SpiffeId } from "../../core/spiffe/id.ts"
 import type { IssuanceQuery } from "../../ports/issuance-log.ts"
-import { issuanceSearch } from "../../transports/admin/issuance-operations.ts"
+import { issuanceSearch, searchPage } from "../../transports/admin/issuance-operations.ts"
 import { UsageError } from "../command-failure.ts"
 import { loadServerConfig } from "../config/server-config.ts"
 import { type AdminOptions, askAdmin, printAdmin, withAdmin } from "./admin-command.ts"
@@ -43,23 +43,31 @@ async function search(options: SearchOptions): Promise<void> {
   if (!isAsked && options.config === undefined) {
     throw new UsageError("name the store's server by -c, or a running one by --admin-socket or --server")
   }
-  const found = isAsked ? await askServer(options) : await readStore(options.config ?? "", options)
+  const { found, more } = isAsked ? await askServer(options) : await readStore(options.config ?? "", options)
   printAdmin(found, options, () => issuanceTable(found))
+  if (more) process.stderr.write(`there are older ones: ${options.limit < MAX_LIMIT ? RAISE : NARROW}\n`)
+}
+
+interface Found {
+  readonly found: readonly IssuanceRecord[]
+  readonly more: boolean
 }
 
 /** Whoever can read the store needs no server for it. */
-async function readStore(file: string, options: SearchOptions): Promise<readonly IssuanceRecord[]> {
+async function readStore(file: string, options: SearchOptions): Promise<Found> {
   const config = await loadServerConfig(file, makeCelConditions().compile)
   await using reader = await openIssuanceReader({ path: config.storage.sqlite })
-  return (await reader.search(queryOf(options))).map(recordOfLogged)
+  const { found, more } = await searchPage(reader, queryOf(options))
+  return { found: found.map(recordOfLogged), more }
 }
 
 /** Which writes down who searched, and needs the right to. */
-async function askServer(options: SearchOptions): Promise<readonly IssuanceRecord[]> {
+async function askServer(options: SearchOptions): Promise<Found> {
   const { identity, serial, cluster, namespace, pod, kind, since, limit } = options
   const texts = { limit: String(limit), ...(since === undefined ? {} : { since: String(since) }) }
   const request = { spiffe_id: identity, serial, cluster, namespace, pod, kind, ...texts }
-  return (await askAdmin(issuanceSearch, request, options)).issuances.map(recordOfReply)
+  const { issuances, more } = await askAdmin(issuanceSearch, request, options)
+  return { found: issuances.map(recordOfReply), more }
 }
 
 function queryOf(options: SearchOptions): IssuanceQuery {
@@ -108,6 +116,8 @@ const SERIAL = /^[0-9a-f]{2}(?::?[0-9a-f]{2}){15,18}$/i
 /** Date.parse takes much else, and "5" for a day in May. */
 const ISO_8601 = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?)?$/
 const MAX_LIMIT = 1000
+const RAISE = `a higher --limit shows up to ${MAX_LIMIT}, or narrow the search`
+const NARROW = "narrow the search"
 const HELP = `
 With -c the store is read; with --admin-socket or --server a running server is asked, which records who searched.
 

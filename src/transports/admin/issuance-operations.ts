@@ -22,6 +22,7 @@ export const issuanceSearch = defineContract({
     limit: queryCount({ min: 1, max: 1000 }).prefault("50").describe("At most so many, 1 to 1000. Default 50."),
   }),
   response: z.strictObject({
+    more: z.boolean().describe("Older ones match, too: narrow the search, or ask for up to 1000."),
     issuances: z.array(
       z.strictObject({
         serial: z.string(),
@@ -52,9 +53,21 @@ export function issuanceOperations(log: Pick<IssuanceLog, "search">): readonly O
     bindOperation(issuanceSearch, {
       scope: ({ spiffe_id: id }) => scopeOfSearch(id),
       target: ({ spiffe_id: id, serial }) => id ?? serial ?? "",
-      handle: async (request) => ({ issuances: (await log.search(queryOf(request))).map(issuanceReply) }),
+      handle: async (request) => {
+        const { found, more } = await searchPage(log, queryOf(request))
+        return { more, issuances: found.map(issuanceReply) }
+      },
     }),
   ]
+}
+
+/** The newest that match, and whether there are more. @param query with a limit of 1 to 1000 */
+export async function searchPage(
+  log: Pick<IssuanceLog, "search">,
+  query: IssuanceQuery,
+): Promise<{ readonly found: readonly LoggedIssuance[]; readonly more: boolean }> {
+  const found = await log.search({ ...query, limit: query.limit + 1 })
+  return { found: found.slice(0, query.limit), more: found.length > query.limit }
 }
 
 function queryOf({ spiffe_id: spiffeId, limit, ...rest }: z.output<typeof issuanceSearch.request>): IssuanceQuery {
