@@ -34,6 +34,7 @@ const CALM: RotationLook = {
   since: undefined,
   paused: false,
   stopped: undefined,
+  decision: undefined,
   late: 0,
   until: undefined,
 }
@@ -47,7 +48,7 @@ const READY: ServerLook = {
     { kind: "issuing", id: "bb".repeat(20), state: "active", ...YEAR },
   ],
   subscribers: { count: 3, behind: 0, refusing: 0 },
-  rotations: [CALM],
+  rotations: { kind: "seen", seen: [CALM] },
 }
 const DOWN = { kind: "failed", why: "no server answers" } as const
 
@@ -72,12 +73,18 @@ function factsOf({ machine, server = {}, facts }: Case): DoctorFacts {
 test("[ADM-35] what is to be done about agents and rotations names commands that can be run", async () => {
   const unknownCommands = await openNamedCommands()
   const late = { ...CALM, phase: "draining", since: NOW - 90_000, late: 2 }
-  const rotations = [late, { ...late, until: NOW }, { ...late, paused: true }, { ...late, stopped: "nack" }]
+  const rotations = [
+    late,
+    { ...late, late: 0, decision: "retiring" },
+    { ...late, until: NOW },
+    { ...late, paused: true },
+    { ...late, stopped: "nack" },
+  ]
   for (const subscribers of [
     { count: 3, behind: 1, refusing: 0 },
     { count: 3, behind: 0, refusing: 1 },
   ])
-    for (const { next = "" } of runChecks(factsOf({ server: { subscribers, rotations } })))
+    for (const { next = "" } of runChecks(factsOf({ server: { subscribers, rotations: seen(...rotations) } })))
       assert.deepEqual(unknownCommands(next), [])
 })
 
@@ -203,25 +210,43 @@ const CASES: Readonly<Record<string, readonly [string, "info" | "warning" | "cri
     "rotation",
     "warning",
     /stopped: nack/,
-    { server: { rotations: [{ ...UNDER_WAY, stopped: "nack" }] } },
+    { server: { rotations: seen({ ...UNDER_WAY, stopped: "nack" }) } },
   ],
   "a rotation that is paused": [
     "rotation",
     "warning",
     /paused/,
-    { server: { rotations: [{ ...UNDER_WAY, paused: true }] } },
+    { server: { rotations: seen({ ...UNDER_WAY, paused: true }) } },
   ],
   "a rotation that waits for ever": [
     "rotation",
     "warning",
     /for ever/,
-    { server: { rotations: [{ ...UNDER_WAY, late: 2 }] } },
+    { server: { rotations: seen({ ...UNDER_WAY, late: 2 }) } },
   ],
   "a rotation that waits for long": [
     "rotation",
     "warning",
     /waits for 2$/,
-    { server: { rotations: [{ ...UNDER_WAY, late: 2, until: NOW + 60 }] } },
+    { server: { rotations: seen({ ...UNDER_WAY, late: 2, until: NOW + 60 }) } },
+  ],
+  "a rotation that an operator has to decide on": [
+    "rotation",
+    "warning",
+    /publishing for 2d \(since 2027-01-13T08:00:00Z\), nobody is late: an operator with the verb rotation has to decide on active$/,
+    { server: { rotations: seen({ ...UNDER_WAY, decision: "active" }) } },
+  ],
+  "a rotation that this operator may not see": [
+    "rotation",
+    "info",
+    /^not looked at: not for you$/,
+    { server: { rotations: { kind: "failed", why: "not for you", refused: true } } },
+  ],
+  "a rotation that could not be seen": [
+    "rotation",
+    "warning",
+    /^not looked at: no evidence$/,
+    { server: { rotations: { kind: "failed", why: "no evidence" } } },
   ],
 }
 
@@ -270,6 +295,10 @@ test("[ADM-35][ADM-36] assay doctor looks at a machine without a server, and wit
   const usage = await runAssay(["doctor", "--svid-dir", setup.folder])
   assert.equal(usage.code, 64)
 })
+
+function seen(...rotations: readonly RotationLook[]): ServerLook["rotations"] {
+  return { kind: "seen", seen: rotations }
+}
 
 function disk(freeBytes: number): MachineFacts["disk"] {
   return { kind: "seen", seen: { folder: ".", freeBytes, totalBytes: 100e9 } }

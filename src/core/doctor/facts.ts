@@ -2,9 +2,15 @@ import type { ApprovalReach } from "../admin/approval-reach.ts"
 import type { Instant, Seconds } from "../time.ts"
 
 /** A look at something: what was seen, or why it could not be. */
-export type Look<Seen> =
-  | { readonly kind: "seen"; readonly seen: Seen }
-  | { readonly kind: "failed"; readonly why: string; readonly next?: string | undefined }
+export type Look<Seen> = { readonly kind: "seen"; readonly seen: Seen } | FailedLook
+
+export interface FailedLook {
+  readonly kind: "failed"
+  readonly why: string
+  readonly next?: string | undefined
+  /** It is there and does not tell who asks. Absent: nobody knows. */
+  readonly refused?: true
+}
 
 /** All that the checks of `assay doctor` judge. What is `undefined` was not there to be looked at. */
 export interface DoctorFacts {
@@ -66,7 +72,8 @@ export interface ServerLook {
   readonly clockAhead: Seconds
   readonly authorities: readonly AuthorityLook[]
   readonly subscribers: { readonly count: number; readonly behind: number; readonly refusing: number }
-  readonly rotations: readonly RotationLook[]
+  /** Not everybody who may ask for the rest may see who is late. */
+  readonly rotations: Look<readonly RotationLook[]>
 }
 
 export interface RotationLook {
@@ -76,6 +83,8 @@ export interface RotationLook {
   readonly since: Instant | undefined
   readonly paused: boolean
   readonly stopped: string | undefined
+  /** The next phase, when it is taken only once somebody wants it. */
+  readonly decision: string | undefined
   readonly late: number
   /** When the wait ends by itself at the latest; `undefined`: it does not, or nobody is late. */
   readonly until: Instant | undefined

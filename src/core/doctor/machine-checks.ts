@@ -105,7 +105,7 @@ function listeners({ addresses }: MachineFacts, { server }: DoctorFacts): readon
         "compare the address with the one in the log of its start",
       )
     }
-    if (server.kind === "failed" && answers) {
+    if (server.kind === "failed" && server.refused !== true && answers) {
       return warning(`${where} is in use, though no server answers`, "find who listens there, or give it another port")
     }
     if (name === "health" && !loopback) {

@@ -8,7 +8,7 @@ export const SERVER_CHECKS: readonly Check[] = [
   { name: "clock", run: clock },
   { name: "authorities", run: authorities },
   { name: "agents", run: onServer(agents) },
-  { name: "rotation", run: onServer(({ rotations }, { now }) => rotations.map((one) => rotation(one, now))) },
+  { name: "rotation", run: onServer(rotations) },
 ]
 
 function onServer(run: (server: ServerLook, facts: DoctorFacts) => readonly Finding[]): Check["run"] {
@@ -68,7 +68,14 @@ function agents({ subscribers: { count, behind, refusing } }: ServerLook): reado
   return [behind > 0 ? warning(found, next) : ok(found)]
 }
 
-function rotation({ kind, phase, since, paused, stopped, late, until }: RotationLook, now: number): Finding {
+function rotations({ rotations: look }: ServerLook, { now }: DoctorFacts): readonly Finding[] {
+  if (look.kind === "seen") return look.seen.map((one) => rotation(one, now))
+  const { why, next = "run it again; if it stays, the server's log says why", refused } = look
+  const finding = `not looked at: ${why}`
+  return [refused === true ? { ...info(finding), next } : warning(finding, next)]
+}
+
+function rotation({ kind, phase, since, paused, stopped, decision, late, until }: RotationLook, now: number): Finding {
   const status = `assay rotation status --kind ${kind}`
   if (since === undefined) return ok(`${kind}: nothing is under way`)
   const where = `${kind}: ${phase} for ${daysText(now - since)}`
@@ -78,6 +85,11 @@ function rotation({ kind, phase, since, paused, stopped, late, until }: Rotation
   if (late > 0 && until === undefined)
     return warning(`${where}, waits for ${late} for ever`, `${status} names them: help or waive them`)
   if (late > 0 && now - since > STUCK) return warning(`${where}, waits for ${late}`, `${status} names them`)
+  if (late === 0 && decision !== undefined)
+    return warning(
+      `${where} (since ${new Date(since * 1000).toISOString().replace(".000", "")}), nobody is late: an operator with the verb rotation has to decide on ${decision}`,
+      `assay rotation advance --kind ${kind}, or ${status} first`,
+    )
   return ok(late > 0 ? `${where}, waits for ${late}` : where)
 }
 

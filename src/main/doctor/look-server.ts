@@ -1,3 +1,4 @@
+import type { RotationKind } from "../../core/authority/rotation-state.ts"
 import type { Look, RotationLook, ServerLook } from "../../core/doctor/facts.ts"
 import type { Instant } from "../../core/time.ts"
 import type { ResponseOf } from "../../transports/admin/contract.ts"
@@ -11,7 +12,7 @@ export function lookAtServer(options: AdminOptions, now: () => Instant): Promise
   return look(async () => {
     const status = await askAdmin(statusShow, {}, options)
     const clockAhead = status.now - now()
-    const rotations = await Promise.all(KINDS.map((kind) => askAdmin(rotationStatus, { kind }, options)))
+    const rotations = await look(() => Promise.all(KINDS.map((kind) => lookAtRotation(kind, options))))
     const { count, behind, refusing } = status.subscribers
     return {
       version: status.version,
@@ -19,7 +20,7 @@ export function lookAtServer(options: AdminOptions, now: () => Instant): Promise
       clockAhead,
       authorities: status.authorities.flatMap(authorityLook),
       subscribers: { count, behind, refusing },
-      rotations: rotations.map(rotationLook),
+      rotations,
     }
   })
 }
@@ -30,9 +31,11 @@ function authorityLook(one: ResponseOf<typeof statusShow>["authorities"][number]
   return [{ kind, id, state, notBefore, notAfter }]
 }
 
-function rotationLook(one: ResponseOf<typeof rotationStatus>): RotationLook {
+async function lookAtRotation(of: RotationKind, options: AdminOptions): Promise<RotationLook> {
+  const one = await askAdmin(rotationStatus, { kind: of }, options)
   const { kind, phase, since, paused = false, stopped, late_count: late, until } = one
-  return { kind, phase, since, paused, stopped, late, until }
+  const decision = one.decision === true && one.auto !== true ? one.to : undefined
+  return { kind, phase, since, paused, stopped, decision, late, until }
 }
 
 const KINDS = ["x509", "jwt"] as const

@@ -1,5 +1,5 @@
-import type { Look } from "../../core/doctor/facts.ts"
-import { IdentityError } from "../../core/errors.ts"
+import type { FailedLook, Look } from "../../core/doctor/facts.ts"
+import { type ErrorCode, IdentityError } from "../../core/errors.ts"
 import { UsageError } from "../command-failure.ts"
 import { ConfigError } from "../config/problem.ts"
 
@@ -13,16 +13,18 @@ export async function look<Seen>(at: () => Seen | Promise<Seen>): Promise<Look<S
   }
 }
 
-function reasonOf(thrown: unknown): { readonly why: string; readonly next?: string } {
+function reasonOf(thrown: unknown): Omit<FailedLook, "kind"> {
   if (thrown instanceof ConfigError) return { why: thrown.message }
   if (thrown instanceof IdentityError) {
     const cause =
       thrown.code === "attestor-down" && thrown.cause instanceof Error
         ? ` (${thrown.cause.message.slice(0, MAX_CAUSE)})`
         : ""
-    return { why: `${thrown.message}${cause}`, ...(thrown.next === undefined ? {} : { next: thrown.next }) }
+    const next = thrown.next === undefined ? {} : { next: thrown.next }
+    return { why: `${thrown.message}${cause}`, ...next, ...(REFUSALS.has(thrown.code) ? { refused: true } : {}) }
   }
   return { why: thrown instanceof Error ? thrown.message : "cannot be looked at" }
 }
 
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(["policy-denied", "unauthenticated"])
 const MAX_CAUSE = 200

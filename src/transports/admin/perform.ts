@@ -109,9 +109,10 @@ export function targetOf({ scope, target }: PreparedOperation): string {
 /** Of whom no role permits this. */
 export function roleRefusal(reason: keyof typeof REFUSALS, verb: string): IdentityError {
   const message = REFUSALS[reason]
+  const prefixes = reason === "outside-prefixes" ? ", and prefixes that cover them: none for what is of all" : ""
   return new IdentityError("policy-denied", message, {
     reason,
-    next: `ask for a role in admin.roles of the server's configuration with the verb "${verb}"`,
+    next: `ask for a role in admin.roles of the server's configuration with the verb "${verb}"${prefixes}`,
   })
 }
 
