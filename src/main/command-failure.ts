@@ -6,16 +6,29 @@ export class UsageError extends Error {
   override readonly name = "UsageError"
 }
 
+/** A question that could not be looked into, for what is in its cause. Exits 66 where that would exit 1. @see CLI-10 */
+export class UnansweredError extends Error {
+  override readonly name = "UnansweredError"
+
+  constructor(cause: unknown) {
+    super("no answer", { cause })
+  }
+}
+
 export interface FailureForm {
   readonly json: boolean
   readonly verbose: boolean
 }
 
-/** What a command that failed prints, and its exit code. @see CFG-12 CFG-13 CLI-07 */
+/** What a command that failed prints, and its exit code. @see CFG-12 CFG-13 CLI-07 CLI-10 */
 export function describeFailure(
   thrown: unknown,
   form: FailureForm,
 ): { readonly text: string; readonly exitCode: number } {
+  if (thrown instanceof UnansweredError) {
+    const failure = describeFailure(thrown.cause, form)
+    return { ...failure, exitCode: failure.exitCode === EXIT_FAILED ? EXIT_NO_INPUT : failure.exitCode }
+  }
   // Help and version come as errors, too.
   if (thrown instanceof CommanderError && thrown.exitCode === 0) return { text: "", exitCode: 0 }
   if (thrown instanceof CommanderError) {
@@ -48,10 +61,13 @@ function isFileError(thrown: unknown): boolean {
 }
 
 function exitCodeOf(error: IdentityError | undefined): number {
-  return error?.code === "internal" ? EXIT_BUG : 1
+  return error?.code === "internal" ? EXIT_BUG : EXIT_FAILED
 }
 
+const EXIT_FAILED = 1
+/** As in sysexits, these three. */
 const EXIT_USAGE = 64
+const EXIT_NO_INPUT = 66
 const EXIT_BUG = 70
 const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ["file-unreadable", "check the path and its permissions"],

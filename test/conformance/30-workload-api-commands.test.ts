@@ -12,6 +12,7 @@ import { SupervisedCommand } from "../../src/main/commands/supervised-command.ts
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeBundle, fakeSvid, fakeView } from "../support/fake-view.ts"
 import { PROJECT } from "../support/project-files.ts"
+import { runAssay } from "../support/run-assay.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { until } from "../support/until.ts"
 import { openWorkloadPeer } from "../support/workload-peer.ts"
@@ -75,6 +76,44 @@ test("[CLI-07] a failure is 1, a command line that cannot be meant 64, a bug 70,
   assert.equal(codeOf(new DOMException("late", "TimeoutError")), 1)
   assert.equal(codeOf(new UsageError("what?")), 64)
   assert.equal(codeOf(new TypeError("undefined is not a function")), 70)
+})
+
+for (const answering of [
+  ["validate", "-c"],
+  ["explain", "--token", "/dev/null", "-c"],
+  ["policy", "check", "-c"],
+  ["policy", "explain", "--client", "/a", "--audience", "b", "-c"],
+  ["policy", "who-can", "--audience", "b", "-c"],
+  ["policy", "diff", "/nonexistent/b.yaml"],
+]) {
+  test(`[CLI-10] a file that cannot be read is no answer of ${answering.join(" ")}`, async () => {
+    await using folder = await makeScratch()
+    for (const file of ["/nonexistent/a.yaml", folder.directory]) {
+      const { code, out, err } = await runAssay([...answering, file])
+      assert.deepEqual([code, out], [66, ""], err)
+      assert.match(err, /^assay: file-unreadable: /)
+    }
+  })
+}
+
+test("[CLI-10] nor is a token that cannot be read, or an invalid configuration where its rules are asked", async () => {
+  await using folder = await makeScratch()
+  const file = folder.path("assay.yaml")
+  await writeFile(
+    file,
+    "trust_domain: prod.example\nclusters: [{ name: main, issuer: i, audiences: [a], keys: { jwks_file: /x }, token_review: { mode: off } }]\n",
+  )
+  const missing = await runAssay(["explain", "-c", file, "--token", folder.path("token")])
+  assert.deepEqual([missing.code, missing.out], [66, ""], missing.err)
+  await writeFile(file, "nonsense: 1\n")
+  for (const [code, ...command] of [
+    [66, "explain", "--token", "/dev/null", "-c", file],
+    [66, "policy", "who-can", "--audience", "b", "-c", file],
+    [66, "policy", "diff", file, file],
+    [1, "policy", "check", "-c", file],
+    [1, "validate", "-c", file],
+  ] as const)
+    assert.equal((await runAssay(command)).code, code, command.join(" "))
 })
 
 test("[CLI-09] a command ends without a word when nobody reads on, and says so when its output cannot be written", async () => {

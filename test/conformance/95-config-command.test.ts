@@ -73,7 +73,7 @@ test("[CFG-12] a command line that cannot be meant so exits 64 and names the nex
 
 test("[CFG-13] a failure is one line with code and next step, or one JSON object", async () => {
   const plain = await assay(["validate", "--config", "/nonexistent/assay.yaml"])
-  assert.equal(plain.code, 1)
+  assert.equal(plain.code, 66)
   assert.match(plain.err, /^assay: file-unreadable: ENOENT[^\n]* \(next: check the path and its permissions\)\n$/)
   const json = await assay(["validate", "--config", "/nonexistent/assay.yaml", "-o", "json"])
   assert.match(json.err, /^\{"error":\{"code":"file-unreadable","message":"[^"]*","next":"[^"]*"\}\}\n$/)

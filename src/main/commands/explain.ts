@@ -9,6 +9,7 @@ import { makeExplainToken } from "../../app/rules/explain.ts"
 import { UsageError } from "../command-failure.ts"
 import { loadServerConfig } from "../config/server-config.ts"
 import { openClusters } from "../server/clusters.ts"
+import { answering } from "./answering.ts"
 import { explanationJson, explanationTable } from "./explain-output.ts"
 import { stderrLog } from "./stderr-log.ts"
 
@@ -18,7 +19,7 @@ interface ExplainOptions {
   readonly output: "json" | "table"
 }
 
-/** `assay explain`: which identities a token gets, and why; exits 0 granted, 1 refused, 2 not attested. @see RUL-13 */
+/** `assay explain`: which identities a token gets, and why; exits 0 granted, 1 refused, 2 not attested. @see RUL-13 CLI-10 */
 export function registerExplain(program: Command): void {
   program
     .command("explain")
@@ -27,10 +28,10 @@ export function registerExplain(program: Command): void {
     .requiredOption("-t, --token <file>", "file with the service-account token, or - for standard input")
     .addOption(new Option("-o, --output <form>", "form of the output").choices(["table", "json"]).default("table"))
     .addHelpText("after", HELP)
-    .action(explain)
+    .action(answering(explain))
 }
 
-async function explain(options: ExplainOptions): Promise<void> {
+async function explain(options: ExplainOptions): Promise<number> {
   const { compile } = makeCelConditions()
   const config = await loadServerConfig(options.config, compile)
   const token = await readToken(options.token)
@@ -45,7 +46,8 @@ async function explain(options: ExplainOptions): Promise<void> {
   })
   const explanation = await makeExplainToken({ attest, rules: () => config.rules })(token, AbortSignal.timeout(TIMEOUT))
   process.stdout.write(options.output === "json" ? explanationJson(explanation) : explanationTable(explanation))
-  process.exitCode = explanation.kind === "not-attested" ? 2 : explanation.decision.kind === "granted" ? 0 : 1
+  if (explanation.kind === "not-attested") return 2
+  return explanation.decision.kind === "granted" ? 0 : 1
 }
 
 async function readToken(file: string): Promise<string> {
@@ -64,7 +66,8 @@ async function readBounded(file: string): Promise<string> {
 const TIMEOUT = 30_000
 const MAX_FILE = 64 * 1024
 const HELP = `
-Exit code: 0 an identity is granted, 1 refused, 2 the token could not be attested, 64 usage.
+Exit code: 0 an identity is granted, 1 refused, 2 the token could not be attested, 64 usage, 66 no answer:
+a file cannot be read, or the configuration is invalid.
 
 Examples:
   kubectl create token web -n shop --audience assay --bound-object-kind Pod --bound-object-name web-0 |

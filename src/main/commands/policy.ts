@@ -13,6 +13,7 @@ import { UsageError } from "../command-failure.ts"
 import { ConfigError } from "../config/problem.ts"
 import { loadServerConfig } from "../config/server-config.ts"
 import { parseDuration } from "../config/units.ts"
+import { answering } from "./answering.ts"
 import { checkOutput, diffOutput, explainOutput, type PolicyForm, whoCanOutput } from "./policy-output.ts"
 
 /** `assay policy …`: questions to the rules about tokens; nothing is issued. @see TPO-09 TPO-10 TPO-11 TPO-12 */
@@ -25,7 +26,7 @@ export function registerPolicy(program: Command): void {
     .description("check the rules of a configuration, and name those that decide nothing")
     .requiredOption("-c, --config <file>", "configuration of the server")
     .addHelpText("after", CHECK_HELP)
-    .action(check)
+    .action(answering(check))
   withForm(policy.command("explain"))
     .description("say which rules give a token, or which came nearest and why they do not")
     .requiredOption("-c, --config <file>", "configuration of the server")
@@ -44,19 +45,19 @@ export function registerPolicy(program: Command): void {
     .addOption(new Option("--binding <kind>", "what it will be bound to").choices(TOKEN_BINDINGS).default("none"))
     .option("--ttl <duration>", 'life that is asked for, e.g. "5m"; default: none is named', duration)
     .addHelpText("after", EXPLAIN_HELP)
-    .action(explain)
+    .action(answering(explain))
   withForm(policy.command("diff"))
     .description("list exactly what two configurations grant differently")
     .argument("<old>", "configuration of the server as it is")
     .argument("<new>", "configuration of the server as it would be")
     .addHelpText("after", DIFF_HELP)
-    .action(diff)
+    .action(answering(diff))
   withForm(policy.command("who-can"))
     .description("list exactly who can have a token for an audience, and what is in it")
     .requiredOption("-c, --config <file>", "configuration of the server")
     .requiredOption("--audience <audience>", "the audience")
     .addHelpText("after", WHO_CAN_HELP)
-    .action(whoCan)
+    .action(answering(whoCan))
 }
 
 interface FormOption {
@@ -77,42 +78,43 @@ interface ExplainOptions extends FormOption {
   readonly ttl?: number
 }
 
-async function check({ config: file, output }: FormOption & { readonly config: string }): Promise<void> {
+async function check({ config: file, output }: FormOption & { readonly config: string }): Promise<number> {
   await readFile(file) // a file that cannot be read is no invalid file
   try {
     const { rules, warnings } = await load(file)
     process.stdout.write(checkOutput({ file, rules, problems: [], warnings }, output))
+    return 0
   } catch (thrown) {
     if (!(thrown instanceof ConfigError)) throw thrown
     process.stdout.write(checkOutput({ file, rules: undefined, problems: thrown.problems, warnings: [] }, output))
-    process.exitCode = 1
+    return 1
   }
 }
 
-async function explain(options: ExplainOptions): Promise<void> {
+async function explain(options: ExplainOptions): Promise<number> {
   const { rules } = await load(options.config)
   const question = questionOf(options, rules.trustDomain)
   const explanation = explainToken(question, rules)
   process.stdout.write(explainOutput(question, explanation, options.output))
-  process.exitCode = explanation.decision.kind === "granted" ? 0 : 1
+  return explanation.decision.kind === "granted" ? 0 : 1
 }
 
-async function diff(oldFile: string, newFile: string, { output }: FormOption): Promise<void> {
+async function diff(oldFile: string, newFile: string, { output }: FormOption): Promise<number> {
   const [before, after] = [(await load(oldFile)).rules, (await load(newFile)).rules]
   const changes = [...diffTokenRules(before, after)]
   const identities = diffIdentityRules(before, after)
   const { added, removed, changed, reordered, clusters } = identities
   const isSame = !reordered && [changes, added, removed, changed, clusters].every(({ length }) => length === 0)
   process.stdout.write(diffOutput(changes, identities, output))
-  process.exitCode = isSame ? 0 : 1
+  return isSame ? 0 : 1
 }
 
-async function whoCan(options: FormOption & { readonly config: string; readonly audience: string }): Promise<void> {
+async function whoCan(options: FormOption & { readonly config: string; readonly audience: string }): Promise<number> {
   const { rules } = await load(options.config)
   const rights = rightsTo(options.audience, rules)
   const svidRules = svidRulesTo(options.audience, rules)
   process.stdout.write(whoCanOutput(options.audience, rights, svidRules, options.output))
-  process.exitCode = rights.length + svidRules.length > 0 ? 0 : 1
+  return rights.length + svidRules.length > 0 ? 0 : 1
 }
 
 function load(file: string) {
@@ -170,7 +172,7 @@ const HELP = `
 A token needs one export, by which its source lets it go, and one accept, by which its target takes it (token_rules in the
 configuration). The first export and the first accept in the file that cover the whole request decide; without both, no token.`
 const CHECK_HELP = `
-Exit code: 0 valid, 1 invalid. A rule that decides nothing is a warning.
+Exit code: 0 valid, 1 invalid, 66 the file cannot be read. A rule that decides nothing is a warning.
 
 Example:
   assay policy check -c assay.yaml`
@@ -178,7 +180,7 @@ const EXPLAIN_HELP = `
 The mode follows from who takes part: self when client and subject are the same, delegation when somebody acts, else
 impersonation. IDs that begin with / are of the own trust domain.
 
-Exit code: 0 granted, 1 refused.
+Exit code: 0 granted, 1 refused, 66 no answer: the configuration cannot be read or is invalid.
 
 Examples:
   assay policy explain -c assay.yaml --client /ns/shop/sa/web --audience https://ledger.example --scope "read write"
@@ -189,7 +191,7 @@ A request is answered differently if and only if it is in one of the changes, as
 independent. Names, order without effect, and other ways to write the same are no difference. Identity rules are compared by
 their text.
 
-Exit code: 0 no difference, 1 a difference.
+Exit code: 0 no difference, 1 a difference, 66 no answer: a configuration cannot be read or is invalid.
 
 Example:
   git show HEAD:assay.yaml > old.yaml && assay policy diff old.yaml assay.yaml`
@@ -197,7 +199,7 @@ const WHO_CAN_HELP = `
 Of the rights that cover a request the first decides. Identity rules are named where workloads get JWT-SVIDs for the audience
 without the token endpoint.
 
-Exit code: 0 somebody can, 1 nobody.
+Exit code: 0 somebody can, 1 nobody, 66 no answer: the configuration cannot be read or is invalid.
 
 Example:
   assay policy who-can -c assay.yaml --audience https://ledger.example`

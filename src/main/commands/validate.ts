@@ -5,6 +5,7 @@ import { loadAgentConfig } from "../config/agent-config.ts"
 import type { ConfigKind } from "../config/json-schema.ts"
 import { ConfigError, type ConfigProblem, renderProblem } from "../config/problem.ts"
 import { loadServerConfig } from "../config/server-config.ts"
+import { answering } from "./answering.ts"
 
 interface ValidateOptions {
   readonly config: string
@@ -12,7 +13,7 @@ interface ValidateOptions {
   readonly output: "text" | "json"
 }
 
-/** `assay validate`: check a configuration file and exit 0 or 1. @see CFG-10 */
+/** `assay validate`: check a configuration file and exit 0 or 1. @see CFG-10 CLI-10 */
 export function registerValidate(program: Command): void {
   program
     .command("validate")
@@ -20,16 +21,19 @@ export function registerValidate(program: Command): void {
     .requiredOption("-c, --config <file>", "the file")
     .addOption(new Option("--kind <kind>", "whose configuration it is").choices(["server", "agent"]).default("server"))
     .addOption(new Option("-o, --output <form>", "form of the output").choices(["text", "json"]).default("text"))
-    .addHelpText("after", "\nExample:\n  assay validate --config assay.yaml && kill -HUP <pid of the server>")
-    .action(validate)
+    .addHelpText(
+      "after",
+      "\nExit code: 0 valid, 1 invalid, 66 the file cannot be read.\n\nExample:\n  assay validate --config assay.yaml && kill -HUP <pid of the server>",
+    )
+    .action(answering(validate))
 }
 
-async function validate({ config, kind, output }: ValidateOptions): Promise<void> {
+async function validate({ config, kind, output }: ValidateOptions): Promise<number> {
   await readFile(config) // a file that cannot be read is no invalid file
   const result = await check(config, kind)
   if (output === "json") process.stdout.write(`${JSON.stringify(result)}\n`)
   else process.stdout.write(renderText(config, result))
-  process.exitCode = result.valid ? 0 : 1
+  return result.valid ? 0 : 1
 }
 
 interface Result {
