@@ -7,6 +7,7 @@ import { rootId } from "../../src/app/authority/root-id.ts"
 import { makeOperateRotation } from "../../src/app/rotate/operate-rotation.ts"
 import type { AuthorityPlan } from "../../src/app/rotate/rotated-authority.ts"
 import { makeRotationController } from "../../src/app/rotate/rotation-controller.ts"
+import type { AuditEvent } from "../../src/core/audit/event.ts"
 import type { ConsumerRow } from "../../src/core/authority/evidence.ts"
 import { rotationDue } from "../../src/core/authority/rotation-schedule.ts"
 import { parseCertificate } from "../../src/core/x509/certificate.ts"
@@ -73,6 +74,35 @@ test("[ROT-31] each change of a rotation is audited before it is made, with who 
   fixture.store.onWrite = () => "none"
   assert.equal((await fixture.store.authorityJournal.read())?.rotations.x509.phase, "stable")
 })
+
+for (const [who, between, records] of [
+  ["the record was written for something else", "nothing", ["pause"]],
+  ["the rotation itself was changed", "rotation", ["pause", "resume", "pause"]],
+] as const) {
+  test(`[ROT-31] a step that is decided anew, since ${who}, is audited ${records.length === 1 ? "once" : "anew"}`, async () => {
+    const it = await openControlled({ rows: [] })
+    await it.operate.start(WISH, ALICE)
+    let first = true
+    const audit = {
+      append: async (event: AuditEvent) => {
+        await it.fixture.store.auditLog.append(event)
+        if (!first) return
+        first = false
+        if (between === "nothing") await it.trust.update((record) => record)
+        else await it.operate.resume(false, ALICE)
+      },
+    }
+    const { store } = it.fixture
+    const known = store.events.length
+    const outcome = await makeOperateRotation({ ...it.deps, audit }).pause(ALICE)
+    assert.equal(outcome.kind, "moved")
+    const changes = store.events
+      .slice(known)
+      .flatMap((event) => (event.type === "rotation.changed" ? [event.change] : []))
+    assert.deepEqual(changes, records)
+    assert.ok("paused" in it.trust.record().rotations.x509)
+  })
+}
 
 test("[ROT-14] a pause before the new authority is made holds up its making, too", async () => {
   const { operate, controller, trust, fixture } = await openControlled({ rows: [] })

@@ -1,4 +1,5 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
+import { entryOf } from "../../core/audit/record.ts"
 import type {
   RotationCommand,
   RotationOutcome,
@@ -11,12 +12,13 @@ import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { AuthorityRecord } from "../../ports/authority-journal.ts"
 import type { Asking, StepDeps } from "./rotate-deps.ts"
 import type { MadeAuthority } from "./rotated-authority.ts"
-import { refuseStale } from "./rotation-over.ts"
+import { refuseStale, rotationOver } from "./rotation-over.ts"
 import { recordAfter } from "./rotation-record.ts"
 
 /**
  * Decide a step of a rotation over what is known now, and write it over the very revision that it was decided over; decided
- * anew, at most {@link MAX_ATTEMPTS} times, when somebody else was first. Audited before it is written.
+ * anew, at most {@link MAX_ATTEMPTS} times, when somebody else was first. Audited before it is written, and not
+ * anew where the rotation stands as it did and the same was decided. @see ROT-31
  * @param made the new authority, that `keyed` or `emergency` is about
  * @throws IdentityError `not-ready` when evidence or store cannot be reached, `conflict`
  */
@@ -26,6 +28,7 @@ export async function takeStep(
   asking: Asking,
   made?: MadeAuthority,
 ): Promise<RotationOutcome> {
+  let audited: string | undefined
   for (let attempt = 0; ; attempt++) {
     const record = deps.trust.record()
     const context = await contextOf(deps, record)
@@ -33,7 +36,10 @@ export async function takeStep(
     const command = typeof wanted === "function" ? wanted(record) : wanted
     const outcome = stepRotation(record.rotations[deps.authority.kind], command, context)
     if (outcome.kind === "refused") return outcome
-    await deps.audit.append(auditOf(record, deps.authority.kind, outcome, command, asking, context))
+    const event = auditOf(record, deps.authority.kind, outcome, command, asking, context)
+    const change = `${rotationOver(deps, record)} ${entryOf(event).data}`
+    if (change !== audited) await deps.audit.append(event)
+    audited = change
     try {
       await deps.trust.update((current) => {
         refuseOtherRevision(current, record)
