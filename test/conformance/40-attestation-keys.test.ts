@@ -9,11 +9,12 @@ import { makeJwksKeys } from "../../src/adapters/kube/jwks-keys.ts"
 import { makeClusterJwksSource, makeFileJwksSource, makeUrlJwksSource } from "../../src/adapters/kube/jwks-source.ts"
 import { makeFileEndpoint } from "../../src/adapters/kube/kube-endpoint.ts"
 import { openKubeconfigEndpoint } from "../../src/adapters/kube/kubeconfig-endpoint.ts"
+import { verifyToken } from "../../src/app/attest/verify-token.ts"
 import { type CompactJws, parseCompactJws } from "../../src/core/jose/compact.ts"
 import { SERVICE_ACCOUNT_JWS } from "../../src/core/kube/service-account-claims.ts"
 import { LocalCluster } from "../../src/main/demo/local-cluster.ts"
 import type { ClusterKeys } from "../../src/ports/kube.ts"
-import { NEVER, ORDER, START } from "../support/attest-fixture.ts"
+import { ISSUER, keysOf, NEVER, ORDER, START, trust } from "../support/attest-fixture.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { listenHttps } from "../support/https-endpoint.ts"
 
@@ -57,6 +58,16 @@ function makeFixture(): Fixture {
     }),
   }
   return fixture
+}
+
+/** Let reads hang from now on, until a test ends the newest. */
+function hang(source: { read: () => Promise<string> }) {
+  let newest = Promise.withResolvers<string>()
+  source.read = () => {
+    newest = Promise.withResolvers()
+    return newest.promise
+  }
+  return { resolve: (text: string) => newest.resolve(text), reject: (error: Error) => newest.reject(error) }
 }
 
 test("[ATT-16] one set serves for 300 s, and one read serves all who wait", async () => {
@@ -112,6 +123,102 @@ test("[ATT-17] without any set the answer is attestor-down, and the source is tr
   }
   for (let i = 0; i < 10; i++) await rejects(keys.verify(sign(), NEVER), down)
   deepEqual([fixture.reads, fixture.failures], [1, 1])
+})
+
+test("[ATT-20] a source that hangs holds tokens up for a second, and after it failed nobody whom the last set knows", async () => {
+  const fixture = makeFixture()
+  const { keys, sign, clock } = fixture
+  await keys.verify(sign(), NEVER)
+  const hanging = hang(fixture)
+  await clock.advance(300)
+  const held = Promise.all(Array.from({ length: 100 }, () => keys.verify(sign(), NEVER)))
+  await clock.untilSleeping(1)
+  await clock.advance(1)
+  await held
+  for (let i = 0; i < 100; i++) await keys.verify(sign(), NEVER)
+  deepEqual([fixture.reads, clock.sleeping], [2, 0])
+  await clock.advance(9)
+  hanging.reject(new Error("timed out"))
+  await clock.advance(20)
+  for (let i = 0; i < 100; i++) await keys.verify(sign(), NEVER)
+  deepEqual([fixture.reads, fixture.failures], [3, 1])
+})
+
+test("[ATT-20] a token of an unknown kid waits for all of a read that is under way, and for a second once one failed", async () => {
+  const fixture = makeFixture()
+  const { keys, sign, clock, cluster } = fixture
+  await keys.verify(sign(), NEVER)
+  const hanging = hang(fixture)
+  cluster.rotateKey()
+  await clock.advance(300)
+  const waiting = keys.verify(sign(), NEVER)
+  await clock.advance(5)
+  hanging.resolve(cluster.jwks())
+  await waiting
+  cluster.rotateKey()
+  await clock.advance(30)
+  const failing = rejects(keys.verify(sign(), NEVER), { reason: "key-unknown" })
+  await clock.advance(0)
+  hanging.reject(new Error("no route"))
+  await failing
+  await clock.advance(30)
+  const held = rejects(keys.verify(sign(), NEVER), { reason: "key-unknown" })
+  await clock.untilSleeping(1)
+  await clock.advance(1)
+  await held
+  for (let i = 0; i < 100; i++) await rejects(keys.verify(sign(), NEVER), { reason: "key-unknown" })
+  equal(fixture.reads, 4)
+  hanging.resolve(cluster.jwks())
+  await clock.advance(0)
+  await keys.verify(sign(), NEVER)
+})
+
+test("[ATT-17][KC-07] a key that was taken out is refused an hour after it was read, however long the source hangs", async () => {
+  const fixture = makeFixture()
+  const { keys, sign, clock, cluster } = fixture
+  await keys.verify(sign(), NEVER)
+  const removed = sign()
+  for (let i = 0; i < 2; i++) cluster.rotateKey()
+  const hanging = hang(fixture)
+  await clock.advance(3598)
+  const last = keys.verify(removed, NEVER)
+  await clock.untilSleeping(1)
+  await clock.advance(1)
+  await last
+  await clock.advance(1)
+  const waiting = rejects(keys.verify(removed, NEVER), down)
+  await clock.advance(8)
+  hanging.reject(new Error("timed out"))
+  await waiting
+  await rejects(keys.verify(removed, NEVER), down)
+  fixture.read = async () => cluster.jwks()
+  await clock.advance(30)
+  await rejects(keys.verify(removed, NEVER), { reason: "key-unknown" })
+  await keys.verify(sign(), NEVER)
+})
+
+test("[ATT-03][ATT-20] a cluster whose keys hang does not hold up those of another one with its issuer for more than a second", async () => {
+  const clock = new FakeClock(START)
+  const west = new LocalCluster(ISSUER, () => START)
+  const source = { lifetime: 300, cooldown: 30, read: async () => "" }
+  const hanging = hang(source)
+  const broken = makeJwksKeys({
+    clock,
+    verifier: makeJwsVerifier(),
+    source: { ...source, read: () => source.read() },
+    onReadFailed: () => {},
+  })
+  const clusters = [trust("east", { keys: broken }), trust("west", { keys: keysOf(west, clock) })]
+  const token = () => west.issueToken(west.createPod("shop", "cart", "cart-0"), ORDER)
+  const first = verifyToken(token(), clusters, START, NEVER)
+  await clock.advance(10)
+  hanging.reject(new Error("timed out"))
+  equal((await first).cluster.name, "west")
+  await clock.advance(30)
+  const second = verifyToken(token(), clusters, START, NEVER)
+  await clock.untilSleeping(1)
+  await clock.advance(1)
+  equal((await second).cluster.name, "west")
 })
 
 test("[ATT-18][JOS-05] two different keys under one kid are refused, the same key twice is one", () => {

@@ -9,7 +9,7 @@ import { parseJwksDocument } from "./jwks-document.ts"
 export interface JwksSource {
   /** The text of the set. @throws whatever went wrong; the reader decides what that means */
   read(signal: AbortSignal): Promise<string>
-  /** How long a set is used before it is read again. A key taken out of the set is trusted for this long at most. */
+  /** How long a set is used before it is read again. A key taken out of a set that can be read is trusted for this long, and a second. */
   readonly lifetime: Seconds
   /** An unknown `kid`, or a failure, leads to one read in this time at most. */
   readonly cooldown: Seconds
@@ -23,7 +23,10 @@ export interface JwksKeysDeps {
   readonly onReadFailed: (error: unknown) => void
 }
 
-/** The keys of a cluster by its JWK Set. When it cannot be read, the last one serves for up to an hour. @see ATT-16 ATT-17 KC-07 */
+/**
+ * The keys of a cluster by its JWK Set. When it cannot be read, or not within a second, the last one serves until an hour after it
+ * was asked for, and only a token that no key of it is for waits longer. @see ATT-16 ATT-17 ATT-20 KC-07
+ */
 export function makeJwksKeys(deps: JwksKeysDeps): ClusterKeys {
   const keySet = new CachedKeySet(deps)
   return {
@@ -46,19 +49,25 @@ class CachedKeySet {
   #keys: readonly VerificationKey[] | undefined
   #readAt: Millis = Number.NEGATIVE_INFINITY
   #triedAt: Millis = Number.NEGATIVE_INFINITY
-  #reading: Promise<void> | undefined
+  #failedAt: Millis = Number.NEGATIVE_INFINITY
+  #reading: Reading | undefined
 
   constructor(deps: JwksKeysDeps) {
     this.#deps = deps
   }
 
+  /** The set; when it is to be read again, the one before, unless there is a new one soon. */
   async current(signal: AbortSignal): Promise<readonly VerificationKey[]> {
-    const { source } = this.#deps
-    if (this.#age() >= source.lifetime * 1000) await this.#refresh(source.cooldown, signal)
-    if (this.#keys === undefined || this.#age() >= MAX_STALE) {
+    if (this.#since(this.#readAt) >= this.#deps.source.lifetime * 1000) {
+      const reading = this.#refresh()
+      if (this.#serving() === undefined) await this.#patiently(reading, signal)
+      else if (!this.#isInTrouble()) await until(reading?.soon, signal)
+    }
+    const keys = this.#serving()
+    if (keys === undefined) {
       throw new IdentityError("attestor-down", "the signing keys of the cluster cannot be read right now")
     }
-    return this.#keys
+    return keys
   }
 
   /** The set after a refresh, or `undefined` when there is none newer than `known`. */
@@ -66,35 +75,68 @@ class CachedKeySet {
     known: readonly VerificationKey[],
     signal: AbortSignal,
   ): Promise<readonly VerificationKey[] | undefined> {
-    if (this.#keys === known) await this.#refresh(this.#deps.source.cooldown, signal)
+    if (this.#keys === known) await this.#patiently(this.#refresh(), signal)
     return this.#keys === known ? undefined : this.#keys
   }
 
-  /** One read for all who wait; never rejects. The first caller's signal does not end it, its own bounds do. */
-  async #refresh(cooldown: Seconds, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#deps
-    if (this.#reading === undefined && clock.monotonic() - this.#triedAt < cooldown * 1000) return
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = undefined
-    })
-    await this.#reading
-    signal.throwIfAborted()
+  #serving(): readonly VerificationKey[] | undefined {
+    return this.#since(this.#readAt) < MAX_STALE ? this.#keys : undefined
   }
 
+  /** Whoever cannot do without gives a source all the time that it may take, but not after it failed. */
+  #patiently(reading: Reading | undefined, signal: AbortSignal): Promise<void> {
+    return until(this.#isInTrouble() ? reading?.soon : reading?.done, signal)
+  }
+
+  #isInTrouble(): boolean {
+    return this.#since(this.#failedAt) < TROUBLE
+  }
+
+  /** The read that is under way, begun now if one may be. One for all, and its own bounds end it, not those who wait for it. */
+  #refresh(): Reading | undefined {
+    const { source, clock } = this.#deps
+    if (this.#reading !== undefined || this.#since(this.#triedAt) < source.cooldown * 1000) return this.#reading
+    const over = new AbortController()
+    const done = this.#read().finally(() => {
+      this.#reading = undefined
+      over.abort()
+    })
+    this.#reading = { done, soon: clock.sleep(PATIENCE, over.signal) }
+    return this.#reading
+  }
+
+  /** Never rejects. */
   async #read(): Promise<void> {
     const { source, clock, onReadFailed } = this.#deps
     this.#triedAt = clock.monotonic()
     try {
       this.#keys = parseJwksDocument(await source.read(new AbortController().signal))
       this.#readAt = this.#triedAt
+      this.#failedAt = Number.NEGATIVE_INFINITY
     } catch (error) {
+      this.#failedAt = clock.monotonic()
       onReadFailed(error)
     }
   }
 
-  #age(): Millis {
-    return this.#deps.clock.monotonic() - this.#readAt
+  #since(moment: Millis): Millis {
+    return this.#deps.clock.monotonic() - moment
   }
 }
 
+interface Reading {
+  readonly done: Promise<void>
+  /** When it is done, or {@link PATIENCE} after it began. */
+  readonly soon: Promise<void>
+}
+
+async function until(moment: Promise<void> | undefined, signal: AbortSignal): Promise<void> {
+  await moment
+  signal.throwIfAborted()
+}
+
 const MAX_STALE: Millis = 3_600_000
+/** A set is there in less where nothing is wrong, so that a key which was taken out of it is not found in the one before. */
+const PATIENCE: Millis = 1000
+/** A source that failed within this time is waited for no longer than that; more than one cool-down of a URL. */
+const TROUBLE: Millis = 60_000
