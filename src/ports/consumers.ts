@@ -49,6 +49,22 @@ export interface KeyHolderReader {
   readKeyHolders(keys: readonly string[], now: Instant): Promise<readonly KeyHolder[]>
 }
 
+/** Who is to be trusted as somebody who renews. */
+export interface CertificateReader {
+  /**
+   * Whether the pod was given a certificate that expires after `now`. Of each of its identities the newest 10,000 issuances are looked
+   * at: whoever had so many tokens since its last certificate counts as one that has none. @throws IdentityError as {@link HoldingsReader.readHoldings}
+   */
+  holdsCertificate(pod: PodOfCluster, now: Instant): Promise<boolean>
+}
+
+export interface PodOfCluster {
+  readonly cluster: string
+  readonly namespace: string
+  readonly pod: string
+  readonly podUid: string
+}
+
 /** One for each key, holder and identity. */
 export interface KeyHolder extends Pick<Held, "holder" | "spiffeId" | "notAfter"> {
   readonly key: string

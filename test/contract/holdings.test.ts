@@ -107,6 +107,19 @@ for (const { name, open } of STORES) {
       assert.deepEqual(await store.holdings.readKeyHolders([], NOW), [])
     })
 
+    test("says of each of a crowd whether it has a certificate that has not expired", async () => {
+      await using store = await openWithIssuers(open)
+      const [web, other] = [POD, { ...POD, podUid: "another" }]
+      await issue(store, "1", { notAfter: NOW + 1 })
+      await issue(store, "2", { requester: other, kind: "jwt", notAfter: NOW + 100 })
+      const ask = (pod: Requester, at: number) => store.holdings.holdsCertificate(pod, at)
+      assert.deepEqual(await Promise.all([ask(web, NOW), ask(web, NOW + 1), ask(other, NOW)]), [true, false, false])
+      for (const field of ["cluster", "namespace", "pod", "podUid"] as const)
+        assert.equal(await ask({ ...POD, [field]: "other" }, NOW), false)
+      const crowd = await Promise.all(Array.from({ length: 1000 }, (_, i) => ask(i % 2 === 0 ? web : other, NOW)))
+      assert.equal(crowd.filter((held) => held).length, 500)
+    })
+
     test("finds nothing in an empty store", async () => {
       await using store = await open()
       assert.deepEqual(await store.holdings.readHoldings(NOW), { held: [], lastTokens: new Map() })

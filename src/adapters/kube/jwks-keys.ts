@@ -61,7 +61,7 @@ class CachedKeySet {
     if (this.#since(this.#readAt) >= this.#deps.source.lifetime * 1000) {
       const reading = this.#refresh()
       if (this.#serving() === undefined) await this.#patiently(reading, signal)
-      else if (!this.#isInTrouble()) await until(reading?.soon, signal)
+      else if (!this.#isInTrouble()) await until(reading?.soon(), signal)
     }
     const keys = this.#serving()
     if (keys === undefined) {
@@ -85,7 +85,7 @@ class CachedKeySet {
 
   /** Whoever cannot do without gives a source all the time that it may take, but not after it failed. */
   #patiently(reading: Reading | undefined, signal: AbortSignal): Promise<void> {
-    return until(this.#isInTrouble() ? reading?.soon : reading?.done, signal)
+    return until(this.#isInTrouble() ? reading?.soon() : reading?.done, signal)
   }
 
   #isInTrouble(): boolean {
@@ -101,7 +101,8 @@ class CachedKeySet {
       this.#reading = undefined
       over.abort()
     })
-    this.#reading = { done, soon: clock.sleep(PATIENCE, over.signal) }
+    let soon: Promise<void> | undefined
+    this.#reading = { done, soon: () => (soon ??= clock.sleep(PATIENCE, over.signal)) }
     return this.#reading
   }
 
@@ -126,8 +127,8 @@ class CachedKeySet {
 
 interface Reading {
   readonly done: Promise<void>
-  /** When it is done, or {@link PATIENCE} after it began. */
-  readonly soon: Promise<void>
+  /** When it is done, or {@link PATIENCE} after somebody asked this first. */
+  soon(): Promise<void>
 }
 
 async function until(moment: Promise<void> | undefined, signal: AbortSignal): Promise<void> {

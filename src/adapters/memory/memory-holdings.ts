@@ -2,11 +2,18 @@ import { type Held, holderKey, holderOf } from "../../core/authority/holder.ts"
 import { certifiedKeyName } from "../../core/ban/key-name.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
-import type { Holdings, HoldingsReader, KeyHolder, KeyHolderReader } from "../../ports/consumers.ts"
+import type {
+  CertificateReader,
+  Holdings,
+  HoldingsReader,
+  KeyHolder,
+  KeyHolderReader,
+  PodOfCluster,
+} from "../../ports/consumers.ts"
 import type { Intent } from "../../ports/issuance-log.ts"
 
 /** @see MemoryStore */
-export class MemoryHoldings implements HoldingsReader, KeyHolderReader {
+export class MemoryHoldings implements HoldingsReader, KeyHolderReader, CertificateReader {
   readonly #intents: () => Iterable<Intent>
   readonly #journal: Pick<AuthorityJournal, "readIssuing">
 
@@ -40,6 +47,14 @@ export class MemoryHoldings implements HoldingsReader, KeyHolderReader {
       found.set(name, { key, holder, spiffeId, notAfter: Math.max(notAfter, found.get(name)?.notAfter ?? 0) })
     }
     return [...found.values()]
+  }
+
+  async holdsCertificate({ cluster, namespace, pod, podUid }: PodOfCluster, now: Instant): Promise<boolean> {
+    const wanted = JSON.stringify([cluster, namespace, pod, podUid])
+    return [...this.#intents()].some(
+      ({ kind, notAfter, requester: r }) =>
+        kind === "x509" && notAfter > now && JSON.stringify([r.cluster, r.namespace, r.pod, r.podUid]) === wanted,
+    )
   }
 }
 

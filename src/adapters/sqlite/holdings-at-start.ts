@@ -10,7 +10,10 @@ import { parseKeyHolder, readKeyHolderRows } from "./read-key-holders.ts"
  */
 export function holdingsAtStart(path: string): HoldingsReader & KeyHolderReader {
   return {
-    readHoldings: async (now) => parseHoldings(readOnce(path, (db) => readHoldingRows(db, now))),
+    readHoldings: async (now) => {
+      const { held, tokens } = readOnce(path, (db) => readHoldingRows(db, now))
+      return await parseHoldings([held], tokens)
+    },
     readKeyHolders: async (keys, now) =>
       readOnce(path, (db) => readKeyHolderRows(db, keys, now)).map((row) => parseKeyHolder(row)),
   }

@@ -1,6 +1,6 @@
 import { once } from "node:events"
 import { extname } from "node:path"
-import { Worker } from "node:worker_threads"
+import { type MessagePort, Worker } from "node:worker_threads"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuditFound, AuditQuery } from "../../ports/audit-log.ts"
@@ -8,8 +8,10 @@ import type { Holdings, HoldingsReader, KeyHolder, KeyHolderReader } from "../..
 import type { IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
 import { parseIssuance } from "./intent-row.ts"
 import { type Failure, parseFailure } from "./operation.ts"
-import { type HoldingRows, parseHoldings } from "./read-holdings.ts"
+import type { CertificateQuestion } from "./read-certificates.ts"
+import { parseHoldings } from "./read-holdings.ts"
 import { parseKeyHolder } from "./read-key-holders.ts"
+import { readParts } from "./row-parts.ts"
 import { MAX_RECORDS } from "./search-audit.ts"
 import { demandLimit, MAX_ISSUANCES } from "./search-issuances.ts"
 import type { SqlRow } from "./sql-row.ts"
@@ -18,13 +20,16 @@ export type ReaderRequest =
   | { readonly kind: "search"; readonly query: IssuanceQuery }
   | { readonly kind: "holdings"; readonly now: Instant }
   | { readonly kind: "key-holders"; readonly keys: readonly string[]; readonly now: Instant }
+  | { readonly kind: "certificates"; readonly asked: readonly CertificateQuestion[] }
   | { readonly kind: "audit"; readonly query: AuditQuery }
   | { readonly kind: "close" }
 
 export type ReaderReply =
   | { readonly kind: "ready" }
   | { readonly kind: "rows"; readonly rows: readonly SqlRow[] }
-  | { readonly kind: "holdings"; readonly rows: HoldingRows }
+  /** `held`: see {@link readParts}. */
+  | { readonly kind: "holdings"; readonly held: MessagePort; readonly tokens: readonly SqlRow[] }
+  | { readonly kind: "certificates"; readonly held: readonly boolean[] }
   | { readonly kind: "audit"; readonly found: AuditFound }
   | { readonly kind: "failed"; readonly failure: Failure }
 
@@ -34,6 +39,8 @@ export interface IssuanceReader extends HoldingsReader, KeyHolderReader, AsyncDi
   search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]>
   /** @throws IdentityError as {@link search} */
   searchAudit(query: AuditQuery): Promise<AuditFound>
+  /** Whether each of the pods has one, in order. @throws IdentityError as {@link search} */
+  readCertificates(asked: readonly CertificateQuestion[]): Promise<readonly boolean[]>
 }
 
 /** @throws IdentityError `not-found` when there is no store at `path` */
@@ -73,7 +80,13 @@ class ReaderThread implements IssuanceReader {
 
   async readHoldings(now: Instant): Promise<Holdings> {
     const reply = await this.#ask({ kind: "holdings", now })
-    return parseHoldings(reply.kind === "holdings" ? reply.rows : { held: [], tokens: [] })
+    if (reply.kind !== "holdings") return { held: [], lastTokens: new Map() }
+    return await parseHoldings(readParts(reply.held), reply.tokens)
+  }
+
+  async readCertificates(asked: readonly CertificateQuestion[]): Promise<readonly boolean[]> {
+    const reply = await this.#ask({ kind: "certificates", asked })
+    return reply.kind === "certificates" ? reply.held : []
   }
 
   async readKeyHolders(keys: readonly string[], now: Instant): Promise<readonly KeyHolder[]> {

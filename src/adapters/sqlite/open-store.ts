@@ -3,7 +3,7 @@ import type { Instant } from "../../core/time.ts"
 import type { AuditChain, AuditLog, AuditSearch } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { BanLog } from "../../ports/bans.ts"
-import type { ConsumerLog, HoldingsReader, KeyHolderReader } from "../../ports/consumers.ts"
+import type { CertificateReader, ConsumerLog, HoldingsReader, KeyHolderReader } from "../../ports/consumers.ts"
 import type { IssuanceLog } from "../../ports/issuance-log.ts"
 import type { ProposalLog } from "../../ports/proposals.ts"
 import type { ReplayLog } from "../../ports/replay-log.ts"
@@ -14,6 +14,8 @@ import { CommitQueue } from "./commit-queue.ts"
 import { type IssuanceReader, openIssuanceReader } from "./issuance-reader.ts"
 import type { OpenMode } from "./open-database.ts"
 import type { Pruned } from "./operation.ts"
+import { QuestionBatch } from "./question-batch.ts"
+import type { CertificateQuestion } from "./read-certificates.ts"
 import { SqliteAuditChain } from "./sqlite-audit-chain.ts"
 import { SqliteAuthorityJournal } from "./sqlite-authority-journal.ts"
 import { SqliteBanLog } from "./sqlite-ban-log.ts"
@@ -45,7 +47,7 @@ export interface SqliteStore extends AsyncDisposable {
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
   readonly consumerLog: ConsumerLog
-  readonly holdings: HoldingsReader & KeyHolderReader
+  readonly holdings: HoldingsReader & KeyHolderReader & CertificateReader
   readonly signing: StoreSigning
   readonly banLog: BanLog
   readonly proposalLog: ProposalLog
@@ -92,7 +94,7 @@ class Store implements SqliteStore {
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
   readonly consumerLog: ConsumerLog
-  readonly holdings: HoldingsReader & KeyHolderReader
+  readonly holdings: HoldingsReader & KeyHolderReader & CertificateReader
   readonly signing: StoreSigning
   readonly banLog: BanLog
   readonly proposalLog: ProposalLog
@@ -120,9 +122,13 @@ class Store implements SqliteStore {
     this.replayLog = new SqliteReplayLog(queue)
     this.revocationLog = new SqliteRevocationLog(queue)
     this.consumerLog = new SqliteConsumerLog(queue)
+    const certificates = new QuestionBatch<CertificateQuestion, boolean>((asked) =>
+      this.#read((reader) => reader.readCertificates(asked)),
+    )
     this.holdings = {
       readHoldings: (now) => this.#read((reader) => reader.readHoldings(now)),
       readKeyHolders: (keys, now) => this.#read((reader) => reader.readKeyHolders(keys, now)),
+      holdsCertificate: (pod, now) => certificates.put({ ...pod, now }),
     }
     this.signing = makeStoreSigning(queue)
     this.banLog = new SqliteBanLog(queue)

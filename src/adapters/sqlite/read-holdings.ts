@@ -7,7 +7,6 @@ import type { Holdings } from "../../ports/consumers.ts"
 import { parseHolder } from "./consumer-row.ts"
 import { integerOf, type SqlRow, textOf } from "./sql-row.ts"
 
-/** Rows as they go from the reader's thread to the main one. */
 export interface HoldingRows {
   readonly held: readonly SqlRow[]
   readonly tokens: readonly SqlRow[]
@@ -21,15 +20,20 @@ export function readHoldingRows(db: DatabaseSync, now: Instant): HoldingRows {
   return { held, tokens: db.prepare(TOKENS).all(now) }
 }
 
-export function parseHoldings({ held, tokens }: HoldingRows): Holdings {
+/** @param held the rows in parts, in the order in which they were read */
+export async function parseHoldings(
+  held: Iterable<readonly SqlRow[]> | AsyncIterable<readonly SqlRow[]>,
+  tokens: readonly SqlRow[],
+): Promise<Holdings> {
   const found = new Map<string, Held>()
-  for (const row of held) {
-    const next = parseHeld(row)
-    const key = `${next.spiffeId} ${holderKey(next.holder)}`
-    found.set(key, merged(found.get(key), next))
-  }
+  for await (const rows of held) for (const row of rows) add(found, parseHeld(row))
   const lastTokens = new Map(tokens.map((row) => [textOf(row, "authority_id"), integerOf(row, "last")]))
   return { held: [...found.values()], lastTokens }
+}
+
+function add(found: Map<string, Held>, next: Held): void {
+  const key = `${next.spiffeId} ${holderKey(next.holder)}`
+  found.set(key, merged(found.get(key), next))
 }
 
 function parseHeld(row: SqlRow): Held {

@@ -4,8 +4,10 @@ import { toIdentityError } from "../../core/errors.ts"
 import type { ReaderReply, ReaderRequest } from "./issuance-reader.ts"
 import { asNotReady, openDatabaseReader } from "./open-database.ts"
 import { encodeFailure } from "./operation.ts"
+import { readCertificates } from "./read-certificates.ts"
 import { readHoldingRows } from "./read-holdings.ts"
 import { readKeyHolderRows } from "./read-key-holders.ts"
+import { sendParts } from "./row-parts.ts"
 import { searchAudit } from "./search-audit.ts"
 import { searchIssuances } from "./search-issuances.ts"
 
@@ -32,7 +34,11 @@ function serve(db: DatabaseSync): void {
 
 function answer(db: DatabaseSync, request: Exclude<ReaderRequest, { kind: "close" }>): ReaderReply {
   try {
-    if (request.kind === "holdings") return { kind: "holdings", rows: readHoldingRows(db, request.now) }
+    if (request.kind === "holdings") {
+      const { held, tokens } = readHoldingRows(db, request.now)
+      return { kind: "holdings", held: sendParts(held), tokens }
+    }
+    if (request.kind === "certificates") return { kind: "certificates", held: readCertificates(db, request.asked) }
     if (request.kind === "key-holders") return { kind: "rows", rows: readKeyHolderRows(db, request.keys, request.now) }
     if (request.kind === "audit") return { kind: "audit", found: searchAudit(db, request.query) }
     return { kind: "rows", rows: searchIssuances(db, request.query) }
@@ -42,7 +48,7 @@ function answer(db: DatabaseSync, request: Exclude<ReaderRequest, { kind: "close
 }
 
 function reply(message: ReaderReply): void {
-  parentPort?.postMessage(message)
+  parentPort?.postMessage(message, message.kind === "holdings" ? [message.held] : [])
 }
 
 main()

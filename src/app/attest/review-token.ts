@@ -1,6 +1,7 @@
 import { toIdentityError } from "../../core/errors.ts"
-import type { Instant, Millis } from "../../core/time.ts"
+import type { Millis } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
+import type { CertificateReader } from "../../ports/consumers.ts"
 import type { TokenReviewResult } from "../../ports/kube.ts"
 import type { AttestTelemetry } from "./attest-telemetry.ts"
 import { attestationRefusal } from "./attestation-refusal.ts"
@@ -11,14 +12,7 @@ import type { VerifiedToken } from "./verify-token.ts"
 import { withDeadline } from "./with-deadline.ts"
 
 /** Does this pod hold an SVID of ours that has not expired? Read from the issuance log. */
-export type LiveSvid = (holder: PodOfCluster, now: Instant) => Promise<boolean>
-
-export interface PodOfCluster {
-  readonly cluster: string
-  readonly namespace: string
-  readonly pod: string
-  readonly podUid: string
-}
+export type LiveSvid = CertificateReader["holdsCertificate"]
 
 export interface ReviewDeps {
   readonly clock: Clock

@@ -121,10 +121,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     clusters: () => live().clusters,
     clock,
     telemetry: events.attest,
-    liveSvid: async (holder, now) => {
-      const found = await store.issuanceLog.search({ ...holder, kind: "x509", unexpiredAt: now, limit: 1 })
-      return found.length > 0
-    },
+    liveSvid: (pod, now) => store.holdings.holdsCertificate(pod, now),
   })
   const holdings = holdingsAtStart(config.storage.sqlite)
   const consumers = await openConsumerBook({ clock, consumers: store.consumerLog, holdings })
