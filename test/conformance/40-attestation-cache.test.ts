@@ -154,3 +154,17 @@ test("[ATT-12] keys that do not come for 15 s end the check as attestation-timeo
   await clock.advance(15)
   equal(await refused, "attestation-timeout attestor-down")
 })
+
+test("[ATT-04] a token that expires while the cluster is asked is refused to all who wait, whenever they came", async () => {
+  const { attest, clock, reviewer, token } = makeAttestFixture()
+  const text = token({ exp: clock.now() + 3 })
+  const open = Promise.withResolvers<void>()
+  reviewer.answer = (honest) => open.promise.then(() => honest)
+  const early = refusalOf(attest(text, NEVER))
+  await clock.untilSleeping(2)
+  await clock.advance(3)
+  const late = refusalOf(attest(text, NEVER))
+  open.resolve()
+  deepEqual(await Promise.all([early, late]), Array(2).fill("token-expired unauthenticated"))
+  equal(reviewer.asked.length, 1)
+})

@@ -70,6 +70,8 @@ export function makeAttestToken(deps: AttestDeps): AttestToken {
       const known = cache.find(digest, clusters)
       if (known?.kind === "refused") throw known.error
       const attested = known?.attested ?? (await unlessAborted(join(token, digest, clusters), signal))
+      // It may have expired while the cluster was asked, also before this caller came to wait for the answer. @see ATT-04
+      if (clock.now() >= attested.claims.expiresAt) throw attestationRefusal("token-expired")
       telemetry.attested(attested, known === undefined ? "checked" : "remembered")
       return attested
     } catch (thrown) {
