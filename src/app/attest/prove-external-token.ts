@@ -102,7 +102,7 @@ function readClaims(claims: JsonObject) {
 
 /** One that is no text must not count as none: the token would be good again and again. @see JB-06 */
 function parseTokenId(jti: Json | undefined): string | undefined {
-  if (jti === undefined || typeof jti === "string") return jti
+  if (jti === undefined || (typeof jti === "string" && jti.length <= MAX_JTI)) return jti
   throw requestRefusal("token-invalid")
 }
 
@@ -113,3 +113,5 @@ function identityOf(issuer: ExternalIssuer, claims: JsonObject, trustDomain: Tru
 }
 
 const PROFILE: JwsProfile = { algorithms: JWS_ALGORITHMS, types: ["JWT"] }
+/** Together with the issuer's name it has to fit into a claim of the replay log. */
+const MAX_JTI = 1024
