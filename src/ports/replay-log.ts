@@ -7,9 +7,9 @@ export interface ReplayClaim {
   readonly use: ReplayUse
   /** What must not be used twice, with whose it is: 1 to 4096 characters. Only its SHA-256 is kept. */
   readonly id: string
-  /** It was worth nothing before: nobody can have used it then. */
+  /** It was worth nothing before: nobody can have used it then. 0 when nothing is known of that. */
   readonly from: Instant
-  /** The proof is worthless from then on, and the claim may be forgotten. At most a day ahead. */
+  /** The proof is worthless from then on, and the claim may be forgotten. */
   readonly until: Instant
 }
 

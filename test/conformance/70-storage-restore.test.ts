@@ -252,6 +252,7 @@ test("[STO-35] a proof that may have been used before the restore counts as used
   assert.equal(await claim("b", 1000, 1300), "replayed")
   assert.equal(await claim("c", 1001, 1300), "claimed")
   assert.equal(await claim("c", 1001, 1300), "replayed")
+  assert.equal(await claim("lives-long", 900, 1000 + 86_401), "replayed")
   assert.equal(await claim("says-nothing", 0, 1300), "replayed")
   assert.equal(await claim("says-nothing", 0, 1000 + 86_401), "claimed")
   assert.equal(makeReplayLogSince(log, undefined), log)

@@ -9,11 +9,12 @@ export function makeReplayLogSince(log: ReplayLog, restoredAt: Instant | undefin
   if (restoredAt === undefined) return log
   return {
     claim: async (claim) => {
-      const isOld = claim.from <= restoredAt && claim.until <= restoredAt + LONGEST
+      const saysWhen = claim.from > 0
+      const isOld = claim.from <= restoredAt && (saysWhen || claim.until <= restoredAt + LONGEST)
       return isOld ? "replayed" : log.claim(claim)
     },
   }
 }
 
-/** No proof lives longer, so what says nothing of its beginning is good again after it. */
+/** No proof that says nothing of its beginning is taken to live longer, so those are good again after it. */
 const LONGEST: Seconds = 86_400
