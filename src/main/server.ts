@@ -157,7 +157,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const stop = new AbortController()
   const until = AbortSignal.any([signal, stop.signal])
   const adopt: AdoptConfig = async (next) => {
-    live = await openLive(next, log)
+    live = await openLive(next, log, live)
     pipeline.rulesChanged()
   }
   const tasks = [
@@ -193,8 +193,8 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   log.info({}, "server stops")
 }
 
-function openLive(config: ServerConfig, log: Log): Promise<LiveConfig> {
-  return openLiveConfig(config, { verifier: makeJwsVerifier(), clock: systemClock, log })
+function openLive(config: ServerConfig, log: Log, before?: LiveConfig): Promise<LiveConfig> {
+  return openLiveConfig(config, { verifier: makeJwsVerifier(), clock: systemClock, log }, before)
 }
 
 function servingDeps(pipeline: Pipeline, config: ServerConfig, random: ReturnType<typeof makeSystemRandom>) {

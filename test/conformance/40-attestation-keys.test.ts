@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict"
 import { execFileSync } from "node:child_process"
-import { writeFile } from "node:fs/promises"
+import { rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "node:test"
 import { makeJwsVerifier } from "../../src/adapters/jose/verify-jws.ts"
@@ -13,10 +13,14 @@ import { verifyToken } from "../../src/app/attest/verify-token.ts"
 import { type CompactJws, parseCompactJws } from "../../src/core/jose/compact.ts"
 import { SERVICE_ACCOUNT_JWS } from "../../src/core/kube/service-account-claims.ts"
 import { LocalCluster } from "../../src/main/demo/local-cluster.ts"
+import { type LiveConfig, openLiveConfig } from "../../src/main/server/live-config.ts"
 import type { ClusterKeys } from "../../src/ports/kube.ts"
 import { ISSUER, keysOf, NEVER, ORDER, START, trust } from "../support/attest-fixture.ts"
 import { FakeClock } from "../support/fake-clock.ts"
 import { listenHttps } from "../support/https-endpoint.ts"
+import { quietLog } from "../support/quiet-log.ts"
+import { makeScratch } from "../support/scratch.ts"
+import { makeServerSetup } from "../support/server-setup.ts"
 
 const down = { code: "attestor-down" }
 
@@ -113,6 +117,28 @@ test("[ATT-17] an unreadable set leaves the last one in use for an hour, then no
   await rejects(keys.verify(sign(), NEVER), down)
   await clock.advance(30)
   await keys.verify(sign(), NEVER)
+})
+
+test("[ATT-17] a configuration that is adopted while a set cannot be read goes on with the last one, unless it names another source", async () => {
+  await using folder = await makeScratch("keys")
+  const setup = await makeServerSetup(folder.directory)
+  const clock = new FakeClock(Math.floor(Date.now() / 1000))
+  const deps = { verifier: makeJwsVerifier(), clock, log: quietLog }
+  const jws = parseCompactJws(setup.token(), SERVICE_ACCOUNT_JWS)
+  const verifyBy = async (live: LiveConfig) => live.clusters[0]?.keys.verify(jws, NEVER)
+  const first = await openLiveConfig(setup.parse({}), deps)
+  await verifyBy(first)
+  await rm(folder.path("jwks.json"))
+  const second = await openLiveConfig(setup.parse({ limits: { stream_age: "1h" } }), deps, first)
+  await verifyBy(second)
+  await clock.advance(3599)
+  await verifyBy(await openLiveConfig(setup.parse({}), deps, second))
+  const [cluster] = setup.parse({}).clusters
+  const elsewhere = { kind: "jwks-file", file: folder.path("other.json") } as const
+  const moved = { ...setup.parse({}), clusters: cluster === undefined ? [] : [{ ...cluster, keys: elsewhere }] }
+  await rejects(verifyBy(await openLiveConfig(moved, deps, second)), down)
+  await clock.advance(1)
+  await rejects(verifyBy(second), down)
 })
 
 test("[ATT-17] without any set the answer is attestor-down, and the source is tried once in 30 s", async () => {

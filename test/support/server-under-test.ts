@@ -85,7 +85,7 @@ export async function openPipelineUnderTest(options: PipelineOptions = {}): Prom
       .own.x509Authorities.map((der) => encodePem("CERTIFICATE", der))
       .join(""),
     reload: async (change) => {
-      live = await makeLive(tune(setup.parse({ ...overrides, ...change })), clock)
+      live = await makeLive(tune(setup.parse({ ...overrides, ...change })), clock, live)
       pipeline.rulesChanged()
     },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
@@ -143,6 +143,6 @@ export async function openServerUnderTest(options: PipelineOptions = {}): Promis
   }
 }
 
-function makeLive(config: ServerConfig, clock: Clock): Promise<LiveConfig> {
-  return openLiveConfig(config, { verifier: makeJwsVerifier(), clock, log: quietLog })
+function makeLive(config: ServerConfig, clock: Clock, before?: LiveConfig): Promise<LiveConfig> {
+  return openLiveConfig(config, { verifier: makeJwsVerifier(), clock, log: quietLog }, before)
 }

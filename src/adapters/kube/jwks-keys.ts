@@ -21,6 +21,18 @@ export interface JwksKeysDeps {
   readonly clock: Clock
   /** Told of each read that failed, also when an older set still serves. */
   readonly onReadFailed: (error: unknown) => void
+  /** What was read of this source before, and where that is kept which is read now. Default: nothing was. */
+  readonly last?: LastKeySet
+}
+
+/** What was read last of one source, and when, monotonic. Handed on, it serves whoever opens the source anew. @see ATT-17 */
+export class LastKeySet {
+  keys: readonly VerificationKey[] | undefined
+  readAt: Millis = Number.NEGATIVE_INFINITY
+  triedAt: Millis = Number.NEGATIVE_INFINITY
+  failedAt: Millis = Number.NEGATIVE_INFINITY
+  /** The read that is under way. */
+  reading: Reading | undefined
 }
 
 /**
@@ -46,19 +58,16 @@ export function makeJwksKeys(deps: JwksKeysDeps): ClusterKeys {
 
 class CachedKeySet {
   readonly #deps: JwksKeysDeps
-  #keys: readonly VerificationKey[] | undefined
-  #readAt: Millis = Number.NEGATIVE_INFINITY
-  #triedAt: Millis = Number.NEGATIVE_INFINITY
-  #failedAt: Millis = Number.NEGATIVE_INFINITY
-  #reading: Reading | undefined
+  readonly #last: LastKeySet
 
   constructor(deps: JwksKeysDeps) {
     this.#deps = deps
+    this.#last = deps.last ?? new LastKeySet()
   }
 
   /** The set; when it is to be read again, the one before, unless there is a new one soon. */
   async current(signal: AbortSignal): Promise<readonly VerificationKey[]> {
-    if (this.#since(this.#readAt) >= this.#deps.source.lifetime * 1000) {
+    if (this.#since(this.#last.readAt) >= this.#deps.source.lifetime * 1000) {
       const reading = this.#refresh()
       if (this.#serving() === undefined) await this.#patiently(reading, signal)
       else if (!this.#isInTrouble()) await until(reading?.soon(), signal)
@@ -75,12 +84,12 @@ class CachedKeySet {
     known: readonly VerificationKey[],
     signal: AbortSignal,
   ): Promise<readonly VerificationKey[] | undefined> {
-    if (this.#keys === known) await this.#patiently(this.#refresh(), signal)
-    return this.#keys === known ? undefined : this.#keys
+    if (this.#last.keys === known) await this.#patiently(this.#refresh(), signal)
+    return this.#last.keys === known ? undefined : this.#last.keys
   }
 
   #serving(): readonly VerificationKey[] | undefined {
-    return this.#since(this.#readAt) < MAX_STALE ? this.#keys : undefined
+    return this.#since(this.#last.readAt) < MAX_STALE ? this.#last.keys : undefined
   }
 
   /** Whoever cannot do without gives a source all the time that it may take, but not after it failed. */
@@ -89,33 +98,34 @@ class CachedKeySet {
   }
 
   #isInTrouble(): boolean {
-    return this.#since(this.#failedAt) < TROUBLE
+    return this.#since(this.#last.failedAt) < TROUBLE
   }
 
   /** The read that is under way, begun now if one may be. One for all, and its own bounds end it, not those who wait for it. */
   #refresh(): Reading | undefined {
     const { source, clock } = this.#deps
-    if (this.#reading !== undefined || this.#since(this.#triedAt) < source.cooldown * 1000) return this.#reading
+    if (this.#last.reading !== undefined || this.#since(this.#last.triedAt) < source.cooldown * 1000)
+      return this.#last.reading
     const over = new AbortController()
     const done = this.#read().finally(() => {
-      this.#reading = undefined
+      this.#last.reading = undefined
       over.abort()
     })
     let soon: Promise<void> | undefined
-    this.#reading = { done, soon: () => (soon ??= clock.sleep(PATIENCE, over.signal)) }
-    return this.#reading
+    this.#last.reading = { done, soon: () => (soon ??= clock.sleep(PATIENCE, over.signal)) }
+    return this.#last.reading
   }
 
   /** Never rejects. */
   async #read(): Promise<void> {
     const { source, clock, onReadFailed } = this.#deps
-    this.#triedAt = clock.monotonic()
+    this.#last.triedAt = clock.monotonic()
     try {
-      this.#keys = parseJwksDocument(await source.read(new AbortController().signal))
-      this.#readAt = this.#triedAt
-      this.#failedAt = Number.NEGATIVE_INFINITY
+      this.#last.keys = parseJwksDocument(await source.read(new AbortController().signal))
+      this.#last.readAt = this.#last.triedAt
+      this.#last.failedAt = Number.NEGATIVE_INFINITY
     } catch (error) {
-      this.#failedAt = clock.monotonic()
+      this.#last.failedAt = clock.monotonic()
       onReadFailed(error)
     }
   }

@@ -16,7 +16,7 @@ export async function lookAtClusters(clusters: readonly ClusterConfig[]): Promis
   const looks = clusters.map(async (cluster) => {
     const { name, keys, tokenReview } = cluster
     const read = await look(async () => {
-      const source = await openKeySource(keys)
+      const { source } = await openKeySource(keys)
       parseJwksDocument(await source.read(AbortSignal.timeout(TIMEOUT)))
       return undefined
     })

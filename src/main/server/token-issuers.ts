@@ -1,8 +1,7 @@
-import { makeJwksKeys } from "../../adapters/kube/jwks-keys.ts"
 import type { RegisteredClient } from "../../app/attest/prove-client-assertion.ts"
 import type { ExternalIssuer } from "../../app/attest/prove-external-token.ts"
 import type { ServerConfig } from "../config/server-config.ts"
-import { type ClusterDeps, openKeySource } from "./clusters.ts"
+import { type ClusterDeps, openKeys } from "./clusters.ts"
 
 /** Whoever signs tokens for the token endpoint, apart from the clusters. */
 export interface TokenIssuers {
@@ -16,7 +15,7 @@ export async function openTokenIssuers(oauth: ServerConfig["oauth"], deps: Clust
   if (oauth === undefined) return { clients: new Map(), external: [] }
   const clients = await Promise.all(
     oauth.clients.map(async ({ clientId, spiffeId, keys }): Promise<RegisteredClient> => {
-      return { clientId, spiffeId, keys: await openKeys(clientId, keys, deps) }
+      return { clientId, spiffeId, keys: await keysNamed(clientId, keys, deps) }
     }),
   )
   const external = await openOutsideIssuers(oauth.externalIssuers, deps)
@@ -31,16 +30,13 @@ export function openOutsideIssuers(
   return Promise.all(
     configs.map(async ({ name, issuer, audiences, keys, requiredClaims, spiffeId }) => {
       const required = new Map(requiredClaims.map(({ claim, value }) => [claim, value]))
-      return { name, issuer, audiences, keys: await openKeys(name, keys, deps), requiredClaims: required, spiffeId }
+      return { name, issuer, audiences, keys: await keysNamed(name, keys, deps), requiredClaims: required, spiffeId }
     }),
   )
 }
 
-async function openKeys(name: string, source: Parameters<typeof openKeySource>[0], deps: ClusterDeps) {
-  return makeJwksKeys({
-    source: await openKeySource(source),
-    verifier: deps.verifier,
-    clock: deps.clock,
-    onReadFailed: (err) => deps.log.warn({ name, err }, "the keys of a client or an issuer cannot be read"),
+function keysNamed(name: string, source: Parameters<typeof openKeys>[0], deps: ClusterDeps) {
+  return openKeys(source, deps, (err) => {
+    deps.log.warn({ name, err }, "the keys of a client or an issuer cannot be read")
   })
 }
