@@ -35,6 +35,12 @@ test("[CC-01] takes parameters only from the body of a POST of a form", async ()
     body: JSON.stringify(Object.fromEntries(form)),
   })
   assert.deepEqual([json.status, reasonOf(await json.json())], [400, "content-type-unsupported"])
+  const octets = await server.fetch(`${ISSUER}/token`, {
+    method: "POST",
+    headers: { "content-type": "application/x-www-form-urlencoded" },
+    body: Buffer.from(`${form.toString()}&resource=urn:\xff`, "latin1"),
+  })
+  assert.deepEqual([octets.status, reasonOf(await octets.json())], [400, "request-malformed"])
 })
 
 test("[CC-02] refuses a repeated parameter, and takes an empty one for none", async () => {

@@ -58,6 +58,8 @@ test("[ADM-02] another method, and a path that is not there, have their own answ
   await using server = await openAdminUnderTest()
   const wrong = await server.raw({ method: "POST", path: "/admin/v1/status", headers: JSON_HEADERS, body: "{}" })
   assert.equal(wrong.status, 405)
+  assert.deepEqual([wrong.body["code"], wrong.body["reason"]], ["unsupported", "method-not-allowed"])
+  assert.equal(typeof wrong.body["request_id"], "string")
   const missing = await server.raw({ path: "/admin/v1/nothing" })
   assert.deepEqual([missing.status, missing.body["code"]], [404, "not-found"])
   assert.equal((await server.raw({ path: "/token" })).status, 404)
@@ -68,7 +70,7 @@ test("[ADM-02] a body that is too long, of another content type, or with a membe
   const post = (body: string, headers: Readonly<Record<string, string>> = JSON_HEADERS) =>
     server.raw({ method: "POST", path: "/admin/v1/rotation/start", headers, body })
   const long = await post(JSON.stringify({ canary_prefixes: ["x".repeat(65_536)] }))
-  assert.deepEqual([long.status, long.body["reason"]], [413, "body-too-long"])
+  assert.deepEqual([long.status, long.body["status"], long.body["reason"]], [413, 413, "body-too-long"])
   for (const type of ["text/plain", "application/x-www-form-urlencoded", "application/json5", "text/json"]) {
     const other = await post("{}", { ...JSON_HEADERS, "content-type": type })
     assert.deepEqual([other.status, other.body["reason"]], [415, "content-type-unsupported"], type)
@@ -84,6 +86,13 @@ test("[ADM-02] a body that is too long, of another content type, or with a membe
       String(twice.body["detail"]).includes(detail) || /twice|repeated|duplicate/i.test(String(twice.body["detail"])),
     )
   }
+  const octets = await server.raw({
+    method: "POST",
+    path: "/admin/v1/rotation/start",
+    headers: JSON_HEADERS,
+    body: Buffer.from('{"canary_namespaces":["\xff"]}', "latin1"),
+  })
+  assert.deepEqual([octets.status, octets.body["reason"]], [400, "request-malformed"])
   for (const body of ["[]", "1", "null", '"x"', "{", "{}x"]) assert.equal((await post(body)).status, 400, body)
   const asked = await server.raw({
     method: "POST",
@@ -93,6 +102,23 @@ test("[ADM-02] a body that is too long, of another content type, or with a membe
   })
   assert.equal(asked.status, 400)
   assert.equal(server.pipeline.trust.record().rotations.x509.phase, "stable")
+})
+
+test("[ADM-04] a path that cannot be read is answered by a problem document, which does not repeat it", async () => {
+  await using server = await openAdminUnderTest()
+  for (const [path, status] of [
+    ["/admin/v1/%zz", 400],
+    ["/%c3%28", 400],
+    [`/admin/v1/approvals/${"x".repeat(257)}/approve`, 414],
+  ] as const) {
+    const answer = await server.raw({ method: "POST", path, headers: JSON_HEADERS, body: "{}" })
+    assert.deepEqual(
+      [answer.status, answer.body["status"], answer.body["reason"]],
+      [status, status, "request-malformed"],
+    )
+    assert.match(answer.type ?? "", /^application\/problem\+json/)
+    assert.ok(!JSON.stringify(answer.body).includes(path))
+  }
 })
 
 test("[ADM-02] what was issued is found by the serial that it has, and a text that is none is refused", async () => {

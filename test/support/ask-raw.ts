@@ -7,7 +7,7 @@ export interface RawOrder {
   readonly path: string
   /** Default: what every request needs. */
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: string | Uint8Array
 }
 
 export interface RawAnswer {

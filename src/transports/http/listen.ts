@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer"
 import { once } from "node:events"
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify"
@@ -81,9 +82,10 @@ async function loadApp(options: HttpListenOptions, routes: HttpRoutes): Promise<
     routerOptions: { maxParamLength: 256 },
     schemaController: { compilersFactory: NO_SCHEMAS },
     return503OnClosing: true,
+    // What the router refuses would be answered in the framework's own words, with the path in them.
+    frameworkErrors: (thrown, request, reply) => void sendProblem(thrown, request, reply, options),
   })
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser(FORM, { parseAs: "string", bodyLimit: MAX_BODY }, (_request, body, done) => done(null, body))
+  readText(app, FORM)
   app.setErrorHandler((thrown, request, reply) => sendProblem(thrown, request, reply, options))
   app.setNotFoundHandler((request, reply) => sendNotFound(app, request, reply, options))
   routes(app)
@@ -116,17 +118,28 @@ function sendNotFound(
   if (known.length === 0) {
     return sendProblem(new IdentityError("not-found", "there is nothing here"), request, reply, options)
   }
-  const detail = `${method} is not offered here`
-  const problem = { type: "about:blank", title: STATUS_CODES[405], status: 405, detail }
-  return reply.code(405).header("allow", known.join(", ")).type(PROBLEM_TYPE).send(JSON.stringify(problem))
+  const error = new IdentityError("unsupported", `${method} is not offered here`, { reason: "method-not-allowed" })
+  const problem = { ...toProblem(error, request.id), title: STATUS_CODES[405], status: 405 }
+  return reply
+    .code(405)
+    .header("allow", known.join(", "))
+    .header("cache-control", "no-store")
+    .type(PROBLEM_TYPE)
+    .send(JSON.stringify(problem))
 }
 
 /** Within the plugin of `app`, bodies are JSON and nothing else: as text, so that the reader can be a strict one. */
 export function readJsonText(app: FastifyInstance): void {
+  readText(app, JSON_TYPE)
+}
+
+/** Read bodies of this type alone. What is no UTF-8 is refused: else different octets would be read as one text. */
+function readText(app: FastifyInstance, type: string): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(JSON_TYPE, { parseAs: "string", bodyLimit: MAX_BODY }, (_request, body, done) =>
-    done(null, body),
-  )
+  app.addContentTypeParser(type, { parseAs: "buffer", bodyLimit: MAX_BODY }, (_request, body: Buffer, done) => {
+    if (isUtf8(body)) done(null, body.toString())
+    else done(new IdentityError("malformed", "the body is not UTF-8", { reason: "request-malformed" }))
+  })
 }
 
 /** Fastify's own refusals (a body that is too long, another content type) keep their status. */
@@ -134,14 +147,10 @@ function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyRep
   const refused = fastifyRefusal(thrown)
   const error = refused ?? toIdentityError(thrown)
   if (error.code === "internal") options.onBug(error, request.id)
-  const problem = toProblem(error, request.id)
+  const problem = { ...toProblem(error, request.id), ...(refused && { status: statusOf(thrown) }) }
   const retry = retryAfterOf(error)
   if (retry !== undefined) reply.header("retry-after", String(retry))
-  return reply
-    .code(refused === undefined ? problem.status : statusOf(thrown))
-    .header("cache-control", "no-store")
-    .type(PROBLEM_TYPE)
-    .send(JSON.stringify(problem))
+  return reply.code(problem.status).header("cache-control", "no-store").type(PROBLEM_TYPE).send(JSON.stringify(problem))
 }
 
 /** What the framework itself refused, as an error of ours; `undefined` for everything else. */
