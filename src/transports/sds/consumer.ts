@@ -14,6 +14,7 @@ export interface ConsumerStream {
 export class Consumer {
   readonly #name: string
   readonly #observed: (report: ConsumerReport | undefined) => void
+  readonly #isChanging: () => boolean
   readonly #standings = new Map<ConsumerStream, Standing>()
   readonly #trustPending = new Set<ConsumerStream>()
   readonly #holding = new Set<ConsumerStream>()
@@ -22,10 +23,18 @@ export class Consumer {
   readonly #refusing = new Map<ConsumerStream, string>()
   #reported: ConsumerReport | undefined
 
-  /** @param name at most 253 bytes */
-  constructor(name: string, observed: (report: ConsumerReport | undefined) => void) {
+  /**
+   * @param name at most 253 bytes
+   * @param isChanging true while not all of its streams know a change: what is not confirmed is not known before. All are pumped then
+   */
+  constructor(
+    name: string,
+    observed: (report: ConsumerReport | undefined) => void,
+    isChanging: () => boolean = () => false,
+  ) {
     this.#name = name
     this.#observed = observed
+    this.#isChanging = isChanging
   }
 
   /** True when a stream other than `stream` has trust that is not confirmed; `stream` is pumped when that ends. */
@@ -33,7 +42,7 @@ export class Consumer {
     const others = this.#trustPending.size - (this.#trustPending.has(stream) ? 1 : 0)
     if (others > 0) this.#holding.add(stream)
     else this.#holding.delete(stream)
-    return others > 0
+    return others > 0 || this.#isChanging()
   }
 
   update(stream: ConsumerStream, standing: Standing | undefined, trustPending: boolean): void {

@@ -1,3 +1,4 @@
+import type { Millis } from "../../core/time.ts"
 import type { DeltaDiscoveryRequest } from "../../gen/envoy/service/discovery/v3/discovery.ts"
 import { Holdings } from "./holdings.ts"
 import type { SecretSet } from "./secret-set.ts"
@@ -38,23 +39,19 @@ export class DeltaSession implements Session<DeltaRequest> {
     this.#holdings.publish(secrets)
   }
 
-  next(holdCertificates: boolean): Reply | undefined {
+  next(holdCertificates: boolean, now: Millis = 0): Reply | undefined {
     if (this.#holdings.inFlight >= MAX_IN_FLIGHT) return undefined
     const removed = this.#holdings.takeRemoved()
     const secrets = this.#holdings.changed(holdCertificates)
     if (secrets.length === 0 && removed.length === 0) return undefined
     this.#sent += 1
     const nonce = String(this.#sent)
-    this.#holdings.send(nonce, secrets, MAX_IN_FLIGHT - 1)
+    this.#holdings.send(nonce, secrets, now, MAX_IN_FLIGHT - 1)
     return { nonce, secrets, removed }
   }
 
-  giveUpWaiting(): void {
-    this.#holdings.giveUpWaiting()
-  }
-
-  get awaitsAnswer(): boolean {
-    return this.#holdings.inFlight > 0
+  giveUpWaiting(sentUntil: Millis = Number.POSITIVE_INFINITY): boolean {
+    return this.#holdings.giveUpWaiting(sentUntil)
   }
 
   get trustPending(): boolean {

@@ -1,4 +1,5 @@
 import { IdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
 import type { EncodedSecret, SecretSet } from "./secret-set.ts"
 import type { SessionLimits, Standing } from "./session.ts"
 
@@ -58,13 +59,14 @@ export class Holdings {
     return found
   }
 
-  /** Count `secrets` as sent under `nonce`. At most `kept` earlier responses can still be answered afterwards. */
-  send(nonce: string, secrets: readonly EncodedSecret[], kept: number): void {
+  /** Count `secrets` as sent under `nonce`. At most `kept` earlier responses can still be answered afterwards. @param sentAt monotonic */
+  send(nonce: string, secrets: readonly EncodedSecret[], sentAt: Millis, kept: number): void {
     const versions = new Map(secrets.map(({ name, version }) => [name, version]))
     for (const [name, version] of versions) this.#sent.set(name, version)
     const trust = secrets.some(({ kind }) => kind === "trust")
     const earlier = kept === 0 ? [] : this.#flights.slice(-kept)
-    this.#flights = [...earlier, { nonce, versions, trust, epoch: this.#secrets?.epoch ?? 0, overdue: false }]
+    const epoch = this.#secrets?.epoch ?? 0
+    this.#flights = [...earlier, { nonce, versions, trust, epoch, sentAt, overdue: false }]
     this.#forgive(versions.keys())
   }
 
@@ -91,9 +93,15 @@ export class Holdings {
     return [...flight.versions.keys()]
   }
 
-  /** Newer content may follow what was not answered; a late answer still counts. */
-  giveUpWaiting(): void {
-    this.#flights = this.#flights.map((flight) => ({ ...flight, overdue: true }))
+  /**
+   * Newer content may follow what was sent until `sentUntil` and not answered; a late answer still counts.
+   * @returns false when there is nothing of that kind
+   */
+  giveUpWaiting(sentUntil: Millis): boolean {
+    const isLate = ({ overdue, sentAt }: Flight) => !overdue && sentAt <= sentUntil
+    if (!this.#flights.some(isLate)) return false
+    this.#flights = this.#flights.map((flight) => (isLate(flight) ? { ...flight, overdue: true } : flight))
+    return true
   }
 
   /** Names whose secret was sent and is gone; they count as never sent from now on. */
@@ -157,6 +165,8 @@ interface Flight {
   readonly versions: ReadonlyMap<string, string>
   readonly trust: boolean
   readonly epoch: number
+  /** Monotonic. */
+  readonly sentAt: Millis
   readonly overdue: boolean
 }
 

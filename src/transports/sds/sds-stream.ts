@@ -26,9 +26,11 @@ export class SdsStream<Request> implements FedStream {
   readonly #call: ServerDuplexStream<Request, Buffer>
   readonly #deps: SdsStreamDeps<Request>
   readonly #consumer: Consumer
-  #writing = false
+  /** When the write began that has not ended. */
+  #writingSince: Millis | undefined
+  /** The peer reads nothing: whoever waits for what it was sent does not have to. */
+  #isStuck = false
   #closed = false
-  #sentAt: Millis | undefined
 
   constructor(call: ServerDuplexStream<Request, Buffer>, deps: SdsStreamDeps<Request>) {
     this.#call = call
@@ -41,9 +43,7 @@ export class SdsStream<Request> implements FedStream {
 
   /** @throws IdentityError `malformed`: the stream is to be refused */
   receive(request: Request): void {
-    const receipt = this.#deps.session.receive(request)
-    if (!this.#deps.session.awaitsAnswer) this.#sentAt = undefined
-    this.#note(receipt)
+    this.#note(this.#deps.session.receive(request))
     this.pump()
   }
 
@@ -53,24 +53,30 @@ export class SdsStream<Request> implements FedStream {
   }
 
   pump(): void {
-    if (this.#writing || this.#closed) return
+    if (this.#writingSince !== undefined || this.#closed) return
     // What was published before the identities were taken away is not sent after it. @see SDS-13
     const isOver = this.#deps.feed.view === undefined
-    const reply = isOver ? undefined : this.#deps.session.next(this.#consumer.mustHold(this))
-    this.#writing = reply !== undefined
+    const now = this.#deps.now()
+    const reply = isOver ? undefined : this.#deps.session.next(this.#consumer.mustHold(this), now)
+    if (reply !== undefined) this.#writingSince = now
     this.#update()
     if (reply === undefined) return
-    this.#sentAt = this.#deps.now()
     this.#deps.events.pushed(this.#deps.door)
     this.#call.write(this.#deps.encode(reply), this.#written)
   }
 
-  /** Go on without the answer to what was sent before `deadline`, so that a mute peer still gets the newest secrets. */
+  /**
+   * Go on without the answer to what was sent before `deadline`, so that a mute peer still gets the newest secrets. To one that does not
+   * even read nothing more is sent, and the other streams of its proxy go on without it. @see XDS-08
+   */
   giveUpWaiting(deadline: Millis): void {
-    if (this.#sentAt === undefined || this.#sentAt > deadline || this.#writing) return
-    this.#sentAt = undefined
-    this.#deps.session.giveUpWaiting()
-    this.pump()
+    const isLate = this.#deps.session.giveUpWaiting(deadline)
+    const isStuck = this.#writingSince !== undefined && this.#writingSince <= deadline
+    if (isStuck && !this.#isStuck) {
+      this.#isStuck = true
+      this.#update()
+    }
+    if (isLate) this.pump()
   }
 
   /** Stop sending, and take back what was said of the proxy. */
@@ -81,14 +87,15 @@ export class SdsStream<Request> implements FedStream {
   }
 
   readonly #written = (): void => {
-    this.#writing = false
+    this.#writingSince = undefined
+    this.#isStuck = false
     this.pump()
   }
 
   #update(): void {
     if (this.#closed) return
     const { standing, trustPending } = this.#deps.session
-    this.#consumer.update(this, standing, trustPending)
+    this.#consumer.update(this, standing, trustPending && !this.#isStuck)
   }
 
   #note(receipt: Receipt): void {

@@ -1,3 +1,4 @@
+import type { Millis } from "../../core/time.ts"
 import type { EncodedSecret, SecretSet } from "./secret-set.ts"
 
 /**
@@ -12,12 +13,14 @@ export interface Session<Request> {
   /**
    * The next response, or `undefined`. The session counts it as sent.
    * @param holdCertificates do not replace a certificate now @see SDS-18
+   * @param now monotonic; default: at the beginning of time
    */
-  next(holdCertificates: boolean): Reply | undefined
-  /** Stop waiting for answers to what was sent, so that newer content may follow. */
-  giveUpWaiting(): void
-  /** True while the answer to something that was sent is missing, and was not given up. */
-  readonly awaitsAnswer: boolean
+  next(holdCertificates: boolean, now?: Millis): Reply | undefined
+  /**
+   * Stop waiting for answers to what was sent until `sentUntil`, so that newer content may follow. Default: to whatever was sent.
+   * @returns false when nothing of that was waited for @see XDS-08
+   */
+  giveUpWaiting(sentUntil?: Millis): boolean
   /** True while a change of trust was not sent, or not answered. */
   readonly trustPending: boolean
   /** `undefined` while the peer holds nothing of ours. */

@@ -1,3 +1,4 @@
+import type { Millis } from "../../core/time.ts"
 import type { DiscoveryRequest } from "../../gen/envoy/service/discovery/v3/discovery.ts"
 import { Holdings } from "./holdings.ts"
 import type { SecretSet } from "./secret-set.ts"
@@ -30,21 +31,17 @@ export class SotwSession implements Session<SotwRequest> {
     this.#holdings.publish(secrets)
   }
 
-  next(holdCertificates: boolean): Reply | undefined {
+  next(holdCertificates: boolean, now: Millis = 0): Reply | undefined {
     if (this.#holdings.inFlight > 0) return undefined
     const secrets = this.#holdings.changed(holdCertificates)
     if (secrets.length === 0) return undefined
     this.#sent += 1
-    this.#holdings.send(this.#nonce, secrets, 0)
+    this.#holdings.send(this.#nonce, secrets, now, 0)
     return { nonce: this.#nonce, secrets, removed: [] }
   }
 
-  giveUpWaiting(): void {
-    this.#holdings.giveUpWaiting()
-  }
-
-  get awaitsAnswer(): boolean {
-    return this.#holdings.inFlight > 0
+  giveUpWaiting(sentUntil: Millis = Number.POSITIVE_INFINITY): boolean {
+    return this.#holdings.giveUpWaiting(sentUntil)
   }
 
   get trustPending(): boolean {

@@ -15,6 +15,8 @@ export class SourceFeed {
   readonly #consumers = new Map<string, { readonly consumer: Consumer; streams: number }>()
   readonly #stop = new AbortController()
   readonly #ended: Promise<void>
+  /** A change is on its way to the streams, and not all of them know it. */
+  #isChanging = false
 
   constructor(source: IdentitySource) {
     this.#source = source
@@ -28,7 +30,7 @@ export class SourceFeed {
   /** Count `stream` to the consumer of this name, and give it what there is. */
   join(stream: FedStream, name: string): Consumer {
     const known = this.#consumers.get(name)
-    const entry = known ?? { consumer: new Consumer(name, (report) => this.#source.observed(name, report)), streams: 0 }
+    const entry = known ?? { consumer: this.#newConsumer(name), streams: 0 }
     entry.streams += 1
     this.#consumers.set(name, entry)
     this.#streams.set(stream, name)
@@ -69,9 +71,19 @@ export class SourceFeed {
   async #publish(): Promise<void> {
     const view = this.view
     if (view === undefined) return
-    // All streams know the new view before the first one sends, so that certificates wait for the trust of their proxy.
+    // All streams know the new view before a certificate of it is sent, so that those wait for the trust of their proxy. @see SDS-18
+    this.#isChanging = true
     await this.#each((stream) => stream.publish(view))
+    this.#isChanging = false
     await this.#each((stream) => stream.pump())
+  }
+
+  #newConsumer(name: string): Consumer {
+    return new Consumer(
+      name,
+      (report) => this.#source.observed(name, report),
+      () => this.#isChanging,
+    )
   }
 
   /** Those of now: who joins meanwhile has begun with what there is then, which may be newer. @see SDS-21 */
