@@ -15,7 +15,12 @@ export const WEB = parseWorkloadId("spiffe://prod.example/ns/shop/sa/web")
 export const OWN = serverId(parseTrustDomain("prod.example"))
 
 /** Evidence over a store in memory and a clock that a test sets. */
-export async function openEvidence({ unloggedUntil = 0, skew = 0, tokenKeys = [] as readonly string[] } = {}) {
+export async function openEvidence({
+  unloggedUntil = 0,
+  skew = 0,
+  tokenKeys = [] as readonly string[],
+  turn = async () => {},
+} = {}) {
   const store = openMemoryStore()
   const issuer = { authorityId: ISSUER, rootKeyId: "root-1", certificate: new Uint8Array(3), notAfter: NOW + 86_400 }
   await store.authorityJournal.adoptIssuing(issuer)
@@ -33,6 +38,7 @@ export async function openEvidence({ unloggedUntil = 0, skew = 0, tokenKeys = []
     replicas: () => [],
     ownId: OWN,
     skew,
+    turn,
   })
   let serials = 0
   return {

@@ -4,45 +4,65 @@ import type { Instant } from "../../core/time.ts"
 import type { ConsumerRecord } from "../../ports/consumers.ts"
 import type { Quote } from "../deliver/consumer-book.ts"
 import type { LiveConsumer } from "../deliver/live-consumers.ts"
+import { flatMapInTurns, type Turn } from "./in-turns.ts"
 
 /** What is known of consumers from each side. */
 export interface EvidenceSources {
   /** From the issuance log. */
   readonly held: readonly Held[]
-  readonly live: ReadonlyMap<string, LiveConsumer>
-  /** Who left and still holds something. */
-  readonly gone: readonly ConsumerRecord[]
+  readonly seen: () => SeenConsumers
   readonly quoteOf: (holder: Holder) => Quote | undefined
   /** Until when a holder has what no stream of it answers for. */
   readonly unfollowedUntil: (holder: Holder) => Instant
-  /** Until when a consumer that is in none of these may hold something. */
-  readonly overlookedUntil: Instant
   /** Key identifier, in hex, of the root with this name. */
   readonly rootId: (keyId: string) => string
   readonly now: Instant
+  readonly turn: Turn
+}
+
+/** Who is there and who was, at one moment. */
+export interface SeenConsumers {
+  readonly live: ReadonlyMap<string, LiveConsumer>
+  /** Who left and still holds something. */
+  readonly gone: readonly ConsumerRecord[]
+  /** Until when a consumer that is in none of these may hold something. */
+  readonly overlookedUntil: Instant
 }
 
 /**
  * A row for each consumer and each identity that it holds. What was issued and nobody answers for has a row as well, so that
- * everybody who can fail is waited for. @see EVD-01 EVD-02
+ * everybody who can fail is waited for. Streams come and go between its turns, so who is there is looked at last: whoever opens a
+ * stream meanwhile has two rows, and whoever ends one has that of somebody who left. @see EVD-01 EVD-02
  */
-export function joinConsumers(sources: EvidenceSources): readonly ConsumerRow[] {
-  const heldBy = identitiesOf(sources.held)
-  const rows: ConsumerRow[] = []
-  for (const consumer of sources.live.values())
-    for (const held of heldBy(consumer.holder)) rows.push(liveRow(sources, consumer, held))
-  for (const record of sources.gone) {
-    if (sources.live.has(record.id)) continue
-    for (const held of heldBy(record.holder)) rows.push(goneRow(sources, record, held))
-  }
-  const unfollowed = sources.held.flatMap((held) => unfollowedRow(sources, held))
-  return [...rows, ...unfollowed, ...overlookedRow(sources)]
+export async function joinConsumers(sources: EvidenceSources): Promise<readonly ConsumerRow[]> {
+  const { held, turn } = sources
+  const heldBy = await identitiesOf(held, turn)
+  const unfollowed = await flatMapInTurns(held, (one) => unfollowedRow(sources, one), turn)
+  const { live, gone, overlookedUntil } = sources.seen()
+  const there = await flatMapInTurns(
+    live.values(),
+    (consumer) => heldBy(consumer.holder).map((one) => liveRow(sources, consumer, one)),
+    turn,
+  )
+  const left = await flatMapInTurns(
+    gone,
+    (record) => (live.has(record.id) ? [] : heldBy(record.holder).map((one) => goneRow(sources, record, one))),
+    turn,
+  )
+  return [...there, ...left, ...unfollowed, ...overlookedRow(overlookedUntil, sources.now)]
 }
 
 /** What each holder was given; `undefined` alone for one that was given nothing and only verifies. */
-function identitiesOf(held: readonly Held[]): (holder: Holder) => readonly (Held | undefined)[] {
+async function identitiesOf(
+  held: readonly Held[],
+  turn: Turn,
+): Promise<(holder: Holder) => readonly (Held | undefined)[]> {
   const identities = new Map<string, Held[]>()
-  for (const one of held) append(identities, holderKey(one.holder), one)
+  const add = (one: Held): readonly never[] => {
+    append(identities, holderKey(one.holder), one)
+    return NOTHING
+  }
+  await flatMapInTurns(held, add, turn)
   let [last, found]: [Holder | undefined, readonly (Held | undefined)[]] = [undefined, ONLY_VERIFIES]
   return (holder) => {
     // All proxies behind one stream share one holder, and come one after the other.
@@ -91,7 +111,7 @@ function unfollowedRow(sources: EvidenceSources, held: Held): readonly ConsumerR
 }
 
 /** One row for all who were too many to be told apart. */
-function overlookedRow({ overlookedUntil, now }: EvidenceSources): readonly ConsumerRow[] {
+function overlookedRow(overlookedUntil: Instant, now: Instant): readonly ConsumerRow[] {
   if (overlookedUntil <= now) return []
   const who = { id: "beyond-the-bound", spiffeId: undefined, cluster: "", namespace: "", pod: "", node: "" }
   const rest = { nackReason: undefined, issuers: [], notAfter: overlookedUntil, lastContact: now }
@@ -117,4 +137,5 @@ function append<Item>(map: Map<string, Item[]>, key: string, item: Item): void {
 }
 
 const ONLY_VERIFIES = [undefined]
+const NOTHING: readonly never[] = []
 const SILENT = { grade: "lease", live: false, epoch: 0 } as const

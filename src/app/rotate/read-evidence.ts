@@ -10,6 +10,7 @@ import { rootId } from "../authority/root-id.ts"
 import type { ConsumerBook } from "../deliver/consumer-book.ts"
 import type { Subscribers } from "../deliver/consumers.ts"
 import { liveConsumers } from "../deliver/live-consumers.ts"
+import type { Turn } from "./in-turns.ts"
 import { joinConsumers } from "./join-evidence.ts"
 
 export interface ReadEvidenceDeps {
@@ -27,6 +28,8 @@ export interface ReadEvidenceDeps {
   readonly unloggedUntil: Instant
   /** By how much the clocks of verifiers may differ: what expired for less is in it still. */
   readonly skew: Seconds
+  /** Who holds something may be tens of thousands. */
+  readonly turn: Turn
 }
 
 /** What a rotation may rely on right now. @throws IdentityError `not-ready`, `rate-limited`: then nothing is known */
@@ -40,15 +43,18 @@ export function makeReadEvidence(deps: ReadEvidenceDeps): ReadEvidence {
     const held = all.filter(({ spiffeId }) => spiffeId !== deps.ownId)
     const { book } = deps
     const idOf = makeRootIds(deps.roots())
-    const consumers = joinConsumers({
+    const consumers = await joinConsumers({
       held,
-      live: liveConsumers(deps.subscribers.rows, book),
-      gone: book.goneSince(since),
+      seen: () => ({
+        live: liveConsumers(deps.subscribers.rows, book),
+        gone: book.goneSince(since),
+        overlookedUntil: Math.max(book.overlookedUntil, deps.unloggedUntil),
+      }),
       quoteOf: (holder) => book.quoteOf(holder),
       unfollowedUntil: (holder) => book.unfollowedUntil(holder),
-      overlookedUntil: Math.max(book.overlookedUntil, deps.unloggedUntil),
       rootId: idOf,
       now: since,
+      turn: deps.turn,
     })
     const logged = lastExpiries(held, lastTokens, idOf)
     const lastExpiry = deps.unloggedUntil > since ? withUnlogged(logged, deps) : logged

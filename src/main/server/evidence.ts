@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises"
 import { makeReadEvidence, type ReadEvidence } from "../../app/rotate/read-evidence.ts"
 import { serverId } from "../../core/spiffe/id.ts"
 import type { Seconds } from "../../core/time.ts"
@@ -26,6 +27,7 @@ export function openEvidence(
       const { epoch } = trust.snapshot()
       return [{ id: "server", epoch, signsWith: issuing.signsWith(), leaseUntil: clock.now() + OWN_LEASE }]
     },
+    turn: () => setImmediate(),
     ownId: serverId(trust.record().trustDomain),
   }
   return () => {
