@@ -3,12 +3,14 @@ import type { AttestTelemetry } from "../app/attest/attest-telemetry.ts"
 import type { AuthorityEvents } from "../app/authority/events.ts"
 import type { BanEvents } from "../app/ban/events.ts"
 import type { PublicationEvents } from "../app/deliver/keep-published.ts"
+import type { FederationEvents } from "../app/federate/events.ts"
 import type { IssueEvents } from "../app/issue/events.ts"
 import { banName } from "../core/ban/ban.ts"
 import { type IdentityError, toIdentityError } from "../core/errors.ts"
 import { LINEAGE_VIOLATED } from "../core/lineage/lineage-refusal.ts"
 import type { Millis } from "../core/time.ts"
 import type { Log } from "../ports/telemetry.ts"
+import { makeFederationEvents } from "./server/federation-events.ts"
 
 /** Each event of the server as one log record and one count, written together. */
 export interface ServerEvents {
@@ -16,6 +18,7 @@ export interface ServerEvents {
   readonly authority: AuthorityEvents
   readonly attest: AttestTelemetry
   readonly publication: PublicationEvents
+  readonly federation: FederationEvents
   /** A copy of the audit log cannot be written any more, or can again. @see AUD-36 */
   auditFileChanged(file: string, failure: IdentityError | undefined): void
   readonly bans: BanEvents
@@ -90,6 +93,7 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
         log.error({ target, err, retryInMs }, "discovery and keys could not be written and will be tried again")
       },
     },
+    federation: makeFederationEvents(log, metrics),
     auditFileChanged: (file, err) => {
       metrics.auditFileFailing.set({ file }, err === undefined ? 0 : 1)
       if (err === undefined) return log.info({ file }, "a copy of the audit log is written again, with nothing missing")

@@ -6,6 +6,7 @@ import { systemClock } from "../adapters/system/clock.ts"
 import { makeSystemRandom } from "../adapters/system/random.ts"
 import { keepConsumers } from "../app/deliver/keep-consumers.ts"
 import { BAN_KINDS } from "../core/ban/ban.ts"
+import { makeChangeSignal } from "../core/change-signal.ts"
 import type { Secret } from "../core/secret.ts"
 import type { Log } from "../ports/telemetry.ts"
 import { listenHealth } from "../transports/health/health-http.ts"
@@ -16,7 +17,7 @@ import { measureAuthorities } from "./server/authority-metrics.ts"
 import { measureConsumers } from "./server/consumer-metrics.ts"
 import { demandThreads } from "./server/demand-threads.ts"
 import { openEvidence } from "./server/evidence.ts"
-import { openFederated } from "./server/federation.ts"
+import { measureFederation, openFederation } from "./server/federation.ts"
 import { listenServer, type ServerListeners } from "./server/listeners.ts"
 import { type LiveConfig, openLiveConfig } from "./server/live-config.ts"
 import { openPipeline, type Pipeline } from "./server/pipeline.ts"
@@ -85,11 +86,15 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     systemClock,
   )
   // Before anybody can ask: a snapshot without them would take trust away from those who hold them.
-  const keepFederated = await openFederated({
-    files: () => live.config.federation,
-    publish: (bundles) => pipeline.trust.setFederated(bundles),
+  const adopted = makeChangeSignal()
+  const federation = await openFederation({
+    domains: () => live.config.federation,
+    reconfigured: (until) => adopted.changed(until),
+    incarnation: trust.record().incarnation,
+    publish: (bundles) => trust.setFederated(bundles),
+    store: state.store.federatedBundles,
     clock: systemClock,
-    log,
+    events: events.federation,
   })
   const listeners = await listenServer({
     pipeline,
@@ -108,6 +113,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
       ready: () => readiness.ready(),
       metrics: () => {
         metrics.ready.set(readiness.ready() ? 1 : 0)
+        measureFederation(metrics, federation.facts())
         return scrape(metrics, pipeline, listeners)
       },
     }),
@@ -145,6 +151,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
       rotations,
       evidence,
       ready,
+      federation: () => federation.facts(),
       live: () => live,
       clock: systemClock,
       random,
@@ -159,6 +166,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
   const adopt: AdoptConfig = async (next) => {
     live = await openLive(next, log, live)
     pipeline.rulesChanged()
+    adopted.fire()
   }
   const tasks = [
     pipeline.issuing.run(until),
@@ -170,7 +178,7 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     serving.run(until),
     readiness.run(until),
     demandThreads([() => state.store.dead, () => state.crypto.failure], systemClock, until),
-    keepFederated(until),
+    federation.run(until),
     keepConsumers(pipeline.consumers, { clock: systemClock, log, consumers: state.store.consumerLog }, until),
     pruneExpired({ store: state.store, clock: systemClock, guard: pipeline.guard, log }, until),
     options.watch(adopt, metrics, until),

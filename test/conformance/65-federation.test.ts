@@ -1,16 +1,12 @@
 import assert from "node:assert/strict"
 import { generateKeyPairSync } from "node:crypto"
-import { writeFile } from "node:fs/promises"
 import { test } from "node:test"
 import { publicJwk, thumbprint } from "../../src/core/jose/jwk.ts"
 import type { JwtAuthority, TrustBundle } from "../../src/core/spiffe/bundle.ts"
 import { encodeBundle, encodeJwtBundle, parseBundle, parseJwtBundle } from "../../src/core/spiffe/bundle-document.ts"
 import { encodeBundleMap, parseBundleMap } from "../../src/core/spiffe/bundle-map.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
-import { openFederated } from "../../src/main/server/federation.ts"
-import { FakeClock } from "../support/fake-clock.ts"
 import { assertRefused } from "../support/refused.ts"
-import { makeScratch } from "../support/scratch.ts"
 import { makeTestCa } from "../support/test-ca.ts"
 
 const own = parseTrustDomain("example.org")
@@ -168,32 +164,4 @@ test("[TD-08][TD-09] a bundle belongs to the domain that its reader names, and t
   )
   assert.equal(first?.x509Authorities.length, 2)
   assert.equal(second?.x509Authorities.length, 0)
-})
-
-test("[TD-12] the last good bundle stays while its file cannot be read, and is forgotten with the trust domain", async () => {
-  await using scratch = await makeScratch()
-  const [file, none] = [scratch.path("bundle.json"), scratch.path("none.json")]
-  await writeFile(file, encodeBundle(bundle))
-  const clock = new FakeClock(1_800_000_000)
-  let files = [{ trustDomain: own, bundleFile: file }]
-  let published: readonly TrustBundle[] = []
-  const stop = new AbortController()
-  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => assert.fail() }
-  const publish = async (bundles: readonly TrustBundle[]) => {
-    published = bundles
-  }
-  const keep = await openFederated({ files: () => files, publish, clock, log })
-  const running = keep(stop.signal)
-  const seen = async (next: typeof files) => {
-    await clock.untilSleeping(1)
-    files = next
-    await clock.advance(5)
-    await clock.untilSleeping(1)
-    return published.length
-  }
-  const unreadable = [{ trustDomain: own, bundleFile: none }]
-  assert.deepEqual([published.length, await seen(unreadable), await seen([]), await seen(unreadable)], [1, 1, 0, 0])
-  assert.equal(await seen([{ trustDomain: own, bundleFile: file }]), 1)
-  stop.abort()
-  await running
 })

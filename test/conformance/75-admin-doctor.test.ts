@@ -3,7 +3,7 @@ import { chmod } from "node:fs/promises"
 import { test } from "node:test"
 import { exitCodeOf } from "../../src/core/doctor/check.ts"
 import { CHECKS, runChecks } from "../../src/core/doctor/checks.ts"
-import type { DoctorFacts, MachineFacts, RotationLook, ServerLook } from "../../src/core/doctor/facts.ts"
+import type { DoctorFacts, FederatedLook, MachineFacts, RotationLook, ServerLook } from "../../src/core/doctor/facts.ts"
 import { openNamedCommands } from "../support/named-commands.ts"
 import { projectFiles } from "../support/project-files.ts"
 import { runAssay } from "../support/run-assay.ts"
@@ -39,6 +39,12 @@ const CALM: RotationLook = {
   until: undefined,
 }
 const UNDER_WAY: RotationLook = { ...CALM, phase: "publishing", since: NOW - 2 * DAY }
+const PARTNER: FederatedLook = {
+  trustDomain: "partner.example",
+  inForce: "file",
+  stored: true,
+  trouble: undefined,
+}
 const READY: ServerLook = {
   version: "1.0.0",
   ready: true,
@@ -49,6 +55,7 @@ const READY: ServerLook = {
   ],
   subscribers: { count: 3, behind: 0, refusing: 0 },
   rotations: { kind: "seen", seen: [CALM] },
+  federation: [PARTNER],
 }
 const DOWN = { kind: "failed", why: "no server answers" } as const
 
@@ -205,6 +212,30 @@ const CASES: Readonly<Record<string, readonly [string, "info" | "warning" | "cri
     "critical",
     /1 refusing/,
     { server: { subscribers: { count: 2, behind: 1, refusing: 1 } } },
+  ],
+  "a trust domain that is not trusted": [
+    "federation",
+    "critical",
+    /partner\.example is not trusted: ENOENT/,
+    { server: { federation: [{ ...PARTNER, inForce: "none", stored: false, trouble: "ENOENT" }] } },
+  ],
+  "a trust domain whose file is bad": [
+    "federation",
+    "warning",
+    /ENOENT; the last good bundle is in force$/,
+    { server: { federation: [{ ...PARTNER, inForce: "kept", trouble: "ENOENT" }] } },
+  ],
+  "a trust domain whose file is bad, and that would be lost": [
+    "federation",
+    "warning",
+    /in force, and lost with the next start/,
+    { server: { federation: [{ ...PARTNER, inForce: "kept", stored: false, trouble: "ENOENT" }] } },
+  ],
+  "a trust domain that is not kept": [
+    "federation",
+    "warning",
+    /not in the store/,
+    { server: { federation: [{ ...PARTNER, stored: false }] } },
   ],
   "a rotation that stopped": [
     "rotation",

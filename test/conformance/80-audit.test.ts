@@ -178,4 +178,13 @@ const FIELDS = {
   "login.refused": ["operation", "source", "code", "reason", "count", "since"],
   "ban.added": ["ban", "name", "reason", "until"],
   "ban.lifted": ["ban", "name", "reason"],
+  "federation.accepted": [
+    "trustDomain",
+    "bundleSequence",
+    "x509Authorities",
+    "x509Count",
+    "jwtAuthorities",
+    "jwtCount",
+  ],
+  "federation.forgotten": ["trustDomain", "reason"],
 } satisfies { readonly [Type in AuditEvent["type"]]: readonly Fields<Type>[] }

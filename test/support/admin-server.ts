@@ -1,6 +1,7 @@
 import { type AdminClient, openAdminClient } from "../../src/adapters/admin-client/open-admin-client.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import type { Subscribers } from "../../src/app/deliver/consumers.ts"
+import type { FederatedFacts } from "../../src/app/federate/federated-trust.ts"
 import { type AdminApi, openAdmin } from "../../src/main/server/admin.ts"
 import { openEvidence } from "../../src/main/server/evidence.ts"
 import { openRotations } from "../../src/main/server/rotation.ts"
@@ -19,7 +20,12 @@ export interface AdminUnderTest extends PipelineUnderTest {
   raw(order: RawOrder): Promise<RawAnswer>
 }
 
-export async function openAdminUnderTest(options: PipelineOptions = {}): Promise<AdminUnderTest> {
+export interface AdminOptions extends PipelineOptions {
+  /** Default: none. */
+  readonly federation?: () => readonly FederatedFacts[]
+}
+
+export async function openAdminUnderTest(options: AdminOptions = {}): Promise<AdminUnderTest> {
   await using stack = new AsyncDisposableStack()
   const server = stack.use(await openPipelineUnderTest(options))
   const { subscribers } = server.pipeline
@@ -42,6 +48,7 @@ export async function openAdminUnderTest(options: PipelineOptions = {}): Promise
       rotations,
       evidence,
       ready: () => true,
+      federation: options.federation ?? (() => []),
       random,
       serving,
       proveAccessToken: tokens?.proveAccessToken,

@@ -4,6 +4,7 @@ import type { AuditLog } from "../../src/ports/audit-log.ts"
 import type { AuthorityJournal } from "../../src/ports/authority-journal.ts"
 import type { BanLog } from "../../src/ports/bans.ts"
 import type { CertificateReader, ConsumerLog, HoldingsReader, KeyHolderReader } from "../../src/ports/consumers.ts"
+import type { FederatedBundles } from "../../src/ports/federated-bundles.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
 import type { ProposalLog } from "../../src/ports/proposals.ts"
 import type { ReplayLog } from "../../src/ports/replay-log.ts"
@@ -20,6 +21,7 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly holdings: HoldingsReader & KeyHolderReader & CertificateReader
   readonly banLog: BanLog
   readonly proposalLog: ProposalLog
+  readonly federatedBundles: FederatedBundles
 }
 
 /** Every adapter of the storage ports: a contract suite runs over all of them. */
@@ -36,7 +38,7 @@ async function openScratchSqlite(): Promise<StoreUnderTest> {
     await scratch[Symbol.asyncDispose]()
   }
   const { issuanceLog, auditLog, authorityJournal, replayLog, revocationLog, consumerLog, holdings } = store
-  const { banLog, proposalLog } = store
+  const { banLog, proposalLog, federatedBundles } = store
   return {
     issuanceLog,
     auditLog,
@@ -45,6 +47,7 @@ async function openScratchSqlite(): Promise<StoreUnderTest> {
     revocationLog,
     banLog,
     proposalLog,
+    federatedBundles,
     consumerLog,
     holdings,
     [Symbol.asyncDispose]: close,

@@ -5,6 +5,7 @@ import { MemoryAuditChain } from "./memory-audit-chain.ts"
 import { MemoryAuthorityJournal } from "./memory-authority-journal.ts"
 import { MemoryBanLog } from "./memory-ban-log.ts"
 import { MemoryConsumerLog } from "./memory-consumer-log.ts"
+import { MemoryFederatedBundles } from "./memory-federated-bundles.ts"
 import { MemoryHoldings } from "./memory-holdings.ts"
 import { MemoryIssuanceLog } from "./memory-issuance-log.ts"
 import { MemoryProposalLog } from "./memory-proposal-log.ts"
@@ -24,6 +25,7 @@ export type WriteKind =
   | "consumer"
   | "ban"
   | "proposal"
+  | "federated-bundle"
 
 /** Runs `write` as `fault` says. @throws IdentityError `not-ready` for `lost` and `kept` */
 export type FaultyWrite = <T>(kind: WriteKind, write: () => T) => T
@@ -47,6 +49,7 @@ export class MemoryStore implements AsyncDisposable {
   readonly holdings: MemoryHoldings
   readonly banLog: MemoryBanLog
   readonly proposalLog: MemoryProposalLog
+  readonly federatedBundles: MemoryFederatedBundles
 
   constructor() {
     const faulty: FaultyWrite = (kind, write) => this.#faulty(kind, write)
@@ -59,6 +62,7 @@ export class MemoryStore implements AsyncDisposable {
     this.auditChain = chain
     this.banLog = new MemoryBanLog(faulty, append)
     this.proposalLog = new MemoryProposalLog(faulty, append, () => this.events)
+    this.federatedBundles = new MemoryFederatedBundles(faulty, append)
     this.issuanceLog = new MemoryIssuanceLog(faulty, append, () => this.banLog.head)
     this.auditLog = { append: async (event) => faulty("audit", () => append(event)) }
     this.authorityJournal = new MemoryAuthorityJournal(faulty)

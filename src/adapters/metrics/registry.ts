@@ -48,6 +48,12 @@ export function makeServerMetrics() {
     publicationBehind: gauge("assay_publication_behind", "1 while the last attempt to publish to the target failed.", [
       "target",
     ]),
+    federatedBundle: gauge(
+      "assay_federated_bundle",
+      "1 for what is in force of another trust domain: file, kept, none.",
+      ["trust_domain", "source"],
+    ),
+    federatedKeepFailures: counter("assay_federated_keep_failure_total", "Failures to keep federated bundles.", []),
     ready: gauge("assay_ready", "1 while the server can do its work.", []),
     rotationPhase: gauge("assay_rotation_phase", "1 for the phase that the rotation of this kind is in.", [
       "kind",

@@ -167,6 +167,8 @@ const AUDITED_KINDS = {
   "decide-proposal": true,
   "resume-proposal": true,
   "settle-proposal": true,
+  "keep-federated": true,
+  "forget-federated": true,
 } as const satisfies Record<OrderJob["kind"] | Extract<Operation, { readonly audit: AuditEntry }>["kind"], true>
 const AUDITED: ReadonlySet<string> = new Set(Object.keys(AUDITED_KINDS))
 const NOTHING: ReadonlyMap<Pending, JobResult> = new Map()

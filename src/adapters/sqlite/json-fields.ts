@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from "../../core/json.ts"
 
-/** Members of the authority record. All throw TypeError when the store holds something else. */
+/** Members of what the store keeps as JSON. All throw TypeError when it holds something else. */
 export function textIn(object: JsonObject, name: string): string {
   const value = object[name]
   if (typeof value !== "string") throw unreadable(name)
@@ -31,7 +31,7 @@ export function objectOf(value: Json | undefined, name: string): JsonObject {
 }
 
 function unreadable(name: string): TypeError {
-  return new TypeError(`store: authority record has no readable "${name}"`)
+  return new TypeError(`store: record has no readable "${name}"`)
 }
 
 export function booleanIn(object: JsonObject, name: string): boolean {

@@ -4,6 +4,7 @@ import type { AuditChain, AuditLog, AuditSearch } from "../../ports/audit-log.ts
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { BanLog } from "../../ports/bans.ts"
 import type { CertificateReader, ConsumerLog, HoldingsReader, KeyHolderReader } from "../../ports/consumers.ts"
+import type { FederatedBundles } from "../../ports/federated-bundles.ts"
 import type { IssuanceLog } from "../../ports/issuance-log.ts"
 import type { ProposalLog } from "../../ports/proposals.ts"
 import type { ReplayLog } from "../../ports/replay-log.ts"
@@ -20,6 +21,7 @@ import { SqliteAuditChain } from "./sqlite-audit-chain.ts"
 import { SqliteAuthorityJournal } from "./sqlite-authority-journal.ts"
 import { SqliteBanLog } from "./sqlite-ban-log.ts"
 import { SqliteConsumerLog } from "./sqlite-consumer-log.ts"
+import { SqliteFederatedBundles } from "./sqlite-federated-bundles.ts"
 import { SqliteIssuanceLog } from "./sqlite-issuance-log.ts"
 import { SqliteProposalLog } from "./sqlite-proposal-log.ts"
 import { SqliteReplayLog } from "./sqlite-replay-log.ts"
@@ -51,6 +53,7 @@ export interface SqliteStore extends AsyncDisposable {
   readonly signing: StoreSigning
   readonly banLog: BanLog
   readonly proposalLog: ProposalLog
+  readonly federatedBundles: FederatedBundles
   /**
    * Why nothing is written now: the thread has ended, which only a new process mends; it does not answer; or no audit file can be
    * written, both of which may pass. `undefined` while all is well.
@@ -98,6 +101,7 @@ class Store implements SqliteStore {
   readonly signing: StoreSigning
   readonly banLog: BanLog
   readonly proposalLog: ProposalLog
+  readonly federatedBundles: FederatedBundles
   readonly #path: string
   readonly #thread: StoreThread
   readonly #followers: AuditFollowers | undefined
@@ -133,6 +137,7 @@ class Store implements SqliteStore {
     this.signing = makeStoreSigning(queue)
     this.banLog = new SqliteBanLog(queue)
     this.proposalLog = new SqliteProposalLog(queue)
+    this.federatedBundles = new SqliteFederatedBundles(queue)
   }
 
   get failure(): IdentityError | undefined {

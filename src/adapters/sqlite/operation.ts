@@ -87,6 +87,10 @@ export type Operation =
       readonly audit: AuditEntry
     }
   | { readonly kind: "read-proposals" }
+  /** The columns of a federated bundle, in order. */
+  | { readonly kind: "keep-federated"; readonly row: readonly SQLInputValue[]; readonly audit: AuditEntry }
+  | { readonly kind: "forget-federated"; readonly trustDomain: string; readonly audit: AuditEntry }
+  | { readonly kind: "read-federated" }
   | { readonly kind: "read-authority" }
   | { readonly kind: "read-issuing"; readonly authorityId: string }
   /** Writes nothing: done when everything before it is. */
@@ -163,5 +167,6 @@ const READS: ReadonlySet<Operation["kind"]> = new Set([
   "read-audit-state",
   "read-bans",
   "read-proposals",
+  "read-federated",
   "barrier",
 ])

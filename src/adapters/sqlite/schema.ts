@@ -249,4 +249,17 @@ CREATE INDEX intent_of_issuer ON intent (authority_id, not_after / 256) WHERE ki
 CREATE INDEX intent_of_jwt_key ON intent (authority_id, not_after) WHERE kind = 'jwt';
 `,
   },
+  {
+    version: 11,
+    sql: `
+CREATE TABLE federated_bundle (
+  trust_domain TEXT PRIMARY KEY,
+  incarnation TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  refresh_hint INTEGER,
+  authorities TEXT NOT NULL,
+  accepted_at INTEGER NOT NULL
+) STRICT;
+`,
+  },
 ]

@@ -6,6 +6,7 @@ import type { Instant } from "../../core/time.ts"
 import { AuditStatements } from "./audit-statements.ts"
 import { BanStatements } from "./ban-statements.ts"
 import { ConsumerStatements } from "./consumer-statements.ts"
+import { FederatedStatements } from "./federated-statements.ts"
 import { IntentPruning } from "./intent-pruning.ts"
 import { INTENT_COLUMNS, ISSUANCE_COLUMNS, ISSUANCES, keyColumns } from "./intent-row.ts"
 import { type JudgedRenewal, LineageStatements } from "./lineage-statements.ts"
@@ -26,6 +27,7 @@ export class Statements {
   readonly #bans: BanStatements
   readonly #lineages: LineageStatements
   readonly #proposals: ProposalStatements
+  readonly #federated: FederatedStatements
   readonly #insertIntent: StatementSync
   readonly #findReusable: StatementSync
   readonly #insertOutcome: StatementSync
@@ -45,6 +47,7 @@ export class Statements {
     this.#bans = new BanStatements(db)
     this.#lineages = new LineageStatements(db)
     this.#proposals = new ProposalStatements(db)
+    this.#federated = new FederatedStatements(db)
     this.#insertIntent = db.prepare(INSERT_INTENT)
     this.#findReusable = db.prepare(FIND_REUSABLE)
     this.#insertOutcome = db.prepare(INSERT_OUTCOME)
@@ -120,6 +123,11 @@ export class Statements {
         return this.#audited(operation.audit, this.#proposals.run(operation))
       case "read-proposals":
         return this.#proposals.run(operation)
+      case "keep-federated":
+      case "forget-federated":
+        return this.#audited(operation.audit, this.#federated.run(operation))
+      case "read-federated":
+        return this.#federated.run(operation)
       case "read-bans":
       case "prune-bans":
         return this.#bans.run(operation)

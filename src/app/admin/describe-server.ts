@@ -5,6 +5,7 @@ import type { Clock } from "../../ports/clock.ts"
 import type { IssuingAuthorities } from "../authority/issuing-authorities.ts"
 import type { TrustState } from "../authority/trust-state.ts"
 import type { SubscriberRow } from "../deliver/consumers.ts"
+import type { FederatedFacts } from "../federate/federated-trust.ts"
 
 export interface DescribeServerDeps {
   readonly version: string
@@ -12,6 +13,7 @@ export interface DescribeServerDeps {
   readonly issuing: Pick<IssuingAuthorities, "current">
   readonly subscribers: () => readonly SubscriberRow[]
   readonly ready: () => boolean
+  readonly federation: () => readonly FederatedFacts[]
   /** Of the rules in force. */
   readonly rulesRevision: () => string
   readonly clock: Clock
@@ -39,6 +41,7 @@ export interface ServerFacts {
   readonly ready: boolean
   readonly rulesRevision: string
   readonly authorities: readonly AuthorityFacts[]
+  readonly federation: readonly FederatedFacts[]
   readonly subscribers: {
     readonly count: number
     /** Streams that have not acknowledged the current epoch. */
@@ -67,6 +70,7 @@ export function makeDescribeServer(deps: DescribeServerDeps): () => ServerFacts 
       ready: deps.ready(),
       rulesRevision: deps.rulesRevision(),
       authorities: authoritiesOf(deps),
+      federation: deps.federation(),
       subscribers: {
         count: agents.length,
         behind: agents.filter((row) => row.epoch !== epoch).length,

@@ -1,5 +1,5 @@
+import { sameList } from "../../core/spiffe/same-bundle.ts"
 import type { ConsumerReport, Subscription } from "../../ports/identity-authority.ts"
-import { sameList } from "./same-view.ts"
 
 /**
  * What the consumers behind this agent hold, told upward as a whole, and only when it changed. When they are more than one

@@ -253,6 +253,24 @@ export type AuditEvent =
       readonly name: string
       readonly reason: string
     })
+  | (Common & {
+      /** What is trusted of another trust domain is this from now on. It may stand for a write that failed and was tried again. @see TD-20 */
+      readonly type: "federation.accepted"
+      readonly trustDomain: string
+      readonly bundleSequence: number
+      /** SHA-256 of each certificate, hex: the first 64 of them, and how many in all. */
+      readonly x509Authorities: readonly string[]
+      readonly x509Count: number
+      /** The `kid` of each JWT key, likewise. */
+      readonly jwtAuthorities: readonly string[]
+      readonly jwtCount: number
+    })
+  | (Common & {
+      /** What was kept of another trust domain is no more: it left the configuration, or was kept before a restore. */
+      readonly type: "federation.forgotten"
+      readonly trustDomain: string
+      readonly reason: "not-configured" | "restored"
+    })
 
 /** Of what many can ask for at no cost: one event may stand for more, and is the newest of them. @see ADM-27 */
 interface Counted {

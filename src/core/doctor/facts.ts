@@ -74,6 +74,16 @@ export interface ServerLook {
   readonly subscribers: { readonly count: number; readonly behind: number; readonly refusing: number }
   /** Not everybody who may ask for the rest may see who is late. */
   readonly rotations: Look<readonly RotationLook[]>
+  readonly federation: readonly FederatedLook[]
+}
+
+/** Another trust domain. */
+export interface FederatedLook {
+  readonly trustDomain: string
+  readonly inForce: "file" | "kept" | "none"
+  readonly stored: boolean
+  /** What is wrong with its file. */
+  readonly trouble: string | undefined
 }
 
 export interface RotationLook {

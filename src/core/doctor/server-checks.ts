@@ -1,5 +1,5 @@
 import { type Check, critical, type Finding, info, ok, warning } from "./check.ts"
-import type { DoctorFacts, RotationLook, ServerLook } from "./facts.ts"
+import type { DoctorFacts, FederatedLook, RotationLook, ServerLook } from "./facts.ts"
 import { daysText, judgeLifetime } from "./lifetime.ts"
 
 /** What a running server says, and what its store says without one. */
@@ -8,6 +8,7 @@ export const SERVER_CHECKS: readonly Check[] = [
   { name: "clock", run: clock },
   { name: "authorities", run: authorities },
   { name: "agents", run: onServer(agents) },
+  { name: "federation", run: onServer(({ federation }) => federation.map(federated)) },
   { name: "rotation", run: onServer(rotations) },
 ]
 
@@ -68,6 +69,27 @@ function agents({ subscribers: { count, behind, refusing } }: ServerLook): reado
   return [behind > 0 ? warning(found, next) : ok(found)]
 }
 
+/** @see TD-18 */
+function federated({ trustDomain, inForce, stored, trouble = "not read yet" }: FederatedLook): Finding {
+  switch (inForce) {
+    case "none":
+      return critical(`${trustDomain} is not trusted: ${trouble}`, MEND_FILE)
+    case "kept":
+      return warning(
+        `${trustDomain}: ${trouble}; the last good bundle is in force${stored ? "" : ", and lost with the next start"}`,
+        MEND_FILE,
+      )
+    case "file":
+      if (stored) return ok(`${trustDomain}: as its file says`)
+      return warning(
+        `${trustDomain}: as its file says, and not in the store`,
+        "the server's log says why it cannot be kept",
+      )
+    default:
+      return inForce satisfies never
+  }
+}
+
 function rotations({ rotations: look }: ServerLook, { now }: DoctorFacts): readonly Finding[] {
   if (look.kind === "seen") return look.seen.map((one) => rotation(one, now))
   const { why, next = "run it again; if it stays, the server's log says why", refused } = look
@@ -95,6 +117,7 @@ function rotation({ kind, phase, since, paused, stopped, decision, late, until }
 
 /** Seconds that clocks may be apart. */
 const SKEW = 30
+const MEND_FILE = "put a good bundle into its bundle_file; the server's log names it"
 const NTP = "have both machines keep time (NTP)"
 /** Longer than any SVID of the defaults lives, seconds. */
 const STUCK = 86_400

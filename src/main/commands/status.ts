@@ -35,5 +35,16 @@ function statusTable(reply: ResponseOf<typeof statusShow>): string {
   const rows = reply.authorities.map(({ kind, state, id, not_after: notAfter }) => {
     return [kind, state, id, notAfter === undefined ? "" : lifeLeft(notAfter, reply.now)]
   })
-  return [...head, "", ...columns([["AUTHORITY", "STATE", "ID", "EXPIRES"], ...rows])].join("\n")
+  const authorities = columns([["AUTHORITY", "STATE", "ID", "EXPIRES"], ...rows])
+  return [...head, "", ...authorities, ...federationTable(reply)].join("\n")
+}
+
+/** Nothing where there is no other trust domain. */
+function federationTable({ federation }: ResponseOf<typeof statusShow>): readonly string[] {
+  if (federation.length === 0) return []
+  const rows = federation.map((one) => {
+    const authorities = `${one.x509_authorities} X.509, ${one.jwt_authorities} JWT`
+    return [one.trust_domain, one.in_force, authorities, one.sequence?.toString() ?? "", one.trouble ?? ""]
+  })
+  return ["", ...columns([["FEDERATED", "IN FORCE", "AUTHORITIES", "SEQUENCE", "FILE"], ...rows])]
 }

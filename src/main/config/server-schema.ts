@@ -168,7 +168,9 @@ const jwt = z
 
 const federation = z.strictObject({
   trust_domain: trustDomain().describe("The other trust domain."),
-  bundle_file: path().describe("SPIFFE bundle document of it; read again when it changes."),
+  bundle_file: path().describe(
+    "SPIFFE bundle document of it; read again when it changes. While it is bad, the last good one stays in force.",
+  ),
 })
 
 /** Everything that `assay server` can be told, as written in its file. */

@@ -1,5 +1,5 @@
 import type { RotationKind } from "../../core/authority/rotation-state.ts"
-import type { Look, RotationLook, ServerLook } from "../../core/doctor/facts.ts"
+import type { FederatedLook, Look, RotationLook, ServerLook } from "../../core/doctor/facts.ts"
 import type { Instant } from "../../core/time.ts"
 import type { ResponseOf } from "../../transports/admin/contract.ts"
 import { rotationStatus } from "../../transports/admin/rotation-contracts.ts"
@@ -21,6 +21,7 @@ export function lookAtServer(options: AdminOptions, now: () => Instant): Promise
       authorities: status.authorities.flatMap(authorityLook),
       subscribers: { count, behind, refusing },
       rotations,
+      federation: status.federation.map(federatedLook),
     }
   })
 }
@@ -29,6 +30,10 @@ function authorityLook(one: ResponseOf<typeof statusShow>["authorities"][number]
   const { kind, id, state, not_before: notBefore, not_after: notAfter } = one
   if (kind === "jwt" || notBefore === undefined || notAfter === undefined) return []
   return [{ kind, id, state, notBefore, notAfter }]
+}
+
+function federatedLook(one: ResponseOf<typeof statusShow>["federation"][number]): FederatedLook {
+  return { trustDomain: one.trust_domain, inForce: one.in_force, stored: one.stored, trouble: one.trouble }
 }
 
 async function lookAtRotation(of: RotationKind, options: AdminOptions): Promise<RotationLook> {

@@ -7,6 +7,7 @@ import { makeDescribeServer } from "../../app/admin/describe-server.ts"
 import type { ProveAccessToken } from "../../app/attest/prove-access-token.ts"
 import type { RecordRefusals } from "../../app/audit/record-refusals.ts"
 import type { Subscribers } from "../../app/deliver/consumers.ts"
+import type { FederatedFacts } from "../../app/federate/federated-trust.ts"
 import { makeListConsumers } from "../../app/rotate/list-consumers.ts"
 import type { ReadEvidence } from "../../app/rotate/read-evidence.ts"
 import { IdentityError } from "../../core/errors.ts"
@@ -51,6 +52,7 @@ export interface AdminDeps {
   /** The same that rotations rely on. */
   readonly evidence: ReadEvidence
   readonly ready: () => boolean
+  readonly federation: () => readonly FederatedFacts[]
   readonly live: () => LiveConfig
   readonly clock: Clock
   readonly random: Random
@@ -159,6 +161,7 @@ function operationsOf(deps: AdminDeps, approvals: Approvals): readonly Operation
     issuing,
     subscribers: () => subscribers.rows,
     ready,
+    federation: deps.federation,
     rulesRevision: () => live().config.rules.revision,
     clock,
   })

@@ -1,70 +1,108 @@
-import { open } from "node:fs/promises"
-import { IdentityError } from "../../core/errors.ts"
-import type { TrustBundle } from "../../core/spiffe/bundle.ts"
-import { parseBundle } from "../../core/spiffe/bundle-document.ts"
+import type { ServerMetrics } from "../../adapters/metrics/registry.ts"
+import type { TrustState } from "../../app/authority/trust-state.ts"
+import type { FederationEvents } from "../../app/federate/events.ts"
+import { type FederatedFacts, openFederatedTrust } from "../../app/federate/federated-trust.ts"
+import type { ChangeSignal } from "../../core/change-signal.ts"
 import type { Clock } from "../../ports/clock.ts"
-import type { Log } from "../../ports/telemetry.ts"
+import type { FederatedBundles } from "../../ports/federated-bundles.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 import { watchFolderOf } from "../config/watch-folder.ts"
+import { makeReadBundleFile, type ReadBundleFile } from "./read-bundle-file.ts"
 
 export interface FederationDeps {
-  readonly files: () => ServerConfig["federation"]
-  readonly publish: (bundles: readonly TrustBundle[]) => Promise<void>
+  readonly domains: () => ServerConfig["federation"]
+  /** Resolves when another configuration is in force. */
+  readonly reconfigured: ChangeSignal["changed"]
+  /** Of the own trust domain. */
+  readonly incarnation: string
+  readonly publish: TrustState["setFederated"]
+  readonly store: FederatedBundles
   readonly clock: Clock
-  readonly log: Log
+  readonly events: FederationEvents
+  /** Default: from the disk. */
+  readonly read?: ReadBundleFile
+}
+
+export interface Federation {
+  facts(): readonly FederatedFacts[]
+  /** Keeps the bundles as their files and the configuration say, until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>
 }
 
 /**
- * Publish the bundles of other trust domains, and return the task that keeps them as their files say. A file that cannot be
- * read, or is not a bundle, leaves the last good one in place; a trust domain that left the configuration goes at once.
+ * Publish the bundles of other trust domains. @throws IdentityError when that fails: whoever asked a server without them would lose
+ * trust in them @see TD-23
  */
-export async function openFederated(deps: FederationDeps): Promise<(signal: AbortSignal) => Promise<void>> {
-  const good = new Map<string, TrustBundle>()
-  await refreshFederated(deps, good)
-  return async (signal) => {
-    while (!signal.aborted) {
-      await nextChange(deps, signal)
-      if (!signal.aborted) await refreshFederated(deps, good)
-    }
-  }
-}
-
-/** When one of the files changes, and at the latest after {@link INTERVAL}. */
-async function nextChange(deps: FederationDeps, signal: AbortSignal): Promise<void> {
-  const touched = new AbortController()
-  const watchers = deps.files().map(({ bundleFile }) => watchFolderOf(bundleFile, () => touched.abort()))
-  await deps.clock.sleep(INTERVAL, AbortSignal.any([signal, touched.signal]))
-  for (const watcher of watchers) watcher?.close()
-}
-
-async function refreshFederated(deps: FederationDeps, good: Map<string, TrustBundle>): Promise<void> {
-  const wanted = deps.files()
-  // Who took a trust domain out distrusts what was known of it, also when it comes back and its file cannot be read yet.
-  for (const known of good.keys()) if (!wanted.some(({ trustDomain }) => trustDomain === known)) good.delete(known)
-  for (const { trustDomain, bundleFile } of wanted) {
-    try {
-      good.set(trustDomain, parseBundle(await readBounded(bundleFile), trustDomain))
-    } catch (err) {
-      deps.log.warn(
-        { trustDomain, file: bundleFile, err },
-        "a federated bundle cannot be read; the last good one stays",
-      )
-    }
-  }
-  const bundles = wanted.flatMap(({ trustDomain }) => good.get(trustDomain) ?? [])
+export async function openFederation(deps: FederationDeps): Promise<Federation> {
+  const { domains, publish, store, incarnation, clock, events } = deps
+  const federated = await openFederatedTrust({
+    wanted: domains,
+    read: deps.read ?? makeReadBundleFile(clock),
+    publish,
+    store,
+    incarnation,
+    clock,
+    events,
+  })
+  // Armed before it is read, so that no change falls in between.
+  let bell = new Bell(deps)
   try {
-    await deps.publish(bundles)
-  } catch (err) {
-    deps.log.error({ err }, "federated bundles cannot be published; trying again")
+    await federated.refresh()
+  } catch (thrown) {
+    bell.close()
+    throw thrown
+  }
+  return {
+    facts: () => federated.facts(),
+    run: async (signal) => {
+      while (!signal.aborted) {
+        await bell.rung(signal)
+        bell.close()
+        if (signal.aborted) return
+        bell = new Bell(deps)
+        // Its failures are told, and the next one makes up for them.
+        await federated.refresh().catch(() => undefined)
+      }
+      bell.close()
+    },
   }
 }
 
-async function readBounded(path: string): Promise<string> {
-  await using file = await open(path)
-  const { size } = await file.stat()
-  if (size > MAX_BUNDLE) throw new IdentityError("malformed", "bundle file is longer than 1 MiB")
-  return await file.readFile("utf8")
+/** Rings when a file or the configuration changes, and at the latest after {@link INTERVAL}. */
+class Bell {
+  readonly #clock: Clock
+  readonly #rung = new AbortController()
+  readonly #closed = new AbortController()
+  readonly #watchers: readonly ReturnType<typeof watchFolderOf>[]
+
+  constructor({ domains, reconfigured, clock }: FederationDeps) {
+    this.#clock = clock
+    const ring = () => this.#rung.abort()
+    this.#watchers = domains().map(({ bundleFile }) => watchFolderOf(bundleFile, ring))
+    void reconfigured(this.#closed.signal).then(ring)
+  }
+
+  /** A folder in which much is written rings no more often than every {@link PAUSE}. */
+  async rung(signal: AbortSignal): Promise<void> {
+    await this.#clock.sleep(PAUSE, signal)
+    await this.#clock.sleep(INTERVAL, AbortSignal.any([signal, this.#rung.signal]))
+  }
+
+  close(): void {
+    this.#closed.abort()
+    for (const watcher of this.#watchers) watcher?.close()
+  }
 }
 
+/** Set the gauges to what is in force now. @see TD-18 */
+export function measureFederation(metrics: ServerMetrics, facts: readonly FederatedFacts[]): void {
+  metrics.federatedBundle.reset()
+  for (const { trustDomain, inForce } of facts) {
+    for (const source of SOURCES)
+      metrics.federatedBundle.set({ trust_domain: trustDomain, source }, source === inForce ? 1 : 0)
+  }
+}
+
+const SOURCES = ["file", "kept", "none"] as const
 const INTERVAL = 5000
-const MAX_BUNDLE = 1024 * 1024
+const PAUSE = 100

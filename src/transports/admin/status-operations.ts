@@ -1,5 +1,6 @@
 import { z } from "zod"
 import type { AuthorityFacts, ServerFacts } from "../../app/admin/describe-server.ts"
+import type { FederatedFacts } from "../../app/federate/federated-trust.ts"
 import { defineContract, instant } from "./contract.ts"
 import { bindOperation, type Operation } from "./operation.ts"
 
@@ -11,6 +12,21 @@ const authority = z.strictObject({
   not_before: instant().optional(),
   not_after: instant().optional(),
   since: instant().optional().describe("When a JWT key entered its state."),
+})
+
+const federated = z.strictObject({
+  trust_domain: z.string(),
+  in_force: z
+    .enum(["file", "kept", "none"])
+    .describe("kept: its file is bad, and the last good bundle is in force. none: it is not trusted."),
+  stored: z.boolean().describe("What is in force is in the store, too, for a start at which the file is bad."),
+  sequence: z.int().optional().describe("spiffe_sequence of what is in force."),
+  refresh_hint: z.int().optional().describe("Seconds."),
+  x509_authorities: z.int().describe("How many are in force."),
+  jwt_authorities: z.int(),
+  accepted_at: instant().optional().describe("When this content was first read."),
+  trouble: z.string().optional().describe("What is wrong with its file."),
+  trouble_since: instant().optional(),
 })
 
 export const statusShow = defineContract({
@@ -30,6 +46,7 @@ export const statusShow = defineContract({
     ready: z.boolean(),
     rules_revision: z.string(),
     authorities: z.array(authority),
+    federation: z.array(federated).describe("Other trust domains, as configured."),
     subscribers: z.strictObject({
       count: z.int(),
       behind: z.int().describe("Streams that have not acknowledged the epoch."),
@@ -56,13 +73,14 @@ export function statusOperations(describe: () => ServerFacts): readonly Operatio
     bindOperation(statusShow, {
       scope: () => ({ kind: "none" }),
       handle: async () => {
-        const { trustDomain, rulesRevision, authorities, subscribers, ...same } = describe()
+        const { trustDomain, rulesRevision, authorities, federation, subscribers, ...same } = describe()
         const { consumersRefusing, ...counts } = subscribers
         return {
           ...same,
           trust_domain: trustDomain,
           rules_revision: rulesRevision,
           authorities: authorities.map(authorityReply),
+          federation: federation.map(federatedReply),
           subscribers: { ...counts, consumers_refusing: consumersRefusing },
         }
       },
@@ -79,5 +97,18 @@ function authorityReply({ notBefore, notAfter, ...same }: AuthorityFacts) {
     ...same,
     ...(notBefore === undefined ? {} : { not_before: notBefore }),
     ...(notAfter === undefined ? {} : { not_after: notAfter }),
+  }
+}
+
+function federatedReply({ trustDomain, inForce, stored, bundle, trouble }: FederatedFacts) {
+  return {
+    trust_domain: trustDomain,
+    in_force: inForce,
+    stored,
+    ...(bundle === undefined ? {} : { sequence: bundle.sequence, accepted_at: bundle.acceptedAt }),
+    ...(bundle?.refreshHint === undefined ? {} : { refresh_hint: bundle.refreshHint }),
+    x509_authorities: bundle?.x509Authorities ?? 0,
+    jwt_authorities: bundle?.jwtAuthorities ?? 0,
+    ...(trouble === undefined ? {} : { trouble: trouble.reason, trouble_since: trouble.since }),
   }
 }

@@ -1,0 +1,73 @@
+import { constants } from "node:fs"
+import { type FileHandle, open } from "node:fs/promises"
+import { withDeadline } from "../../app/attest/with-deadline.ts"
+import type { FederatedDomain } from "../../app/federate/events.ts"
+import { IdentityError } from "../../core/errors.ts"
+import type { TrustBundle } from "../../core/spiffe/bundle.ts"
+import { parseBundle } from "../../core/spiffe/bundle-document.ts"
+import type { Clock } from "../../ports/clock.ts"
+
+/** What a bundle file says now. @throws IdentityError `not-ready` when it cannot be read, `malformed` when it is no bundle */
+export type ReadBundleFile = (domain: FederatedDomain) => Promise<TrustBundle>
+
+/**
+ * Read bundle files, each for 5 s at most: one on a mount that hangs does not hold up the others. It is not begun again before it ends,
+ * since each that hangs takes a thread. @param readText of at most {@link MAX_FILE} bytes @see TD-24
+ */
+export function makeReadBundleFile(
+  clock: Clock,
+  readText: (file: string) => Promise<string> = readFile,
+): ReadBundleFile {
+  const reading = new Map<string, Promise<string>>()
+  const begin = (file: string): Promise<string> => {
+    const begun = readText(file).finally(() => reading.delete(file))
+    reading.set(file, begun)
+    return begun
+  }
+  return async ({ trustDomain, bundleFile }) => {
+    const text = await withDeadline(clock, PATIENCE, NEVER, () => reading.get(bundleFile) ?? begin(bundleFile)).catch(
+      unreadable,
+    )
+    return parseBundle(text, trustDomain)
+  }
+}
+
+async function readFile(file: string): Promise<string> {
+  // A pipe that nobody writes would be waited for in open().
+  await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
+  if (!(await handle.stat()).isFile()) throw new IdentityError("not-ready", "bundle file is no regular file")
+  const bytes = await readBounded(handle)
+  try {
+    return UTF8.decode(bytes)
+  } catch (cause) {
+    throw new IdentityError("malformed", "bundle file is not UTF-8", { cause })
+  }
+}
+
+/** Whatever size it says that it has. */
+async function readBounded(handle: FileHandle): Promise<Uint8Array> {
+  const buffer = Buffer.alloc(MAX_FILE + 1)
+  let length = 0
+  for (;;) {
+    const { bytesRead } = await handle.read(buffer, length, buffer.length - length)
+    length += bytesRead
+    if (length > MAX_FILE) throw new IdentityError("malformed", "bundle file is longer than 1 MiB")
+    if (bytesRead === 0) return buffer.subarray(0, length)
+  }
+}
+
+/** The message names no path: it is shown to operators far away. The cause does. */
+function unreadable(cause: unknown): never {
+  if (cause instanceof IdentityError) throw cause
+  const why = cause instanceof Error && cause.name === "TimeoutError" ? "it hangs" : codeOf(cause)
+  throw new IdentityError("not-ready", `bundle file cannot be read: ${why}`, { cause })
+}
+
+function codeOf(cause: unknown): string {
+  return cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown cause"
+}
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true })
+const NEVER = new AbortController().signal
+const PATIENCE = 5000
+const MAX_FILE = 1024 * 1024
