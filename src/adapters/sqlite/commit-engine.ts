@@ -32,6 +32,7 @@ export class CommitEngine {
       this.#statements.begin()
       if (mark !== undefined) this.#writeMark.run(mark)
       results = group.map((operation) => this.#statements.run(operation))
+      this.#statements.end()
     } catch (error) {
       this.#statements.undone()
       if (!this.#rollBack() || group.length === 1) return failAll(group, error)

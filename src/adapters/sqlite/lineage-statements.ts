@@ -9,106 +9,106 @@ import {
 } from "../../core/lineage/lineage.ts"
 import type { Instant } from "../../core/time.ts"
 import { type IntentRow, keyColumns } from "./intent-row.ts"
+import { LineageRows } from "./lineage-rows.ts"
 import type { Pruned } from "./operation.ts"
 import type { KnownRecipient } from "./recipients.ts"
 import { integerOf, optionalIntegerOf, type SqlRow } from "./sql-row.ts"
 
-/** Whom a lineage belongs to: pod UID, identity, cluster. */
-type Owner = readonly [string, string, string]
-
-/** A verdict, with the row that it is about. */
+/** A verdict, with the lineage that it is about and whom that belongs to. */
 export interface JudgedRenewal {
   readonly verdict: LineageVerdict
   readonly lineage: Lineage | undefined
-  readonly owner: Owner
+  readonly recipient: KnownRecipient
 }
 
 /** Lineages of certificates, inside a transaction that is somebody else's matter. @see LIN-03 */
 export class LineageStatements {
-  readonly #known: StatementSync
+  readonly #rows: LineageRows
   readonly #find: StatementSync
-  readonly #insert: StatementSync
-  readonly #update: StatementSync
-  readonly #break: StatementSync
-  readonly #forget: StatementSync
   readonly #lastOf: StatementSync
   readonly #prune: StatementSync
   /** How far the last pruning looked. */
   #pruned = 0
 
   constructor(db: DatabaseSync) {
-    this.#known = db.prepare(KNOWN)
-    this.#known.setReturnArrays(true) // a third of the time that objects take; this is the way of every issuance
+    this.#rows = new LineageRows(db)
     this.#find = db.prepare(FIND)
-    this.#insert = db.prepare(INSERT)
-    this.#update = db.prepare(UPDATE)
-    this.#break = db.prepare("UPDATE lineage SET broken = 1 WHERE id = ?")
-    this.#forget = db.prepare("DELETE FROM lineage WHERE id = ?")
     this.#lastOf = db.prepare(LAST_OF)
     this.#prune = db.prepare(PRUNE)
   }
 
+  /** To be called in each transaction, first. */
+  begin(): void {
+    this.#rows.begin()
+  }
+
+  /** To be called in each transaction, last. */
+  end(): void {
+    this.#rows.write()
+  }
+
+  /** To be called when what was done may be undone. */
+  undone(): void {
+    this.#rows.forget()
+  }
+
   /** What shall become of `intent`. A violation is written down, all else is not. */
   judge(intent: IntentRow, recipient: KnownRecipient, renewal: Renewal): JudgedRenewal {
-    const owner = ownerOf(recipient)
-    const rows: readonly unknown[] = this.#known.all(...owner)
-    const known = (rows as readonly LineageRow[]).map(parseLineage) // columns of KNOWN, of a STRICT table
-    const find = (serial: string): QuotedIssuance | undefined => parseQuoted(this.#find.get(serial), owner)
+    const known = this.#rows.of(recipient)
+    const find = (serial: string): QuotedIssuance | undefined => parseQuoted(this.#find.get(serial), recipient)
     const verdict = judgeRenewal(known, renewal, find, keyColumns(intent).createdAt)
     const id = verdict.kind === "goes-on" ? verdict.lineage : verdict.kind === "violated" ? verdict.breaks : undefined
-    if (verdict.kind === "violated" && id !== undefined) this.#break.run(id)
-    return { verdict, lineage: known.find((one) => one.id === id), owner }
+    const lineage = known.find((one) => one.id === id)
+    if (verdict.kind === "violated" && lineage !== undefined) this.#set(recipient, { ...lineage, broken: true })
+    return { verdict, lineage, recipient }
   }
 
   /** `intent` was recorded in row `row`, by a verdict that let it. A lineage has the number of its first intent. */
-  move({ verdict, lineage, owner }: JudgedRenewal, intent: IntentRow, renewal: Renewal, row: number): void {
-    const columns = keyColumns(intent)
-    const next = nextLineage(lineage ?? { id: row, notAfter: 0 }, renewal, columns)
-    if (lineage !== undefined) {
-      const { changes } = this.#update.run(next.current, next.previous, next.key, next.notAfter, next.id)
-      if (changes !== 1) throw new TypeError("store: a lineage that was read is not there")
-      return
-    }
-    if (verdict.kind === "begins" && verdict.replaces !== undefined) this.#forget.run(verdict.replaces)
-    this.#insert.run(next.id, ...owner, next.current, next.previous, next.key, next.notAfter)
+  move({ verdict, lineage, recipient }: JudgedRenewal, intent: IntentRow, renewal: Renewal, row: number): void {
+    const next = nextLineage(lineage ?? { id: row, notAfter: 0 }, renewal, keyColumns(intent))
+    if (lineage === undefined) this.#begin(recipient, next, verdict.kind === "begins" ? verdict.replaces : undefined)
+    else this.#set(recipient, next)
   }
 
   /** Of the next `batch` rows, forget those that ended before `before`; of the broken ones, those that did so long before. */
   prune(before: Instant, batch: number): Pruned {
+    this.#rows.write()
     const from = this.#pruned
     const next = this.#lastOf.get(from, batch)
     const to = optionalIntegerOf(next, "id") ?? from
     const more = integerOf(next, "looked") === batch
     this.#pruned = more ? to : 0
-    return { rows: Number(this.#prune.run(from, to, before).changes), more }
+    const rows = Number(this.#prune.run(from, to, before).changes)
+    if (rows > 0) this.#rows.forget()
+    return { rows, more }
+  }
+
+  #begin(recipient: KnownRecipient, lineage: Lineage, replaced: number | undefined): void {
+    const kept = this.#rows.of(recipient).filter(({ id }) => id !== replaced)
+    this.#rows.put(recipient, [...kept, lineage])
+  }
+
+  /** In the place of the one of that number. */
+  #set(recipient: KnownRecipient, lineage: Lineage): void {
+    const known = this.#rows.of(recipient)
+    this.#rows.put(
+      recipient,
+      known.map((one) => (one.id === lineage.id ? lineage : one)),
+    )
   }
 }
 
-function ownerOf({ podUid, spiffeId, cluster }: KnownRecipient): Owner {
-  return [podUid, spiffeId, cluster]
-}
-
-type LineageRow = readonly [number, string, string, string, number, number]
-
-function parseLineage([id, current, previous, key, notAfter, broken]: LineageRow): Lineage {
-  return { id, current, previous, key, notAfter, broken: broken === 1 }
-}
-
-function parseQuoted(row: SqlRow | undefined, [podUid, spiffeId, cluster]: Owner): QuotedIssuance | undefined {
+function parseQuoted(row: SqlRow | undefined, recipient: KnownRecipient): QuotedIssuance | undefined {
   if (row === undefined) return undefined
+  const { podUid, spiffeId, cluster } = recipient
   const isOwn = row["pod_uid"] === podUid && row["spiffe_id"] === spiffeId && row["cluster"] === cluster
   return { isOwn, lineage: integerOf(row, "lineage") }
 }
 
-const KNOWN = `SELECT id, current, previous, key, not_after, broken FROM lineage
-WHERE pod_uid = ? AND spiffe_id = ? AND cluster = ?`
 // The first of a lineage gives it its number. What was never part of one has a number that no lineage has.
 const FIND = `SELECT coalesce(lineage, intent.id) AS lineage, pod_uid, spiffe_id, cluster
 FROM intent JOIN recipient ON recipient.id = intent.recipient
 WHERE serial = ? AND kind = 'x509'`
-const INSERT = `INSERT INTO lineage (id, pod_uid, spiffe_id, cluster, current, previous, key, not_after, broken)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)`
-const UPDATE = "UPDATE lineage SET current = ?, previous = ?, key = ?, not_after = ? WHERE id = ?"
 const LAST_OF = `SELECT max(id) AS id, count(*) AS looked
 FROM (SELECT id FROM lineage WHERE id > ? ORDER BY id LIMIT ?)`
 /** A broken one is kept for 90 days more, as long as the log: until then its pod stays cut off. @see LIN-04 */

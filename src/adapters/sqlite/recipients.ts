@@ -9,6 +9,8 @@ export interface KnownRecipient {
   readonly spiffeId: string
   readonly cluster: string
   readonly podUid: string
+  /** The three above in one text: the same for all recipients that are one pod with one identity. */
+  readonly owner: string
 }
 
 /** Columns of `recipient`, in the order in which {@link encodeRecipient} has them. */
@@ -59,7 +61,7 @@ export class Recipients {
     const [spiffeId = "", , , cluster = "", , , , podUid = ""] = columns
     const found = this.#find.get(...columns)
     const id = found === undefined ? Number(this.#insert.run(...columns).lastInsertRowid) : integerOf(found, "id")
-    const added = { id, spiffeId, cluster, podUid }
+    const added = { id, spiffeId, cluster, podUid, owner: JSON.stringify([cluster, podUid, spiffeId]) }
     this.#known.set(text, added)
     if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value ?? text)
     return added

@@ -65,11 +65,18 @@ export class Statements {
   begin(): void {
     this.#audit.begin()
     this.#bans.begin()
+    this.#lineages.begin()
+  }
+
+  /** To be called in each transaction, before it is committed. */
+  end(): void {
+    this.#lineages.end()
   }
 
   /** To be called when what was run may be undone. */
   undone(): void {
     this.#recipients.forget()
+    this.#lineages.undone()
   }
 
   /** A refusal is a result; what is thrown is trouble with the store. */

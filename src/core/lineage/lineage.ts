@@ -78,9 +78,13 @@ export function nextLineage(
 }
 
 function begin(known: readonly Lineage[], now: Instant): LineageVerdict {
-  const [first] = known.toSorted((a, b) => a.notAfter - b.notAfter)
+  const first = known.reduce<Lineage | undefined>(earlier, undefined)
   const isSpent = first !== undefined && (known.length >= MAX_LINEAGES || first.notAfter <= now)
   return { kind: "begins", replaces: isSpent ? first.id : undefined }
+}
+
+function earlier(one: Lineage | undefined, other: Lineage): Lineage {
+  return one === undefined || other.notAfter < one.notAfter ? other : one
 }
 
 /** What was held before belongs to the same lineage, so whoever goes on from it is found out. */
