@@ -11,6 +11,7 @@ import type { AuditEvent } from "../../src/core/audit/event.ts"
 import type { ConsumerRow } from "../../src/core/authority/evidence.ts"
 import { rotationDue } from "../../src/core/authority/rotation-schedule.ts"
 import { parseCertificate } from "../../src/core/x509/certificate.ts"
+import { holdOpens } from "../support/held-opens.ts"
 import { NEVER, x509Request } from "../support/issue-fixture.ts"
 import { refusal } from "../support/refusal.ts"
 import { ALICE, type Controlled, openControlled, WISH } from "../support/rotation/controlled.ts"
@@ -265,11 +266,14 @@ test("[ROT-38] an emergency takes the stolen root out of the bundle and signs wi
   const rows = [consumer("web", { notAfter: 4_000_000_000, epoch: 0 })]
   const it = await openControlled({ rows })
   const stolen = it.trust.record().roots.map(rootId)
-  const follow = () => Promise.reject(new Error("the fresh key cannot be opened yet"))
-  const operate = makeOperateRotation({ ...it.deps, authority: { ...it.deps.authority, follow } })
-  const outcome = await operate.emergency({ by: "alice", reason: "key stolen", consumers: "all" }, ALICE)
+  const opens = holdOpens(it.fixture.keys)
+  opens.onOpen = () => {
+    throw new Error("the fresh key cannot be opened yet")
+  }
+  const outcome = await it.operate.emergency({ by: "alice", reason: "key stolen", consumers: "all" }, ALICE)
   assert.equal(outcome.kind, "moved")
   await assert.rejects(issuerOf(it), refusal("not-ready"), "nothing is signed under the stolen root any more")
+  opens.onOpen = () => undefined
   assert.equal(await it.controller.drive(), "retiring")
   const { x509Authorities } = it.trust.snapshot().own
   assert.equal(x509Authorities.length, 1)

@@ -144,7 +144,7 @@ test("[IDA-25] a certificate that cannot be renewed is tried again ever more slo
   let [keys, isBroken] = [0, false]
   const deps: OwnServingDeps = {
     ...{ trust, clock, random: makeSystemRandom(), plan: { ttl: 3600, backdate: 10, serialPrefix: 1 } },
-    issuing: { current: () => issuing.current(), prepared: () => undefined, signsWith: () => "root" },
+    issuing: { ...issuing, prepared: () => undefined, signsWith: () => "root" },
     signIntent: (order) => sign({ ...order, guards: NO_BANS }),
     ephemeral: {
       ...processKeys,
@@ -182,7 +182,7 @@ test("[ROT-75] a renewal that was begun before another root signed does not brin
   let [root, keys] = ["old", 0]
   const deps: OwnServingDeps = {
     ...{ trust, clock, random: makeSystemRandom(), plan: { ttl: 3600, backdate: 10, serialPrefix: 1 } },
-    issuing: { current: () => issuing.current(), prepared: () => undefined, signsWith: () => root },
+    issuing: { ...issuing, prepared: () => undefined, signsWith: () => root },
     signIntent: (order) => sign({ ...order, guards: NO_BANS }),
     ephemeral: {
       ...processKeys,

@@ -20,6 +20,7 @@ import { authorityName, type TrustDomainPlan } from "./create-trust-domain.ts"
 import type { AuthorityEvents } from "./events.ts"
 import { rootId } from "./root-id.ts"
 import type { TrustState } from "./trust-state.ts"
+import { beingReplaced, makeWhenReplaced, type WhenReplaced } from "./when-replaced.ts"
 
 /** What signs leaves in this process. Its key is made here and never leaves. */
 export interface IssuingAuthority {
@@ -45,8 +46,10 @@ export interface SignedFor {
 }
 
 export interface IssuingAuthorities {
-  /** @throws IdentityError `not-ready` when it is out of date, or its root is not trusted any more */
+  /** @throws IdentityError `not-ready` when it is out of date, or its root is not trusted any more; the latter is worth {@link whenReplaced} */
   current(caller?: SignedFor): IssuingAuthority
+  /** For {@link current}. @see AUT-14 */
+  readonly whenReplaced: WhenReplaced
   /** Key identifiers of authorities, in hex: keys that must never be a workload's. @see INV-09 */
   authorityKeyIds(): ReadonlySet<string>
   /** Sign below the root that the record says, canaries included, from when this resolves. Nothing is made when that is so already. */
@@ -107,6 +110,7 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
     blocked = keyIds(deps, current)
   }
   const follow = () => inTurn(adopt)
+  const isDone = () => isTrusted(deps, current)
   await follow()
   deps.events.issuingAdopted(current.authorityId, current.notAfter)
   return {
@@ -117,6 +121,7 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
       canary = upToDate(deps, canary)
       return usable(deps, canary)
     },
+    whenReplaced: makeWhenReplaced({ follow, isDone, guard: deps.guard, clock: deps.clock }),
     authorityKeyIds: () => blocked,
     follow,
     signsWith: () => rootIdOf(deps, current),
@@ -151,14 +156,15 @@ function upToDate(deps: IssuingDeps, authority: IssuingAuthority): IssuingAuthor
 
 /** @throws IdentityError `not-ready` @see INV-07 */
 function usable(deps: IssuingDeps, authority: IssuingAuthority): IssuingAuthority {
-  const root = deps.trust.record().roots.find(({ keyId }) => keyId === authority.rootKeyId)
-  if (root === undefined || !isPublished(root.state)) {
-    throw new IdentityError("not-ready", "the issuing authority is being replaced", { retryAfter: 1 })
-  }
+  if (!isTrusted(deps, authority)) throw beingReplaced("the issuing authority is being replaced")
   if (deps.clock.now() >= authority.notAfter) {
     throw new IdentityError("not-ready", "the issuing authority is out of date", { retryAfter: 5 })
   }
   return authority
+}
+
+function isTrusted(deps: IssuingDeps, { rootKeyId }: IssuingAuthority): boolean {
+  return deps.trust.record().roots.some(({ keyId, state }) => keyId === rootKeyId && isPublished(state))
 }
 
 /** The record decides at each signature, so that a canary ends when it is over and not when somebody gets round to it. */

@@ -4,11 +4,14 @@ import { makeInTurn } from "../../core/in-turn.ts"
 import { type AccessTokenHeader, encodeAccessTokenHeader } from "../../core/jose/access-token.ts"
 import { encodeJwtSvidHeader, type JwtSvidHeader } from "../../core/jose/jwt-svid.ts"
 import type { JwtKeyRecord } from "../../ports/authority-journal.ts"
+import type { Clock } from "../../ports/clock.ts"
 import type { KeyStore, Signer } from "../../ports/keys.ts"
 import type { Random } from "../../ports/random.ts"
+import type { ClockGuard } from "../issue/clock-guard.ts"
 import { adoptEarlierKeys } from "./adopt-earlier-keys.ts"
 import { type MakeJwtKeysDeps, makeJwtKeys } from "./make-jwt-keys.ts"
 import type { TrustState } from "./trust-state.ts"
+import { beingReplaced, makeWhenReplaced, type WhenReplaced } from "./when-replaced.ts"
 
 /** The key that signs tokens with one algorithm right now, with the header of each kind of token. */
 export interface ActiveJwtKey {
@@ -23,10 +26,12 @@ export interface ActiveJwtKey {
 export interface JwtKeySet {
   /** Each has a key in every set. That of JWT-SVIDs first. */
   readonly algorithms: readonly JwtKeyAlgorithm[]
-  /** @throws IdentityError `not-ready` when no key of the algorithm is active */
+  /** @throws IdentityError `not-ready` when no key of the algorithm is active, or it is not open yet, which is worth {@link whenReplaced} */
   active(algorithm: JwtKeyAlgorithm): ActiveJwtKey
   /** What signs JWT-SVIDs: one of `wanted`, else the first of the configured algorithms, or while none of it signs yet, another. @throws IdentityError `not-ready` */
   activeForSvids(wanted?: JwtKeyAlgorithm): ActiveJwtKey
+  /** For {@link active} and {@link activeForSvids}. @see AUT-23 */
+  readonly whenReplaced: WhenReplaced
   /** A key was announced that does not sign yet, or one signs no more: relying parties should look often. @see JWKS-09 */
   rotating(): boolean
   /** The name of the set that this process signs with; empty while it has not all of its keys. */
@@ -36,6 +41,8 @@ export interface JwtKeySet {
 }
 
 export interface JwtKeySetDeps extends MakeJwtKeysDeps {
+  readonly clock: Clock
+  readonly guard: Pick<ClockGuard, "demand">
   readonly trust: TrustState
   /** Not empty; that of JWT-SVIDs first. */
   readonly algorithms: readonly JwtKeyAlgorithm[]
@@ -51,9 +58,10 @@ export async function openJwtKeySet(deps: JwtKeySetDeps): Promise<JwtKeySet> {
   if (trust.record().jwtKeys.length === 0) await publishFirst(deps)
   await open.follow(trust.record().jwtKeys)
   const signing = () => trust.record().jwtKeys.filter(({ state }) => state === "active")
+  const isDone = () => signing().every(({ kid }) => open.find(kid) !== undefined)
   const find = (algorithm: JwtKeyAlgorithm) => {
     const record = trust.record().jwtKeys.find((key) => key.state === "active" && key.algorithm === algorithm)
-    return record && open.find(record.kid)
+    return record && open.demand(record.kid)
   }
   /** Of the configured algorithms, or while none of them signs yet, of another. */
   const first = () => {
@@ -62,15 +70,17 @@ export async function openJwtKeySet(deps: JwtKeySetDeps): Promise<JwtKeySet> {
       if (key !== undefined) return key
     }
     const [record] = signing()
-    return record && open.find(record.kid)
+    return record && open.demand(record.kid)
   }
+  const follow = () => inTurn(() => open.follow(trust.record().jwtKeys))
   return {
     algorithms,
     active: (algorithm) => require(find(algorithm)),
     activeForSvids: (wanted) => require((wanted === undefined ? undefined : find(wanted)) ?? first()),
+    whenReplaced: makeWhenReplaced({ follow, isDone, guard: deps.guard, clock: deps.clock }),
     rotating: () => trust.record().jwtKeys.some(({ state }) => state !== "active"),
-    signsWith: () => (signing().every(({ kid }) => open.find(kid)) ? (signingSet(trust.record().jwtKeys) ?? "") : ""),
-    follow: () => inTurn(() => open.follow(trust.record().jwtKeys)),
+    signsWith: () => (isDone() ? (signingSet(trust.record().jwtKeys) ?? "") : ""),
+    follow,
   }
 }
 
@@ -85,6 +95,13 @@ class OpenKeys {
 
   find(kid: string): ActiveJwtKey | undefined {
     return this.#open.get(kid)
+  }
+
+  /** One that the record says signs. @throws IdentityError `not-ready` while it is not open */
+  demand(kid: string): ActiveJwtKey {
+    const key = this.find(kid)
+    if (key === undefined) throw beingReplaced("the key that signs tokens is being replaced")
+    return key
   }
 
   async follow(records: readonly JwtKeyRecord[]): Promise<void> {

@@ -80,7 +80,7 @@ export function makeAnswerTokenRequest(deps: AnswerTokenDeps): AnswerTokenReques
       asked = { question, client }
       refuseBanned(deps.bans, subjectOfParties([client, subject], actors))
       const grant = granted(deps.decide(question))
-      return await issue(deps, call, request, proven, question, grant)
+      return await issue(deps, call, request, proven, question, grant, signal)
     } catch (thrown) {
       const error = toIdentityError(thrown)
       deps.events.refused("token", call.requestId, error)
@@ -169,11 +169,12 @@ async function issue(
   { parties, confirmation, certificateExpiresAt }: Proven,
   question: TokenQuestion,
   grant: TokenGrant,
+  signal: AbortSignal,
 ): Promise<TokenAnswer> {
   const subjectEnd = grant.mayOutliveSubject ? undefined : parties.subjectExpiresAt
   const bindingEnd = question.binding === "mtls" ? certificateExpiresAt : undefined
   const ends = [subjectEnd, bindingEnd].filter((end) => end !== undefined)
-  const token = await deps.issue({
+  const order = {
     question,
     grant,
     product: request.product,
@@ -183,7 +184,8 @@ async function issue(
     notAfter: ends.length === 0 ? undefined : Math.min(...ends),
     ignored: request.ignored,
     requestId: call.requestId,
-  })
+  }
+  const token = await deps.issue(order, signal)
   const isAccessToken = question.product === "access-token"
   return {
     access_token: token.text,

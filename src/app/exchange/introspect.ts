@@ -66,7 +66,7 @@ export function makeIntrospect(deps: IntrospectDeps): Introspect {
       active: claims !== undefined,
     }
     const answer = claims === undefined ? { active: false } : describe(claims)
-    if (form === "jwt") return { form, text: await deps.sign(answer, caller, event) }
+    if (form === "jwt") return { form, text: await deps.sign(answer, caller, event, signal) }
     await deps.audit.append(event)
     return { form, answer }
   }

@@ -4,6 +4,7 @@ import { keyNameOf } from "../../core/ban/key-name.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Renewal } from "../../core/lineage/lineage.ts"
 import { isLineageRefusal } from "../../core/lineage/lineage-refusal.ts"
+import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { Instant, Seconds } from "../../core/time.ts"
 import { assembleCertificate } from "../../core/x509/assemble.ts"
@@ -56,6 +57,8 @@ export interface CertificateOrder {
   /** What the caller wants, at most. */
   readonly wantedTtl: Seconds | undefined
   readonly evidenceExpiresAt: Instant
+  /** It must not live longer than this, however long it took until it was signed; `undefined`: only the rest bounds it. */
+  readonly notAfter?: Instant
   readonly requester: Requester
   /** Everybody for whom it is; the key is added here. */
   readonly subject: BanSubject
@@ -67,14 +70,15 @@ export interface CertificateOrder {
 }
 
 /** The issuance cycle for X.509-SVIDs from the proof of possession on, as in `spec/issuance-cycle.md`. */
-export type Certify = (order: CertificateOrder) => Promise<X509Svid>
+export type Certify = (order: CertificateOrder, signal: AbortSignal) => Promise<X509Svid>
 
 export function makeCertify(deps: CertifyDeps): Certify {
   const underWay = new Map<string, Promise<X509Svid>>()
-  return async (order) => {
-    const { evidenceDigest } = order.requester
+  return async (order, signal) => {
+    const { evidenceDigest, namespace } = order.requester
     const key = await proveKey(deps, order.key, evidenceDigest)
-    const authority = deps.issuing.current({ spiffeId: order.id, namespace: order.requester.namespace })
+    const current = () => deps.issuing.current({ spiffeId: order.id, namespace })
+    const authority = await deps.issuing.whenReplaced(current, signal)
     refuseBlockedKey(key, deps.issuing.authorityKeyIds())
     const { id, wantedTtl } = order
     const identical = idempotencyKey({ spki: key.spki, evidenceDigest, id, wantedTtl })
@@ -162,10 +166,11 @@ class KeyedSubject implements BanSubject {
 }
 
 function prepare(deps: CertifyDeps, { order, authority, key }: Ready, now: Instant): IssuancePermit {
+  if (order.notAfter !== undefined && order.notAfter <= now) throw requestRefusal("token-expired")
   const life = chooseLifetime({
     now,
     wanted: order.wantedTtl,
-    granted: order.ttl,
+    granted: Math.min(order.ttl, (order.notAfter ?? Number.POSITIVE_INFINITY) - now),
     issuerNotBefore: authority.notBefore,
     issuerNotAfter: authority.notAfter,
     evidenceExpiresAt: order.evidenceExpiresAt,

@@ -16,7 +16,7 @@ import { tellFailure } from "./tell-failure.ts"
 
 export interface IssueJwtDeps {
   readonly authorize: Authorize
-  readonly keys: Pick<JwtKeySet, "activeForSvids">
+  readonly keys: Pick<JwtKeySet, "activeForSvids" | "whenReplaced">
   /** What all of the audiences verify, when the rules say more than that. @see JWKS-12 */
   readonly algorithmFor: (audience: readonly string[]) => JwtKeyAlgorithm | undefined
   readonly signIntent: SignIntent
@@ -33,7 +33,7 @@ export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
   return async (request, signal) => {
     const covers = (grant: Grant) => refuseAudience(grant, request.audience)
     const authorised = await deps.authorize(request, "jwt", signal, covers)
-    return tellFailure(deps.events, "jwt", request.requestId, () => issue(deps, request, authorised))
+    return tellFailure(deps.events, "jwt", request.requestId, () => issue(deps, request, authorised, signal))
   }
 }
 
@@ -41,7 +41,10 @@ async function issue(
   deps: IssueJwtDeps,
   request: JwtRequest,
   { attested, grant, subject }: Authorised,
+  signal: AbortSignal,
 ): Promise<JwtSvid> {
+  const { keys, algorithmFor } = deps
+  const key = await keys.whenReplaced(() => keys.activeForSvids(algorithmFor(request.audience)), signal)
   const now = deps.clock.now()
   const life = chooseLifetime({
     now,
@@ -56,7 +59,6 @@ async function issue(
   })
   if (life === undefined)
     throw new IdentityError("unauthenticated", "the token has expired", { reason: "token-expired" })
-  const key = deps.keys.activeForSvids(deps.algorithmFor(request.audience))
   const jti = makeTokenId(deps.random, deps.clock.monotonic())
   const input = encodeJwtSvidInput(key.jwtSvidHeader, {
     sub: grant.id,

@@ -11,7 +11,7 @@ import type { Instant, Seconds } from "../../core/time.ts"
 import { encodePem } from "../../core/x509/pem.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { SignIntent } from "../../ports/intent-signer.ts"
-import type { Requester } from "../../ports/issuance-log.ts"
+import type { Intent, Requester } from "../../ports/issuance-log.ts"
 import type { Random } from "../../ports/random.ts"
 import type { ActiveJwtKey } from "../authority/jwt-key-set.ts"
 import { subjectOfParties } from "../ban/banned.ts"
@@ -20,8 +20,8 @@ import type { IssueEvents } from "./events.ts"
 import { type GrantedIntent, requesterOf } from "./intent.ts"
 
 export interface IssueTokenDeps {
-  /** @throws IdentityError `not-ready` when no key is active */
-  readonly keyFor: (algorithm: TokenGrant["algorithm"]) => ActiveJwtKey
+  /** Waits while it is being replaced. @throws IdentityError `not-ready` when no key is active @see AUT-23 */
+  readonly keyFor: (algorithm: TokenGrant["algorithm"], signal: AbortSignal) => ActiveJwtKey | Promise<ActiveJwtKey>
   readonly certify: Certify
   readonly signIntent: SignIntent
   readonly clock: Clock
@@ -54,16 +54,15 @@ export interface IssuedToken {
 }
 
 /** Steps 4 to 8 of the issuance cycle for whatever the token endpoint gives. @see AT-01 AT-02 TX-13 ISS-04 */
-export type IssueToken = (order: TokenOrder) => Promise<IssuedToken>
+export type IssueToken = (order: TokenOrder, signal: AbortSignal) => Promise<IssuedToken>
 
 export function makeIssueToken(deps: IssueTokenDeps): IssueToken {
-  return async (order) => {
+  return async (order, signal) => {
+    if (order.product.kind === "x509-svid") return issueCertificate(deps, order, order.product.csr, signal)
+    const key = await deps.keyFor(order.grant.algorithm, signal) // it may have to wait, so the time is taken after it
     const now = deps.clock.now()
-    const notAfter = Math.min(now + lifeOf(order), order.notAfter ?? Number.POSITIVE_INFINITY)
-    if (notAfter <= now) throw requestRefusal("token-expired")
-    if (order.product.kind === "x509-svid") return issueCertificate(deps, order, order.product.csr, now, notAfter)
+    const notAfter = endOf(order, now)
     const jti = makeTokenId(deps.random, deps.clock.monotonic())
-    const key = deps.keyFor(order.grant.algorithm)
     const input = order.product.kind === "jwt-svid" ? svidInput : accessTokenInput
     const text = input(deps, order, key, { iat: now, exp: notAfter, jti })
     const token = await sign(deps, order, key, text, { iat: now, exp: notAfter, jti })
@@ -79,8 +78,11 @@ interface Stamp {
   readonly jti: string
 }
 
-function lifeOf({ question, grant }: TokenOrder): Seconds {
-  return Math.min(question.ttl ?? grant.ttl, grant.ttl)
+/** @throws IdentityError when nothing remains */
+function endOf({ question, grant, notAfter = Number.POSITIVE_INFINITY }: TokenOrder, now: Instant): Instant {
+  const end = Math.min(now + Math.min(question.ttl ?? grant.ttl, grant.ttl), notAfter)
+  if (end <= now) throw requestRefusal("token-expired")
+  return end
 }
 
 function svidInput({ issuer }: IssueTokenDeps, { question }: TokenOrder, key: ActiveJwtKey, stamp: Stamp): string {
@@ -135,10 +137,11 @@ async function issueCertificate(
   deps: IssueTokenDeps,
   order: TokenOrder,
   csr: Uint8Array,
-  now: Instant,
-  notAfter: Instant,
+  signal: AbortSignal,
 ): Promise<IssuedToken> {
-  const svid = await deps.certify({
+  const now = deps.clock.now()
+  const notAfter = endOf(order, now)
+  const certificate = {
     key: { kind: "csr", der: csr },
     id: order.question.subject,
     hint: "",
@@ -147,13 +150,15 @@ async function issueCertificate(
     ttl: notAfter - now,
     wantedTtl: order.question.ttl,
     evidenceExpiresAt: notAfter,
+    notAfter,
     requester: requesterFor(order),
     subject: subjectFor(order),
     requestId: order.requestId,
-    decision: (intent) => grantedToken(order, intent),
-  })
+    decision: (intent: Intent) => grantedToken(order, intent),
+  } as const
+  const svid = await deps.certify(certificate, signal)
   const text = svid.chain.map((der) => encodePem("CERTIFICATE", der)).join("")
-  return { text, expiresIn: svid.notAfter - now }
+  return { text, expiresIn: svid.notAfter - deps.clock.now() }
 }
 
 function subjectFor({ client, subject, question }: TokenOrder): BanSubject {

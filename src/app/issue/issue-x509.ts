@@ -39,7 +39,7 @@ export function makeIssueX509({ authorize, certify, events, issued, hasOneAgent 
       requestId: request.requestId,
       decision: (intent: Intent) => grantedEvent("x509", attested, grant, intent, request.requestId, request.renews),
     }
-    const svid = await tellFailure(events, "x509", request.requestId, () => certify(order))
+    const svid = await tellFailure(events, "x509", request.requestId, () => certify(order, signal))
     issued(
       holderOf(requester),
       svid.notAfter,

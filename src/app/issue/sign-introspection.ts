@@ -19,12 +19,17 @@ export interface SignIntrospectionDeps extends Pick<IssueTokenDeps, "keyFor" | "
  * Sign what is said about a token, for the caller alone; `event` is committed together with the intent. It is no token: its type
  * is refused wherever one is accepted. @see INT-03 JOS-12
  */
-export type SignIntrospection = (answer: JsonObject, caller: Principal, event: AuditEvent) => Promise<string>
+export type SignIntrospection = (
+  answer: JsonObject,
+  caller: Principal,
+  event: AuditEvent,
+  signal: AbortSignal,
+) => Promise<string>
 
 export function makeSignIntrospection(deps: SignIntrospectionDeps): SignIntrospection {
-  return async (answer, caller, event) => {
+  return async (answer, caller, event, signal) => {
+    const { kid, signer } = await deps.keyFor("ES256", signal)
     const now = deps.clock.now()
-    const { kid, signer } = deps.keyFor("ES256")
     const claims = { iss: deps.issuer, aud: caller.facts.clientId, iat: now, token_introspection: answer }
     const input = `${encode({ alg: "ES256", kid, typ: "token-introspection+jwt" })}.${encode(claims)}`
     const intent = {

@@ -93,6 +93,7 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
     algorithms: jwtAlgorithms(config),
     audit: store.auditLog,
     clock,
+    guard,
     random,
   })
   const ephemeral: EphemeralKeys = {

@@ -37,7 +37,7 @@ export interface Replaceable {
 }
 
 export type OwnServingDeps = Omit<IssueServingDeps, "plan" | "issuing"> & {
-  readonly issuing: Pick<IssuingAuthorities, "current" | "prepared" | "signsWith">
+  readonly issuing: Pick<IssuingAuthorities, "current" | "whenReplaced" | "prepared" | "signsWith">
   readonly plan: Omit<IssueServingDeps["plan"], "dnsNames" | "ipAddresses">
 }
 
@@ -49,14 +49,14 @@ export async function openServingTls(
   log: Log,
 ): Promise<KeptTls> {
   const load = serving.kind === "own" ? ownLoader(serving, deps) : fileLoader(serving)
-  const first = await load()
+  const first = await load(NEVER)
   const tls = new ServingTls(first.certificate, limits)
   let certificate = first.certificate
   const listeners: Replaceable[] = [tls]
   const inTurn = makeInTurn() // so that none that was begun before another root signed takes the place of one of that root @see ROT-75
-  const renew = () =>
+  const renew = (signal = NEVER) =>
     inTurn(async () => {
-      const next = await load()
+      const next = await load(signal)
       for (const listener of listeners) listener.replace(next.certificate)
       certificate = next.certificate
       return next.refreshIn
@@ -138,16 +138,18 @@ interface Loaded {
   readonly refreshIn: number
 }
 
-function ownLoader(serving: ServingConfig & { kind: "own" }, deps: OwnServingDeps): () => Promise<Loaded> {
+type Load = (signal: AbortSignal) => Promise<Loaded>
+
+function ownLoader(serving: ServingConfig & { kind: "own" }, deps: OwnServingDeps): Load {
   const ipAddresses = serving.ipAddresses.map(parseIpAddress)
   const plan = { ...deps.plan, dnsNames: serving.dnsNames, ipAddresses }
-  return async () => {
-    const svid = await issueServingChain({ ...deps, plan })
+  return async (signal) => {
+    const svid = await issueServingChain({ ...deps, plan }, signal)
     return { certificate: encodeServing(svid), refreshIn: (svid.notAfter - deps.clock.now()) / 2 }
   }
 }
 
-function fileLoader(serving: ServingConfig & { kind: "files" }): () => Promise<Loaded> {
+function fileLoader(serving: ServingConfig & { kind: "files" }): Load {
   return async () => {
     const [chain, key] = await Promise.all([
       readFile(serving.certificateFile, "utf8"),
@@ -159,7 +161,7 @@ function fileLoader(serving: ServingConfig & { kind: "files" }): () => Promise<L
 
 /** @param renew resolves to the seconds until it should be done again */
 async function keepCurrent(
-  renew: () => Promise<number>,
+  renew: (signal: AbortSignal) => Promise<number>,
   firstWait: number,
   clock: Clock,
   log: Log,
@@ -171,9 +173,10 @@ async function keepCurrent(
     await clock.sleep(Math.max(1, wait) * 1000, signal)
     if (signal.aborted) return
     try {
-      wait = await renew()
+      wait = await renew(signal)
       retry = FIRST_RETRY
     } catch (err) {
+      if (signal.aborted) return
       log.error({ err, retryInS: retry }, "the serving certificate could not be renewed; trying again")
       wait = retry
       retry = Math.min(retry * 2, FILE_REFRESH)
@@ -181,5 +184,6 @@ async function keepCurrent(
   }
 }
 
+const NEVER = new AbortController().signal
 const FILE_REFRESH = 60
 const FIRST_RETRY = 1

@@ -101,7 +101,10 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     nonce: () => live().config.oauth?.dpopNonce ?? "off",
   }
   const signing = {
-    keyFor: (algorithm: "ES256" | "RS256") => pipeline.jwtKeys.active(algorithm),
+    keyFor: (algorithm: "ES256" | "RS256", signal: AbortSignal) => {
+      const { jwtKeys } = pipeline
+      return jwtKeys.whenReplaced(() => jwtKeys.active(algorithm), signal)
+    },
     signIntent: pipeline.signIntent,
     clock,
     random,
