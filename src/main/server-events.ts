@@ -59,7 +59,8 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
       },
     },
     authority: {
-      issuingAdopted: (authority, notAfter) => {
+      issuingAdopted: (authority, notAfter, life) => {
+        metrics.authorityLifetime.set({ authority: "issuing" }, life)
         metrics.authorityNotAfter.set({ authority: "issuing" }, notAfter)
         log.info({ authority, notAfter }, "a new issuing authority signs from now on")
       },

@@ -6,6 +6,7 @@ import { makeServerMetrics } from "../../src/adapters/metrics/registry.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import { measureAuthorities } from "../../src/main/server/authority-metrics.ts"
 import { measureConsumers } from "../../src/main/server/consumer-metrics.ts"
+import { ROOT_BACKDATE } from "../../src/main/server/state.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
 import type { Log } from "../../src/ports/telemetry.ts"
 import { proveFreshKey } from "../support/identity-peer.ts"
@@ -55,6 +56,10 @@ test("[MET-03] an issuance is counted and timed once", async () => {
   assert.match(text, /^assay_attestation_total\{cluster="main",outcome="checked"\} 1$/m)
   assert.match(text, /^assay_attestation_total\{cluster="main",outcome="remembered"\} 1$/m)
   assert.match(text, /^assay_authority_not_after_seconds\{authority="issuing"\} \d+$/m)
+  assert.match(
+    text,
+    new RegExp(`^assay_authority_lifetime_seconds\\{authority="issuing"\\} ${server.live().config.issuing.ttl}$`, "m"),
+  )
 })
 
 test("[MET-03] a request that fails after it was decided is counted and told once, whatever it fails for", async () => {
@@ -110,6 +115,11 @@ test("[MET-05] a scrape says how long the root lives, and where a rotation stand
   const stable = await scraped()
   const [root] = trust.record().roots
   assert.match(stable, new RegExp(`^assay_authority_not_after_seconds\\{authority="root"\\} ${root?.notAfter}$`, "m"))
+  const { ttl } = server.live().config.root
+  assert.match(
+    stable,
+    new RegExp(`^assay_authority_lifetime_seconds\\{authority="root"\\} ${ttl + ROOT_BACKDATE}$`, "m"),
+  )
   assert.match(stable, /^assay_rotation_phase\{kind="x509",phase="stable"\} 1$/m)
   assert.match(stable, /^assay_rotation_phase_since_seconds\{kind="x509"\} 0$/m)
   const begun = {

@@ -8,6 +8,8 @@ import { askPrometheus, type Scene } from "../support/peers/prometheus.ts"
 
 const RULES = join(import.meta.dirname, "../../deploy/prometheus/assay.rules.yaml")
 const DAY = 86_400
+/** Eight hours and twenty minutes after the first sample. */
+const LOOK = 30_000
 
 /** A sample each minute, for ten hours. */
 function scene(at: number, ...lines: readonly string[]): Scene {
@@ -15,12 +17,19 @@ function scene(at: number, ...lines: readonly string[]): Scene {
 }
 
 const UP = 'up{job="assay-server",instance="a"} 1x600'
+function authority(name: "root" | "issuing", notAfter: number, life: number): readonly string[] {
+  const labels = `{instance="a",authority="${name}"}`
+  return [
+    `assay_authority_not_after_seconds${labels} ${notAfter}x600`,
+    `assay_authority_lifetime_seconds${labels} ${life}x600`,
+  ]
+}
 /** Everything is well. */
 const WELL = [
   UP,
   'assay_ready{instance="a"} 1x600',
-  `assay_authority_not_after_seconds{instance="a",authority="root"} ${400 * DAY}x600`,
-  `assay_authority_not_after_seconds{instance="a",authority="issuing"} ${DAY}x600`,
+  ...authority("root", 400 * DAY, 500 * DAY),
+  ...authority("issuing", DAY, DAY),
   'assay_authority_step_failed_total{instance="a",what="jwt-key"} 0x600',
   'assay_authority_step_failed_total{instance="a",what="audit-seal"} 0x600',
   'assay_refused_total{instance="a",kind="x509",code="policy-denied"} 0+60x600',
@@ -51,8 +60,8 @@ const OUTAGE = 'assay_refused_total{instance="a",kind="x509",code="not-ready"} 0
 /** What fires each alert, beside a server that answers. */
 const WRONG: Readonly<Record<string, readonly string[]>> = {
   AssayNotReady: ['assay_ready{instance="a"} 0x600'],
-  AssayRootExpires: [`assay_authority_not_after_seconds{instance="a",authority="root"} ${29 * DAY}x600`],
-  AssayIssuingAuthorityExpires: ['assay_authority_not_after_seconds{instance="a",authority="issuing"} 33000x600'],
+  AssayRootExpires: authority("root", 29 * DAY, 3650 * DAY),
+  AssayIssuingAuthorityExpires: authority("issuing", LOOK + DAY / 4 - 60, DAY),
   AssayAuthorityStepFails: ['assay_authority_step_failed_total{instance="a",what="jwt-key"} 0+1x600'],
   AssayIssuanceFailsFast: [OUTAGE, 'assay_issued_total{instance="a",kind="x509"} 0+600x600'],
   AssayIssuanceFailsSlowly: [OUTAGE, 'assay_issued_total{instance="a",kind="x509"} 0+15000x600'],
@@ -85,8 +94,6 @@ const WRONG: Readonly<Record<string, readonly string[]>> = {
   AssayAgentSvidExpires: ['assay_agent_svid_not_after_seconds{instance="n"} 30100x600'],
   AssayAgentInsecure: ['assay_agent_insecure_bootstrap{instance="n"} 1x600'],
 }
-/** Eight hours and twenty minutes after the first sample. */
-const LOOK = 30_000
 
 describe("alerts, as Prometheus reads and evaluates them", { skip: await skipWithout("prometheus") }, () => {
   test("[MET-04] the file is without fault, each alert fires when it should, and none when all is well", async () => {
@@ -101,6 +108,26 @@ describe("alerts, as Prometheus reads and evaluates them", { skip: await skipWit
     const fired = new Set(firing.flat())
     const silent = (await alertsOf(RULES)).filter((alert) => !fired.has(alert))
     assert.deepEqual(silent, [])
+  })
+
+  test("[MET-04] authorities that live long or short are told of in time, and none of them always", async () => {
+    const lives: readonly (readonly [...Parameters<typeof authority>, alert?: string])[] = [
+      ["root", LOOK + 31 * DAY, 3650 * DAY],
+      ["root", LOOK + 29 * DAY, 3650 * DAY, "AssayRootExpires"],
+      ["root", LOOK + 1.1 * DAY, 12 * DAY],
+      ["root", LOOK + 0.9 * DAY, 12 * DAY, "AssayRootExpires"],
+      ["issuing", LOOK + 601, 1200],
+      ["issuing", LOOK + 301, 1200],
+      ["issuing", LOOK + 299, 1200, "AssayIssuingAuthorityExpires"],
+      ["issuing", LOOK + 8 * DAY, 30 * DAY],
+      ["issuing", LOOK + 7 * DAY, 30 * DAY, "AssayIssuingAuthorityExpires"],
+    ]
+    const scenes = lives.map(([name, notAfter, life]) => scene(LOOK, UP, ...authority(name, notAfter, life)))
+    const { firing } = await askPrometheus(RULES, scenes)
+    assert.deepEqual(
+      firing,
+      lives.map(([, , , alert]) => (alert === undefined ? [] : [alert])),
+    )
   })
 })
 

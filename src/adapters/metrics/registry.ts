@@ -36,6 +36,11 @@ export function makeServerMetrics() {
     authorityNotAfter: gauge("assay_authority_not_after_seconds", "Expiry of the active authorities, Unix time.", [
       "authority",
     ]),
+    authorityLifetime: gauge(
+      "assay_authority_lifetime_seconds",
+      "Life that the active authorities had when they were made.",
+      ["authority"],
+    ),
     authorityStepFailed: counter("assay_authority_step_failed_total", "Scheduled authority steps that failed.", [
       "what",
     ]),

@@ -99,7 +99,7 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
     previous = current
     current = next
     blocked = keyIds(deps, current)
-    deps.events.issuingAdopted(current.authorityId, current.notAfter)
+    tellAdopted(deps, current)
   }
   const rotate = () => inTurn(replace)
   const adopt = async () => {
@@ -112,7 +112,7 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
   const follow = () => inTurn(adopt)
   const isDone = () => isTrusted(deps, current)
   await follow()
-  deps.events.issuingAdopted(current.authorityId, current.notAfter)
+  tellAdopted(deps, current)
   return {
     current: (caller) => {
       current = upToDate(deps, current)
@@ -236,6 +236,10 @@ function validity(now: Instant, plan: IssuingPlan, root: CertificateView): { not
     throw new IdentityError("not-ready", "the root certificate has expired", { reason: "root-expired" })
   }
   return { notBefore: Math.max(now - plan.backdate, root.notBefore), notAfter }
+}
+
+function tellAdopted({ events }: IssuingDeps, { authorityId, notAfter, half }: IssuingAuthority): void {
+  events.issuingAdopted(authorityId, notAfter, 2 * (notAfter - half))
 }
 
 function keyIds(deps: IssuingDeps, current: IssuingAuthority): ReadonlySet<string> {
