@@ -1,6 +1,7 @@
 #!/usr/bin/env -S node --max-semi-space-size=16
 import { realpathSync } from "node:fs"
 import { Command } from "commander"
+import packageJson from "../../package.json" with { type: "json" }
 import { IdentityError } from "../core/errors.ts"
 import { describeFailure, type FailureForm, UsageError } from "./command-failure.ts"
 import { COMMANDS, registerCommand } from "./command-table.ts"
@@ -11,16 +12,18 @@ import { nearestName } from "./config/suggest.ts"
  * `register<Module>(program: Command): void`, which adds exactly one sub-command. Only the module of the command that is
  * asked for is loaded. What an action throws is printed in one line and becomes the exit code; see `command-failure.ts`.
  */
-export async function runCli(argv: readonly string[]): Promise<number> {
+export async function runCli(given: readonly string[]): Promise<number> {
+  const argv = helpAsOption(given)
+  let program: Command | undefined
   try {
-    const program = await buildProgram(argv)
+    program = await buildProgram(argv)
     await program.parseAsync(
       argv.filter((argument, i) => argument !== "--verbose" || isAfterDashes(argv, i)),
       { from: "user" },
     )
     return typeof process.exitCode === "number" ? process.exitCode : 0
   } catch (thrown) {
-    const { text, exitCode } = describeFailure(thrown, formOf(argv))
+    const { text, exitCode } = describeFailure(thrown, formOf(argv, program))
     process.stderr.write(text)
     return exitCode
   }
@@ -32,9 +35,9 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
     .description("Workload identity and certificate authority: a platform token in, a rotating SPIFFE SVID out.")
     .usage("<command> [options]")
     .option("--verbose", "print where an error comes from")
+    .version(packageJson.version)
     .helpCommand(false)
     .exitOverride()
-    .allowExcessArguments()
     // What is wrong is printed by describeFailure, once and in the form that was asked for.
     .configureOutput({ outputError: () => {} })
     .addHelpText("after", EXAMPLES)
@@ -43,7 +46,8 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
     if (name === wanted) await registerCommand(program, module)
     else program.command(name).description(summary)
   }
-  program.action(() => {
+  // For names of no command, which get a better answer below; the commands have copied the settings already.
+  program.allowExcessArguments().action(() => {
     if (wanted === undefined || wanted === "help") return program.help()
     const meant = nearestName(wanted, [...COMMANDS.keys()])
     throw new UsageError(`there is no command "${wanted}"${meant === undefined ? "" : `; did you mean "${meant}"?`}`)
@@ -51,8 +55,26 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
   return program
 }
 
-function formOf(argv: readonly string[]): FailureForm {
-  return { json: asksForJson(argv), verbose: argv.includes("--verbose") }
+/** `assay help rotation start` is `assay rotation start --help`. */
+function helpAsOption(argv: readonly string[]): readonly string[] {
+  const [first, ...names] = argv
+  return first === "help" && names.length > 0 ? [...names, "--help"] : argv
+}
+
+function formOf(argv: readonly string[], program?: Command): FailureForm {
+  return { json: asksForJson(argv), verbose: argv.includes("--verbose"), command: commandIn(argv, program) }
+}
+
+/** The words of `argv` that name a command, as far as they do. */
+function commandIn(argv: readonly string[], program: Command | undefined): string {
+  const names = ["assay"]
+  let at = program
+  for (const word of argv) {
+    at = at?.commands.find((child) => child.name() === word)
+    if (at === undefined) break
+    names.push(word)
+  }
+  return names.join(" ")
 }
 
 function asksForJson(argv: readonly string[]): boolean {

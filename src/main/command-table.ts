@@ -1,4 +1,5 @@
 import { Command } from "commander"
+import packageJson from "../../package.json" with { type: "json" }
 
 /** Every command: what help says of it, and the module of `commands/` that has it. */
 export const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly module: string }> = new Map([
@@ -38,7 +39,9 @@ export async function registerCommand(program: Command, module: string): Promise
 
 /** The program with all of its commands: for what lists them, and never for a command that is run. */
 export async function buildWholeProgram(): Promise<Command> {
-  const program = new Command("assay").option("--verbose", "print where an error comes from")
+  const program = new Command("assay")
+    .version(packageJson.version)
+    .option("--verbose", "print where an error comes from")
   for (const { module } of COMMANDS.values()) await registerCommand(program, module)
   return program
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { readFile, writeFile } from "node:fs/promises"
 import { test } from "node:test"
-import { IdentityError } from "../../src/core/errors.ts"
+import { ERROR_CODES, IdentityError } from "../../src/core/errors.ts"
 import { buildProgram } from "../../src/main/cli.ts"
 import { describeFailure } from "../../src/main/command-failure.ts"
 import { runAssay as assay } from "../support/run-assay.ts"
@@ -69,6 +69,51 @@ test("[CFG-12] a command line that cannot be meant so exits 64 and names the nex
     if (args[0] !== "config") assert.match(err, /^assay: usage: .* \(next: assay .*--help\)\n$/)
   }
   assert.match((await assay(["vlidate"])).err, /did you mean "validate"\?/)
+})
+
+test("[CFG-12] what is given beyond what a command takes is wrong usage, and so are values that are none", async () => {
+  await using scratch = await makeScratch()
+  const file = scratch.path("assay.yaml")
+  await writeFile(file, GOOD)
+  for (const [command, ...args] of [
+    ["validate", "-c", file, "other.yaml"],
+    ["status", "extra"],
+    ["rotation abort", "x509", "--yes"],
+    ["consumers list", "--kind", "foo"],
+    ["consumers list", "--limit", "0"],
+    ["rotation waive", "--all", "--reason", ""],
+    ["audit search", "--identity", "web"],
+    ["audit search", "--type", "refused"],
+    ["api fetch x509", "--socket", "/run/api.sock"],
+    ["api fetch jwt", "--audience", "a", "--spiffe-id", "web", "--socket", "unix:///run/api.sock"],
+    ["status", "--server", "https://localhost:1", "--workload-api", "/run/api.sock"],
+    ["policy explain", "-c", file, "--client", "web", "--audience", "a"],
+    ["policy explain", "-c", file, "--client", "/a", "--audience", "a", "--scope", "a a"],
+  ] as const) {
+    const { code, out, err } = await assay([...command.split(" "), ...args])
+    assert.deepEqual([code, out], [64, ""], `${command} ${args.join(" ")}: ${err}`)
+    assert.ok(err.endsWith(` (next: assay ${command} --help)\n`), err)
+  }
+})
+
+test("[CFG-12] a group of commands alone lists them and asks for one", async () => {
+  const { code, err } = await assay(["rotation"])
+  assert.equal(code, 64)
+  assert.match(err, /^ {2}waive .*\nassay: usage: name one of its commands, .* \(next: assay rotation --help\)\n$/ms)
+})
+
+test("[CFG-11] the version is told, and help for a command by either name", async () => {
+  for (const flag of ["--version", "-V"]) assert.match((await assay([flag])).out, /^\d+\.\d+\.\d+\S*\n$/)
+  const flag = await assay(["rotation", "start", "--help"])
+  assert.match(flag.out, /^Usage: assay rotation start /)
+  assert.deepEqual(await assay(["help", "rotation", "start"]), flag)
+})
+
+test("[CFG-13] whatever the code, a failure says what to do next", () => {
+  for (const code of ERROR_CODES) {
+    const { text } = describeFailure(new IdentityError(code, "it failed"), { json: false, verbose: false })
+    assert.match(text, /^assay: [a-z-]+: .* \(next: .+\)\n$/, code)
+  }
 })
 
 test("[CFG-13] a failure is one line with code and next step, or one JSON object", async () => {

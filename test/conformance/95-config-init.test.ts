@@ -82,6 +82,16 @@ test("[CFG-19] init without a sealing key makes nothing and names its path", asy
   assert.deepEqual(await readdir(place.directory), ["assay.yaml"])
 })
 
+test("[CFG-19] init that shall make a sealing key and is not told where makes nothing, and says how it is told", async () => {
+  await using place = await makePlace()
+  const { keys: _, ...rest } = JSON.parse(configText(place))
+  await writeFile(place.file, JSON.stringify({ ...rest, keys: { directory: place.path("keys") } }))
+  const { code, err } = await runAssay(["init", "-c", place.file, "--make-sealing-key"])
+  assert.equal(code, 1)
+  assert.match(err, /^assay: sealing-key-missing: .* \(next: .*name a file by keys\.sealing_key_file, .*\)\n$/)
+  assert.deepEqual(await readdir(place.directory), ["assay.yaml"])
+})
+
 test("[CFG-19] a failure names the path, and init works once its reason is gone", async () => {
   await using place = await makePlace()
   await writeFile(place.path("state"), "a file where a folder has to be")

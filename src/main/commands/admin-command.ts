@@ -4,6 +4,7 @@ import { openAdminClient, textOf } from "../../adapters/admin-client/open-admin-
 import { IdentityError } from "../../core/errors.ts"
 import type { JsonObject } from "../../core/json.ts"
 import type { Contract, RequestOf, ResponseOf } from "../../transports/admin/contract.ts"
+import { whatIsWrong } from "../../transports/admin/operation.ts"
 import { UsageError } from "../command-failure.ts"
 import { findServer, type ServerOptions, withServer } from "./admin-server.ts"
 
@@ -40,7 +41,7 @@ export function isDryRun({ yes, dryRun }: DestructiveOptions): boolean {
 
 /**
  * Ask for one operation; a destructive one is tried only unless the options say otherwise.
- * @throws IdentityError as the server says it, or `not-ready`
+ * @throws UsageError for what no server would take; IdentityError as the server says it, or `not-ready`
  */
 export async function askAdmin<C extends Contract>(
   contract: C,
@@ -48,6 +49,8 @@ export async function askAdmin<C extends Contract>(
   options: AdminOptions,
 ): Promise<ResponseOf<C>> {
   const members = Object.entries(request).filter(([, value]) => value !== undefined)
+  const checked = contract.request.safeParse(Object.fromEntries(members))
+  if (!checked.success) throw new UsageError(whatIsWrong(checked.error))
   const dryRun = contract.destructive === true ? { dry_run: isDryRun(options) } : {}
   const { path, rest } = fillPath(contract.path, { ...Object.fromEntries(members), ...dryRun })
   const client = openAdminClient(await findServer(options))

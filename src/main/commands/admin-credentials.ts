@@ -6,9 +6,9 @@ import { encodePemSet } from "../../app/agent-files/pem-set.ts"
 import { IdentityError } from "../../core/errors.ts"
 import { parseJsonObject } from "../../core/json.ts"
 import { readBundle } from "../../core/spiffe/bundle-document.ts"
-import { parseWorkloadEndpoint } from "../../core/spiffe/endpoint.ts"
 import { encodePem, parsePem } from "../../core/x509/pem.ts"
 import { UsageError } from "../command-failure.ts"
+import { endpointOf } from "./workload-command.ts"
 
 /** How the caller of a remote server is known to it. */
 export interface Credentials {
@@ -31,7 +31,7 @@ export async function readCredentials(directory: string): Promise<Credentials> {
 /** What the Workload API gives this workload. @throws UsageError when nobody says where it is; IdentityError as the API says it */
 export async function fetchCredentials(address = process.env["SPIFFE_ENDPOINT_SOCKET"]): Promise<Credentials> {
   if (address === undefined) throw new UsageError("set SPIFFE_ENDPOINT_SOCKET, or --workload-api unix:///path")
-  using api = openWorkloadClient(parseWorkloadEndpoint(address))
+  using api = openWorkloadClient(endpointOf(address))
   for await (const material of api.watchX509(AbortSignal.timeout(FETCH_TIMEOUT))) {
     const files = encodePemSet(material)
     const [chain, key, roots] = ["svid.pem", "svid_key.pem", "bundle.pem"].map((name) => files.get(name)?.content)

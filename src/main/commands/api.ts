@@ -5,6 +5,7 @@ import { openVersionedDirectory } from "../../adapters/pem-files/versioned-direc
 import { encodePemSet } from "../../app/agent-files/pem-set.ts"
 import { parseSpiffeId, type SpiffeId } from "../../core/spiffe/id.ts"
 import type { WorkloadApi, X509Material } from "../../ports/workload-api.ts"
+import { argument } from "../command-failure.ts"
 import { bundlesOutput, jwtOutput, type Output, validOutput, x509Output } from "./api-output.ts"
 import { askWorkloadApi, type OutputOptions, runWithWorkloadApi, withOutput } from "./workload-command.ts"
 
@@ -19,7 +20,7 @@ export function registerApi(program: Command): void {
   withOutput(fetch.command("jwt"))
     .description("fetch JWT-SVIDs")
     .requiredOption("--audience <audience...>", "who the token is for")
-    .option("--spiffe-id <id>", "for this identity only", parseSpiffeId)
+    .option("--spiffe-id <id>", "for this identity only", argument(parseSpiffeId))
     .action(fetchJwt)
   withOutput(fetch.command("bundles")).description("fetch the bundles to verify others with").action(fetchBundles)
   withOutput(api.command("watch")).description("print X.509-SVIDs at each change, until stopped").action(watch)

@@ -4,12 +4,13 @@ import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
 import { openAuditReader } from "../../adapters/sqlite/audit-reader.ts"
 import { encodeEnvelope } from "../../core/audit/envelope.ts"
 import { IdentityError } from "../../core/errors.ts"
+import type { SpiffeId } from "../../core/spiffe/id.ts"
 import type { AuditFound, AuditQuery } from "../../ports/audit-log.ts"
 import { auditFoundOf, auditSearch } from "../../transports/admin/audit-operations.ts"
 import { loadServerConfig } from "../config/server-config.ts"
 import { type AdminOptions, askAdmin, withAdmin } from "./admin-command.ts"
 import { auditTable } from "./audit-output.ts"
-import { parseLimit, parseTime } from "./log.ts"
+import { parseIdentity, parseLimit, parseTime } from "./log.ts"
 
 /** `assay audit search`: of a running server, else in its store. @see AUD-22 AUD-24 */
 export function registerAuditSearch(audit: Command): void {
@@ -17,7 +18,7 @@ export function registerAuditSearch(audit: Command): void {
     .description("find records, newest first, among a million; every filter that is given must match exactly")
     .option("--type <type>", "such as svid.refused")
     .option("--actor <actor>", "who asked, such as k8s:prod/shop/web/web-0")
-    .option("--identity <spiffe id>", "the identity, or the subject of a token")
+    .option("--identity <spiffe id>", "the identity, or the subject of a token", parseIdentity)
     .option("--serial <hex>", "this certificate, or the token with this jti")
     .option("--request <id>", "the request id of a reply or a log line")
     .option("--since <time>", "at or after this time, ISO 8601", parseTime)
@@ -31,7 +32,7 @@ export function registerAuditSearch(audit: Command): void {
 interface SearchOptions extends AdminOptions {
   readonly type?: string
   readonly actor?: string
-  readonly identity?: string
+  readonly identity?: SpiffeId
   readonly serial?: string
   readonly request?: string
   readonly since?: number

@@ -32,7 +32,8 @@ export function registerInit(program: Command): void {
 async function init(options: InitOptions): Promise<void> {
   const config = await loadServerConfig(options.config, makeCelConditions().compile)
   // What can be wrong without anything made is found first; a new key is made only when there is no trust domain yet.
-  const given = options.makeSealingKey === true ? undefined : await readSealingKey(config, process.env)
+  const makesIt = options.makeSealingKey === true && config.keys.sealingKeyFile !== undefined
+  const given = makesIt ? undefined : await readSealingKey(config, process.env)
   const sealingKey = async () => given ?? (await makeAndReadSealingKey(config))
   await initServerState(config, sealingKey, systemClock, makeSystemRandom())
   process.stdout.write(`${encodeBundle(storedBundle(config))}\n`)

@@ -84,7 +84,7 @@ function queryOf(options: SearchOptions): IssuanceQuery {
   }
 }
 
-function parseIdentity(text: string): SpiffeId {
+export function parseIdentity(text: string): SpiffeId {
   try {
     return parseSpiffeId(text)
   } catch (thrown) {

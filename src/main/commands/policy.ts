@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises"
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
 import { explainToken } from "../../app/rules/explain-token.ts"
+import { toIdentityError } from "../../core/errors.ts"
 import { parseScopes } from "../../core/oauth/token-request.ts"
 import type { TokenQuestion } from "../../core/policy/token-question.ts"
 import { diffIdentityRules } from "../../core/rules/identity-diff.ts"
@@ -9,7 +10,7 @@ import { diffTokenRules } from "../../core/rules/token-diff.ts"
 import { TOKEN_BINDINGS, TOKEN_GRANTS, TOKEN_PRODUCTS } from "../../core/rules/token-kinds.ts"
 import { rightsTo, svidRulesTo } from "../../core/rules/token-rights.ts"
 import { parseWorkloadId, type SpiffeId, type TrustDomain, trustDomainId } from "../../core/spiffe/id.ts"
-import { UsageError } from "../command-failure.ts"
+import { argument, UsageError } from "../command-failure.ts"
 import { ConfigError } from "../config/problem.ts"
 import { loadServerConfig } from "../config/server-config.ts"
 import { parseDuration } from "../config/units.ts"
@@ -122,8 +123,7 @@ function load(file: string) {
 }
 
 function questionOf(options: ExplainOptions, trustDomain: TrustDomain): TokenQuestion {
-  const id = (text: string): SpiffeId =>
-    parseWorkloadId(text.startsWith("/") ? `${trustDomainId(trustDomain)}${text}` : text)
+  const id = (text: string) => idOf(text, trustDomain)
   const client = id(options.client)
   const subject = options.subject === undefined ? client : id(options.subject)
   const actors = (options.actor ?? []).map(id)
@@ -144,6 +144,15 @@ function questionOf(options: ExplainOptions, trustDomain: TrustDomain): TokenQue
   }
 }
 
+/** @throws UsageError */
+function idOf(text: string, trustDomain: TrustDomain): SpiffeId {
+  try {
+    return parseWorkloadId(text.startsWith("/") ? `${trustDomainId(trustDomain)}${text}` : text)
+  } catch (thrown) {
+    throw new UsageError(`"${text}": ${toIdentityError(thrown).message}`)
+  }
+}
+
 function withForm(command: Command): Command {
   return command.addOption(
     new Option("-o, --output <form>", "form of the output").choices(["table", "json"]).default("table"),
@@ -151,7 +160,7 @@ function withForm(command: Command): Command {
 }
 
 function scopes(text: string): readonly string[] {
-  return text === "" ? [] : (parseScopes(text) ?? [])
+  return text === "" ? [] : (argument(parseScopes)(text) ?? [])
 }
 
 function duration(text: string): number {

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { openWorkloadClient } from "../../adapters/workload-client/workload-client.ts"
-import { parseWorkloadEndpoint } from "../../core/spiffe/endpoint.ts"
+import { toIdentityError } from "../../core/errors.ts"
+import { parseWorkloadEndpoint, type WorkloadEndpoint } from "../../core/spiffe/endpoint.ts"
 import type { Seconds } from "../../core/time.ts"
 import type { WorkloadApi } from "../../ports/workload-api.ts"
 import { UsageError } from "../command-failure.ts"
@@ -29,7 +30,7 @@ export function withOutput(command: Command): Command {
 
 /**
  * Run `work` against the Workload API until it ends, or SIGINT or SIGTERM asks it to.
- * @throws UsageError without an address; IdentityError as `work` does
+ * @throws UsageError without an address, or for one that is none; IdentityError as `work` does
  */
 export async function runWithWorkloadApi(
   options: WorkloadOptions,
@@ -38,14 +39,24 @@ export async function runWithWorkloadApi(
   if (options.socket === undefined) {
     throw new UsageError("set SPIFFE_ENDPOINT_SOCKET or --socket, e.g. unix:///run/assay/api.sock")
   }
+  const endpoint = endpointOf(options.socket)
   const controller = new AbortController()
   const stop = () => controller.abort()
   process.once("SIGINT", stop).once("SIGTERM", stop)
   try {
-    using api = openWorkloadClient(parseWorkloadEndpoint(options.socket))
+    using api = openWorkloadClient(endpoint)
     await work(api, controller.signal)
   } finally {
     process.off("SIGINT", stop).off("SIGTERM", stop)
+  }
+}
+
+/** @throws UsageError */
+export function endpointOf(address: string): WorkloadEndpoint {
+  try {
+    return parseWorkloadEndpoint(address)
+  } catch (thrown) {
+    throw new UsageError(toIdentityError(thrown).message)
   }
 }
 

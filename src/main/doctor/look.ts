@@ -23,7 +23,11 @@ function reasonOf(thrown: unknown): Omit<FailedLook, "kind"> {
     const next = thrown.next === undefined ? {} : { next: thrown.next }
     return { why: `${thrown.message}${cause}`, ...next, ...(REFUSALS.has(thrown.code) ? { refused: true } : {}) }
   }
-  return { why: thrown instanceof Error ? thrown.message : "cannot be looked at" }
+  const isForbidden = thrown instanceof Error && "code" in thrown && thrown.code === "EACCES"
+  const next = isForbidden
+    ? { next: "run it as root or as the user of assay server, or let that user have the file" }
+    : {}
+  return { why: thrown instanceof Error ? thrown.message : "cannot be looked at", ...next }
 }
 
 const REFUSALS: ReadonlySet<ErrorCode> = new Set(["policy-denied", "unauthenticated"])

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises"
 import { parseSealingKey } from "../../adapters/disk-keys/sealing-key.ts"
-import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import { IdentityError, type IdentityErrorOptions, toIdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 
@@ -13,7 +13,9 @@ export async function readSealingKey(config: ServerConfig, environment: NodeJS.P
   const { sealingKeyFile } = config.keys
   const text = sealingKeyFile === undefined ? environment["ASSAY_SEALING_KEY"] : await readKeyFile(sealingKeyFile)
   if (text === undefined || text === "") {
-    throw missing("no sealing key: set keys.sealing_key_file or the variable ASSAY_SEALING_KEY")
+    const next =
+      "for a new trust domain, name a file by keys.sealing_key_file, and assay init --make-sealing-key makes it"
+    throw missing("no sealing key: set keys.sealing_key_file or the variable ASSAY_SEALING_KEY", { next })
   }
   try {
     return parseSealingKey(text)
@@ -28,12 +30,12 @@ async function readKeyFile(path: string): Promise<string> {
     return await readFile(path, "utf8")
   } catch (thrown) {
     if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") {
-      throw missing(`there is no sealing key at "${path}" (keys.sealing_key_file)`, thrown)
+      throw missing(`there is no sealing key at "${path}" (keys.sealing_key_file)`, { cause: thrown })
     }
     throw thrown
   }
 }
 
-function missing(message: string, cause?: unknown): IdentityError {
-  return new IdentityError("not-ready", message, { cause, reason: "sealing-key-missing" })
+function missing(message: string, more: Pick<IdentityErrorOptions, "cause" | "next">): IdentityError {
+  return new IdentityError("not-ready", message, { ...more, reason: "sealing-key-missing" })
 }

@@ -77,8 +77,8 @@ export function bindOperation<C extends Contract>(contract: C, binding: Binding<
   }
 }
 
-/** Names the member that is wrong, and nothing that the caller wrote but names that hardly any secret has. @see AUD-07 */
-function refusedRequest(error: z.ZodError): IdentityError {
+/** What is wrong with a request, in a sentence: names the member that is, and nothing that the caller wrote but names that hardly any secret has. @see AUD-07 */
+export function whatIsWrong(error: z.ZodError): string {
   const [issue] = error.issues
   const where = issue?.path.map(String).join(".") ?? ""
   const unknown = issue?.code === "unrecognized_keys" ? issue.keys.find((key) => /^[a-z_]{1,40}$/.test(key)) : undefined
@@ -86,14 +86,14 @@ function refusedRequest(error: z.ZodError): IdentityError {
     issue?.code === "unrecognized_keys"
       ? `unknown member${unknown === undefined ? "" : ` "${unknown}"`}`
       : issue?.message
-  return new IdentityError(
-    "malformed",
-    `${where === "" ? "the request" : where.slice(0, 128)}: ${what ?? "is not valid"}`,
-    {
-      reason: "request-invalid",
-      next: "compare the request with /admin/v1/openapi.json",
-    },
-  )
+  return `${where === "" ? "the request" : where.slice(0, 128)}: ${what ?? "is not valid"}`
+}
+
+function refusedRequest(error: z.ZodError): IdentityError {
+  return new IdentityError("malformed", whatIsWrong(error), {
+    reason: "request-invalid",
+    next: "compare the request with /admin/v1/openapi.json",
+  })
 }
 
 const MAX_TARGET = 512

@@ -68,7 +68,13 @@ function bind(server: Server, address: string, credentials: ServerCredentials): 
   return new Promise((resolve, reject) => {
     server.bindAsync(address, credentials, (cause, port) => {
       if (cause === null) resolve(address.startsWith("unix:") ? 0 : port)
-      else reject(new IdentityError("not-ready", `cannot listen on ${address}: ${cause.message}`, { cause }))
+      else
+        reject(
+          new IdentityError("not-ready", `cannot listen on ${address}: ${cause.message}`, {
+            cause,
+            reason: "address-unusable",
+          }),
+        )
     })
   })
 }

@@ -58,7 +58,12 @@ async function answer(request: IncomingMessage, response: ServerResponse, deps: 
 function listen(server: Server, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", (cause) => {
-      reject(new IdentityError("not-ready", `cannot listen on ${host}:${port}: ${cause.message}`, { cause }))
+      reject(
+        new IdentityError("not-ready", `cannot listen on ${host}:${port}: ${cause.message}`, {
+          cause,
+          reason: "address-unusable",
+        }),
+      )
     })
     server.listen(port, host, () => {
       const address = server.address() as AddressInfo // a TCP server that listens has one

@@ -103,7 +103,7 @@ async function bind(server: Server, at: HttpAddress): Promise<void> {
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : "unknown"
     const where = "path" in at ? at.path : `${at.host}:${at.port}`
-    throw new IdentityError("not-ready", `cannot listen on ${where}: ${detail}`, { cause })
+    throw new IdentityError("not-ready", `cannot listen on ${where}: ${detail}`, { cause, reason: "address-unusable" })
   }
 }
 
