@@ -89,8 +89,12 @@ test("[AUD-22] search finds by each field, newest first, and says where it stopp
     const found: readonly { readonly sequence: string }[] = JSON.parse(ended.out)
     return { found: found.map(({ sequence }) => Number(sequence)), told: ended.err }
   }
-  assert.deepEqual((await search("--serial", "c7")).found, [10])
-  assert.deepEqual((await search("--request", "request-c7")).found, [10])
+  assert.deepEqual((await search("--serial", serialOf(7))).found, [10])
+  const printed = serialOf(7)
+    .toUpperCase()
+    .replaceAll(/(?<=^(?:..)+)(?=..)/g, ":")
+  assert.deepEqual((await search("--serial", printed)).found, [10], "as OpenSSL and browsers print it")
+  assert.deepEqual((await search("--request", `request-${serialOf(7)}`)).found, [10])
   assert.deepEqual((await search("--type", "audit.started")).found, [1])
   assert.deepEqual((await search("--actor", "nobody")).found, [])
   const identity = ["--identity", "spiffe://prod.example/ns/shop/sa/web"]
@@ -103,7 +107,7 @@ test("[AUD-22] search finds by each field, newest first, and says where it stopp
   const since = new Date((FIXTURE_NOW + 1) * 1000).toISOString()
   assert.deepEqual((await search(...identity, "--since", since)).found, [])
   assert.equal((await search(...identity, "--until", since)).found.length, 20)
-  const table = await runAssay(["audit", "search", "-c", made.config, "--serial", "c7"])
+  const table = await runAssay(["audit", "search", "-c", made.config, "--serial", serialOf(7)])
   assert.match(table.out, /^RECORD +TIME +TYPE +ACTOR +REQUEST +DATA\n10 /)
 })
 
@@ -119,7 +123,10 @@ test("[AUD-23] what is exported, whole or from a record on, verifies as a file, 
     await appendFile(file, `${lines.at(-1)}\n`)
     const whole = await runAssay(["audit", "verify", "-c", made.config, "--file", file, "-o", "json"])
     assert.deepEqual([whole.code, JSON.parse(whole.out).records], [0, 23 - after])
-    await writeFile(file, (await readFile(file, "utf8")).replace('"serial":"c12"', '"serial":"c99"'))
+    await writeFile(
+      file,
+      (await readFile(file, "utf8")).replace(`"serial":"${serialOf(12)}"`, `"serial":"${serialOf(99)}"`),
+    )
     const changed = await runAssay(["audit", "verify", "-c", made.config, "--file", file, "-o", "json"])
     assert.deepEqual([changed.code, JSON.parse(changed.out).broken.sequence], [3, 15])
   }
@@ -169,7 +176,7 @@ async function makeStore(): Promise<MadeStore> {
   await initServerState(config, async () => key, systemClock, makeSystemRandom())
   const path = config.storage.sqlite
   const store = stack.use(await openSqliteStore({ path, mode: "open" }))
-  for (let i = 0; i < 20; i++) await store.auditLog.append(fixtureGrant(`c${i}`))
+  for (let i = 0; i < 20; i++) await store.auditLog.append(fixtureGrant(serialOf(i)))
   const incarnation = (await store.authorityJournal.read())?.incarnation ?? assert.fail()
   const origin = { trustDomain: config.trustDomain, incarnation }
   const deps = { chain: store.auditChain, audit: store.auditLog, origin, mac: makeSealMac(key), clock: systemClock }
@@ -189,4 +196,8 @@ async function makeStore(): Promise<MadeStore> {
     },
     [Symbol.asyncDispose]: () => disposing[Symbol.asyncDispose](),
   }
+}
+
+function serialOf(number: number): string {
+  return number.toString(16).padStart(34, "a")
 }

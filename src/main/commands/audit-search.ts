@@ -10,7 +10,7 @@ import { auditFoundOf, auditSearch } from "../../transports/admin/audit-operatio
 import { loadServerConfig } from "../config/server-config.ts"
 import { type AdminOptions, askAdmin, withAdmin } from "./admin-command.ts"
 import { auditTable } from "./audit-output.ts"
-import { parseIdentity, parseLimit, parseTime } from "./log.ts"
+import { parseIdentity, parseLimit, parseSerialText, parseTime } from "./log.ts"
 
 /** `assay audit search`: of a running server, else in its store. @see AUD-22 AUD-24 */
 export function registerAuditSearch(audit: Command): void {
@@ -19,7 +19,7 @@ export function registerAuditSearch(audit: Command): void {
     .option("--type <type>", "such as svid.refused")
     .option("--actor <actor>", "who asked, such as k8s:prod/shop/web/web-0")
     .option("--identity <spiffe id>", "the identity, or the subject of a token", parseIdentity)
-    .option("--serial <hex>", "this certificate, or the token with this jti")
+    .option("--serial <hex>", "this certificate, or the token with this jti", parseSerialText)
     .option("--request <id>", "the request id of a reply or a log line")
     .option("--since <time>", "at or after this time, ISO 8601", parseTime)
     .option("--until <time>", "at or before this time, ISO 8601", parseTime)

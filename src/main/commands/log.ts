@@ -94,7 +94,7 @@ export function parseIdentity(text: string): SpiffeId {
 }
 
 /** Also as OpenSSL and browsers print it: capitals, and a colon between octets. */
-function parseSerialText(text: string): string {
+export function parseSerialText(text: string): string {
   if (!SERIAL.test(text))
     throw new InvalidArgumentError("not the 38 (or 34) hex digits of a serial, nor the 32 of a jti")
   return text.replaceAll(":", "").toLowerCase()
