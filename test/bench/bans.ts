@@ -1,9 +1,9 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { openAdminClient } from "../../src/adapters/admin-client/open-admin-client.ts"
 import { startAssayServer } from "../support/assay-process.ts"
 import { type SubscriberFleet, startSubscriberFleet } from "../support/peers/load.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
 import { cpuSeconds } from "./cpu.ts"
 
@@ -22,20 +22,17 @@ export interface BanFigures {
  * compiled client: a Node one in this process took as long as the server did to hear that it was refused.
  */
 export async function measureBans(subscribers: number): Promise<BanFigures> {
-  const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
-  try {
-    const cluster = await makeBenchCluster(folder)
-    const socket = join(folder, "run", "admin.sock")
-    await using server = await startAssayServer({ ...cluster.config, admin: { socket } }, BUILT_SERVER)
-    const ca = join(folder, "roots.pem")
-    const tokens = join(folder, "tokens")
-    await writeFile(ca, server.roots)
-    await writeFile(tokens, Array.from({ length: subscribers }, () => cluster.makeToken()).join("\n"))
-    await using fleet = await startSubscriberFleet({ target: server.address, ca, tokens, conns: 10 }, TIMEOUT)
-    return await ban(server.pid, socket, fleet, subscribers)
-  } finally {
-    await rm(folder, { recursive: true })
-  }
+  await using scratch = await makeScratch("bench")
+  const folder = scratch.directory
+  const cluster = await makeBenchCluster(folder)
+  const socket = join(folder, "run", "admin.sock")
+  await using server = await startAssayServer({ ...cluster.config, admin: { socket } }, BUILT_SERVER)
+  const ca = join(folder, "roots.pem")
+  const tokens = join(folder, "tokens")
+  await writeFile(ca, server.roots)
+  await writeFile(tokens, Array.from({ length: subscribers }, () => cluster.makeToken()).join("\n"))
+  await using fleet = await startSubscriberFleet({ target: server.address, ca, tokens, conns: 10 }, TIMEOUT)
+  return await ban(server.pid, socket, fleet, subscribers)
 }
 
 async function ban(pid: number, socket: string, fleet: SubscriberFleet, subscribers: number): Promise<BanFigures> {

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto"
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { makeCelConditions } from "../../src/adapters/cel/cel-conditions.ts"
 import { parseSealingKey } from "../../src/adapters/disk-keys/sealing-key.ts"
@@ -15,6 +14,7 @@ import { openPipeline, type Pipeline } from "../../src/main/server/pipeline.ts"
 import { initServerState, openServerState } from "../../src/main/server/state.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
 import { quietLog } from "../support/quiet-log.ts"
+import { makeScratch } from "../support/scratch.ts"
 
 /** A stand-in cluster, and the parts of a server's configuration that name it and lift the limits. */
 export interface BenchCluster {
@@ -56,7 +56,8 @@ export async function makeBenchCluster(folder: string): Promise<BenchCluster> {
 
 /** The pipeline of a real server in this process, over a store on disk. */
 export async function openBenchPipeline(): Promise<AsyncDisposable & { pipeline: Pipeline; token: string }> {
-  const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
+  await using stack = new AsyncDisposableStack()
+  const { directory: folder } = stack.use(await makeScratch("bench"))
   const cluster = await makeBenchCluster(folder)
   const text = JSON.stringify({
     ...cluster.config,
@@ -69,6 +70,7 @@ export async function openBenchPipeline(): Promise<AsyncDisposable & { pipeline:
   const random = makeSystemRandom()
   await initServerState(config, async () => sealingKey, systemClock, random)
   const state = await openServerState(config, sealingKey, quietLog)
+  stack.use(state.store)
   const live = await openLiveConfig(config, {
     verifier: makeJwsVerifier(),
     clock: systemClock,
@@ -83,14 +85,8 @@ export async function openBenchPipeline(): Promise<AsyncDisposable & { pipeline:
     events,
     refusals: { stream: () => undefined },
   })
-  return {
-    pipeline,
-    token: cluster.makeToken(),
-    [Symbol.asyncDispose]: async () => {
-      await state.store[Symbol.asyncDispose]()
-      await rm(folder, { recursive: true })
-    },
-  }
+  const opened = stack.move()
+  return { pipeline, token: cluster.makeToken(), [Symbol.asyncDispose]: () => opened.disposeAsync() }
 }
 
 const BUILT_CLI = join(import.meta.dirname, "../../dist/main/cli.js")

@@ -1,9 +1,9 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { Millis } from "../../src/core/time.ts"
 import { type AssayServer, startAssayServer } from "../support/assay-process.ts"
 import { runToEnd } from "../support/peers/json-lines.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { BUILT_AGENT, BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
 import { measureColdStart } from "./cold-start.ts"
 
@@ -22,18 +22,15 @@ export interface FirstSvid {
  * of what it had measured before. What Node takes to start is measured apart.
  */
 export async function measureFirstSvid(pods: number, coldStarts: number): Promise<FirstSvid> {
-  const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
-  try {
-    const cluster = await makeBenchCluster(folder)
-    await using server = await startAssayServer(cluster.config, BUILT_SERVER)
-    for (let pod = 0; pod < WARM_UP + pods; pod++) await writeFile(join(folder, `token${pod}`), cluster.makeToken())
-    const times = await timesOf(server, folder, WARM_UP + pods)
-    const at = (share: number): Millis => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0
-    const coldMs = await measureColdStart(server, join(folder, "token0"), coldStarts)
-    return { p50Ms: at(0.5), p99Ms: at(0.99), pods, coldMs }
-  } finally {
-    await rm(folder, { recursive: true })
-  }
+  await using scratch = await makeScratch("bench")
+  const folder = scratch.directory
+  const cluster = await makeBenchCluster(folder)
+  await using server = await startAssayServer(cluster.config, BUILT_SERVER)
+  for (let pod = 0; pod < WARM_UP + pods; pod++) await writeFile(join(folder, `token${pod}`), cluster.makeToken())
+  const times = await timesOf(server, folder, WARM_UP + pods)
+  const at = (share: number): Millis => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0
+  const coldMs = await measureColdStart(server, join(folder, "token0"), coldStarts)
+  return { p50Ms: at(0.5), p99Ms: at(0.99), pods, coldMs }
 }
 
 /** Shortest first. */

@@ -1,10 +1,10 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { GRANT_TYPES, TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
 import { type AssayServer, startAssayServer } from "../support/assay-process.ts"
 import { makeHttpsFetch } from "../support/https-fetch.ts"
 import type { LoadResult } from "../support/peers/load.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
 import { measureLoad } from "./measure-load.ts"
 import { startOidcProvider } from "./oidc-provider-process.ts"
@@ -29,8 +29,7 @@ export interface TokenRounds {
 /** `/token` of a real server in a process of its own, and of `oidc-provider` in another, by the same compiled client. */
 export async function measureTokens(spans: Spans): Promise<TokenRates> {
   await using stack = new AsyncDisposableStack()
-  const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
-  stack.defer(() => rm(folder, { recursive: true }))
+  const { directory: folder } = stack.use(await makeScratch("bench"))
   const { server, target, forms } = await startTokenServer(folder, stack)
   const provider = stack.use(await startOidcProvider(folder))
   const load = async (

@@ -1,10 +1,10 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { openWorkloadClient } from "../../src/adapters/workload-client/workload-client.ts"
 import { parseWorkloadEndpoint } from "../../src/core/spiffe/endpoint.ts"
 import { type AssayServer, startAssayAgent, startAssayServer } from "../support/assay-process.ts"
 import type { LoadFlags, LoadMode, LoadResult } from "../support/peers/load.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { until } from "../support/until.ts"
 import { BUILT_AGENT, BUILT_SERVER, makeBenchCluster } from "./bench-server.ts"
 import { measureLoad } from "./measure-load.ts"
@@ -38,8 +38,7 @@ export interface WireRounds {
  */
 export async function measureWire(spans: Spans, isBesideSpire: boolean): Promise<WireRates> {
   await using stack = new AsyncDisposableStack()
-  const folder = await mkdtemp(join(tmpdir(), "assay-bench-"))
-  stack.defer(() => rm(folder, { recursive: true }))
+  const { directory: folder } = stack.use(await makeScratch("bench"))
   const cluster = await makeBenchCluster(folder)
   const server = stack.use(await startAssayServer(cluster.config, BUILT_SERVER))
   const ca = join(folder, "roots.pem")

@@ -35,7 +35,7 @@ export class HeldKeys {
   }
 
   sign(key: KeyObject, data: Uint8Array, form: "der" | "p1363"): Uint8Array {
-    return sign("sha256", data, { key, dsaEncoding: form === "der" ? "der" : "ieee-p1363" })
+    return signBy(key, data, form)
   }
 
   #keep(privateKey: KeyObject): JobResult {
@@ -44,6 +44,11 @@ export class HeldKeys {
     this.#keys.set(key, privateKey)
     return { kind: "key", key, publicKey }
   }
+}
+
+/** In every thread that signs. @param key of P-256 */
+export function signBy(key: KeyObject, data: Uint8Array, form: "der" | "p1363"): Uint8Array {
+  return sign("sha256", data, { key, dsaEncoding: form === "der" ? "der" : "ieee-p1363" })
 }
 
 function parseKey(pkcs8: Uint8Array): KeyObject {

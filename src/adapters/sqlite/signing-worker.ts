@@ -1,5 +1,5 @@
-import { sign } from "node:crypto"
 import { type MessagePort, workerData } from "node:worker_threads"
+import { signBy } from "./held-keys.ts"
 import { SIGNATURE_OCTETS, type SigningRequest } from "./signing-thread.ts"
 
 /** Signs what the store's thread made durable. An error ends this thread, and the store's signs alone. */
@@ -15,8 +15,7 @@ function signAll({ keys, lengths, bytes }: SigningRequest): Uint8Array<ArrayBuff
   let from = 0
   for (const [index, key] of keys.entries()) {
     const to = from + (lengths[index] ?? 0)
-    const signature = sign("sha256", bytes.subarray(from, to), { key, dsaEncoding: "ieee-p1363" })
-    signatures.set(signature, SIGNATURE_OCTETS * index)
+    signatures.set(signBy(key, bytes.subarray(from, to), "p1363"), SIGNATURE_OCTETS * index)
     from = to
   }
   return signatures
