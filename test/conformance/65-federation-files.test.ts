@@ -129,6 +129,25 @@ test("[TD-24] reads a regular file of a bundle, through links, and nothing else"
   assert.equal(await reasonOf("cut"), "malformed: not valid JSON")
 })
 
+test("[TD-26] a bundle with a certificate or a key that others cannot read is bad", async () => {
+  await using scratch = await makeScratch()
+  const bundleFile = scratch.path("bundle.json")
+  const domain = { trustDomain: PARTNER, bundleFile }
+  const read = makeReadBundleFile(systemClock)
+  const key = { ...makeJwtKey().authority.jwk, use: "jwt-svid", kid: "k1" }
+  const offCurve = { ...key, kid: "k2", x: Buffer.alloc(32, 1).toString("base64url") }
+  await writeFile(bundleFile, JSON.stringify({ keys: [key, offCurve] }))
+  await assert.rejects(read(domain), { code: "malformed", reason: "bundle-key" })
+  // The tag in a name, into which our reader does not look.
+  const broken = Buffer.from(DER)
+  broken[broken.indexOf(0x31)] = 0x01
+  const certificate = (der: Uint8Array) => ({ kty: "EC", use: "x509-svid", x5c: [Buffer.from(der).toString("base64")] })
+  await writeFile(bundleFile, JSON.stringify({ keys: [certificate(DER), certificate(broken)] }))
+  await assert.rejects(read(domain), { code: "malformed", reason: "bundle-certificate" })
+  await writeFile(bundleFile, JSON.stringify({ keys: [certificate(DER), key] }))
+  assert.equal((await read(domain)).x509Authorities.length, 1)
+})
+
 test("[TD-24] a file that hangs is bad after 5 s, is not read twice at a time, and is read anew when it ended", async () => {
   const clock = new FakeClock(1_800_000_000)
   const reads = [Promise.withResolvers<string>(), Promise.withResolvers<string>()]

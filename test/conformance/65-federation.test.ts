@@ -1,11 +1,14 @@
 import assert from "node:assert/strict"
 import { generateKeyPairSync } from "node:crypto"
 import { test } from "node:test"
+import { parseBundle as fromWire } from "../../src/adapters/identity-client/messages.ts"
 import { publicJwk, thumbprint } from "../../src/core/jose/jwk.ts"
 import type { JwtAuthority, TrustBundle } from "../../src/core/spiffe/bundle.ts"
 import { encodeBundle, encodeJwtBundle, parseBundle, parseJwtBundle } from "../../src/core/spiffe/bundle-document.ts"
 import { encodeBundleMap, parseBundleMap } from "../../src/core/spiffe/bundle-map.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
+import { Bundle } from "../../src/gen/assay/v1/identity.ts"
+import { encodeBundle as toWire } from "../../src/transports/identity/messages.ts"
 import { assertRefused } from "../support/refused.ts"
 import { makeTestCa } from "../support/test-ca.ts"
 
@@ -55,6 +58,18 @@ test("[TD-02][TD-03] writes sequence and refresh hint as whole numbers, and refu
       assertRefused(() => parse({ keys: [], [name]: value }), "malformed", "bundle-member")
     }
   }
+})
+
+test("[TD-27] a sequence number or hint that is larger than consumers can read is handed on as the largest that they can", () => {
+  for (const large of ["9007199254740993", "18446744073709551615", "1e300"]) {
+    const text = `{"keys":[],"spiffe_sequence":${large},"spiffe_refresh_hint":${large}}`
+    const { sequence, refreshHint } = parseBundle(text, own)
+    assert.deepEqual([sequence, refreshHint], [Number.MAX_SAFE_INTEGER, 0xffff_ffff])
+    const wire = Bundle.encode(toWire({ ...bundle, sequence, refreshHint }, encodeBundle)).finish()
+    const read = fromWire(Bundle.decode(wire))
+    assert.deepEqual([read.sequence, read.refreshHint], [sequence, refreshHint])
+  }
+  assert.equal(parse({ keys: [], spiffe_sequence: 2 ** 53 - 2 }).sequence, 2 ** 53 - 2)
 })
 
 test("[TD-04] ignores keys with an unknown kty or use", () => {

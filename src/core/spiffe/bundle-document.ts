@@ -44,8 +44,9 @@ export function readBundle(document: JsonObject): Omit<TrustBundle, "trustDomain
   const x509Authorities = keys.filter((key) => key["use"] === "x509-svid").flatMap(readX509Key)
   const jwtAuthorities = keys.filter((key) => key["use"] === "jwt-svid").flatMap(readJwtKey)
   refuseDuplicateKids(jwtAuthorities)
-  const sequence = readWhole(document, "spiffe_sequence") ?? 0
-  return { x509Authorities, jwtAuthorities, sequence, refreshHint: readWhole(document, "spiffe_refresh_hint") }
+  const sequence = readWhole(document, "spiffe_sequence", Number.MAX_SAFE_INTEGER) ?? 0
+  const refreshHint = readWhole(document, "spiffe_refresh_hint", MAX_HINT)
+  return { x509Authorities, jwtAuthorities, sequence, refreshHint }
 }
 
 /**
@@ -117,10 +118,11 @@ function refuseDuplicateKids(authorities: readonly JwtAuthority[]): void {
   if (kids.size !== authorities.length) throw refused("bundle-key", "two JWT keys have one kid")
 }
 
-function readWhole(document: JsonObject, name: string): number | undefined {
+/** A larger one is taken for `most`: others may count in 64 bits, which neither a number nor the wire between us can say. @see TD-27 */
+function readWhole(document: JsonObject, name: string, most: number): number | undefined {
   const value = document[name]
   if (value === undefined) return undefined
-  if (typeof value === "number" && Number.isInteger(value) && value >= 0) return value
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0) return Math.min(value, most)
   throw refused("bundle-member", `${name} is not a whole number`)
 }
 
@@ -139,5 +141,7 @@ function refused(reason: BundleReason, message: string): IdentityError {
 
 const MEMBER = /^[A-Za-z0-9_-]{1,1024}$/
 const MAX_KID = 256
+/** Of 32 bits. */
+const MAX_HINT = 0xffff_ffff
 const MAX_KEYS = 4096
 const MAX_TEXT = 4 * 1024 * 1024

@@ -5,9 +5,10 @@ import type { FederatedDomain } from "../../app/federate/events.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { TrustBundle } from "../../core/spiffe/bundle.ts"
 import { parseBundle } from "../../core/spiffe/bundle-document.ts"
+import { demandUsable } from "../../core/spiffe/usable-bundle.ts"
 import type { Clock } from "../../ports/clock.ts"
 
-/** What a bundle file says now. @throws IdentityError `not-ready` when it cannot be read, `malformed` when it is no bundle */
+/** What a bundle file says now. @throws IdentityError `not-ready` when it cannot be read, `malformed` when it is no bundle, or none to be used */
 export type ReadBundleFile = (domain: FederatedDomain) => Promise<TrustBundle>
 
 /**
@@ -28,7 +29,9 @@ export function makeReadBundleFile(
     const text = await withDeadline(clock, PATIENCE, NEVER, () => reading.get(bundleFile) ?? begin(bundleFile)).catch(
       unreadable,
     )
-    return parseBundle(text, trustDomain)
+    const bundle = parseBundle(text, trustDomain)
+    demandUsable(bundle)
+    return bundle
   }
 }
 
