@@ -4,11 +4,12 @@ import { Holdings } from "./holdings.ts"
 import type { SecretSet } from "./secret-set.ts"
 import type { Receipt, Reply, Session, SessionLimits, Standing } from "./session.ts"
 
-/** The part of a request that matters after the stream was opened. What the peer claims to hold already does not. */
+/** The part of a request that matters after the stream was opened. What the peer claims to hold already matters for what is withdrawn alone. */
 export type DeltaRequest = Pick<
   DeltaDiscoveryRequest,
   "resourceNamesSubscribe" | "resourceNamesUnsubscribe" | "responseNonce" | "errorDetail"
->
+> &
+  Partial<Pick<DeltaDiscoveryRequest, "initialResourceVersions">>
 
 /**
  * `DeltaSecrets`: every subscription is answered, whatever the peer says to hold already, since proxies that were not
@@ -29,8 +30,9 @@ export class DeltaSession implements Session<DeltaRequest> {
     for (const name of request.resourceNamesUnsubscribe) names.delete(name)
     for (const name of request.resourceNamesSubscribe) {
       names.add(name)
-      this.#holdings.forget(name)
+      this.#holdings.askedAnew(name)
     }
+    this.#holdings.claim(Object.keys(request.initialResourceVersions ?? {}))
     this.#holdings.subscribe(names)
     return receipt
   }

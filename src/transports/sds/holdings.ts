@@ -10,6 +10,8 @@ export class Holdings {
   #names: ReadonlySet<string> = NONE
   /** Name to the version sent last on this stream, taken or refused: what is listed is not sent again. @see SDS-04 SDS-09 */
   readonly #sent = new Map<string, string>()
+  /** What the peer says to hold of an earlier stream, or had on this one before it asked anew. @see SDS-22 */
+  #claimed: ReadonlySet<string> = NONE
   #flights: readonly Flight[] = []
   #refused: ReadonlySet<string> = NONE
   #nackReason: string | undefined
@@ -30,7 +32,14 @@ export class Holdings {
     // An acknowledgement says all names again. One set for life, in place of one for each, stays small in a long-lived heap.
     if (!sameInOrder(wanted, this.#names)) this.#names = wanted
     for (const name of [...this.#sent.keys()]) if (!wanted.has(name)) this.forget(name)
+    if (this.#claimed.size > 0) this.#claimed = this.#claimed.intersection(wanted)
     this.#settle()
+  }
+
+  /** The peer holds something by these names, whatever it is. To be followed by {@link subscribe}. */
+  claim(names: Iterable<string>): void {
+    const claimed = new Set([...this.#claimed, ...names])
+    if (claimed.size > 0) this.#claimed = claimed
   }
 
   get names(): ReadonlySet<string> {
@@ -51,7 +60,7 @@ export class Holdings {
   changed(holdCertificates: boolean): readonly EncodedSecret[] {
     const found: EncodedSecret[] = []
     for (const name of this.#names) {
-      const secret = this.#secrets?.find(name)
+      const secret = this.#secrets?.find(name) ?? this.#withdrawal(name)
       if (secret === undefined || this.#sent.get(name) === secret.version) continue
       const held = this.#isInFlight(name) || (holdCertificates && secret.kind === "certificate")
       if (!(held && this.#sent.has(name))) found.push(secret)
@@ -104,13 +113,20 @@ export class Holdings {
     return true
   }
 
-  /** Names whose secret was sent and is gone; they count as never sent from now on. */
+  /** Names whose secret was sent and is gone, but for trust that is withdrawn; they count as never sent from now on. */
   takeRemoved(): readonly string[] {
     const secrets = this.#secrets
     if (secrets === undefined) return []
-    const removed = [...this.#sent.keys()].filter((name) => secrets.find(name) === undefined)
+    const isGone = (name: string) => secrets.find(name) === undefined && secrets.withdraw(name) === undefined
+    const removed = [...this.#sent.keys()].filter(isGone)
     for (const name of removed) this.forget(name)
     return removed
+  }
+
+  /** Count `name` as never sent, though the peer may have it. */
+  askedAnew(name: string): void {
+    if (this.#sent.has(name)) this.claim([name])
+    this.forget(name)
   }
 
   /** Count `name` as never sent. */
@@ -126,6 +142,11 @@ export class Holdings {
 
   get standing(): Standing | undefined {
     return this.#sent.size === 0 ? undefined : { epoch: this.#epoch, nackReason: this.#nackReason }
+  }
+
+  /** Who never had a bundle waits for it; who has one must lose it. @see SDS-22 */
+  #withdrawal(name: string): EncodedSecret | undefined {
+    return this.#sent.has(name) || this.#claimed.has(name) ? this.#secrets?.withdraw(name) : undefined
   }
 
   #isInFlight(name: string): boolean {

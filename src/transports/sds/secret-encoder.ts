@@ -2,6 +2,7 @@ import { createHash } from "node:crypto"
 import type { HeldSvid, IdentityView } from "../../app/deliver/identity-source.ts"
 import type { TrustBundle } from "../../core/spiffe/bundle.ts"
 import type { TrustDomain } from "../../core/spiffe/id.ts"
+import { nobodyRoot } from "../../core/x509/nobody-root.ts"
 import { encodePem } from "../../core/x509/pem.ts"
 import { Secret, type Secret as SecretMessage } from "../../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts"
 import { SPIFFECertValidatorConfig } from "../../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts"
@@ -27,18 +28,50 @@ export function makeSecretEncoder(words: SecretWords): SecretEncoder {
 }
 
 function secretSet(view: IdentityView, mode: ValidatorMode, words: SecretWords): SecretSet {
-  // Bounded by the view: only names that exist are kept.
   const encoded = new Map<string, EncodedSecret>()
+  const withdrawn = new Map<string, EncodedSecret>()
   return {
     epoch: view.snapshot.epoch,
-    find(name) {
-      const known = encoded.get(name)
-      if (known !== undefined) return known
-      const made = encodeSecret(view, name, mode, words)
-      if (made !== undefined) encoded.set(name, made)
-      return made
-    },
+    find: (name) => remembered(encoded, name, () => encodeSecret(view, name, mode, words)),
+    withdraw: (name) => remembered(withdrawn, name, () => encodeWithdrawal(view, name, mode, words)),
   }
+}
+
+function remembered(
+  known: Map<string, EncodedSecret>,
+  name: string,
+  make: () => EncodedSecret | undefined,
+): EncodedSecret | undefined {
+  const found = known.get(name)
+  if (found !== undefined) return found
+  const made = make()
+  if (made !== undefined && known.size < MAX_REMEMBERED) known.set(name, made)
+  return made
+}
+
+/**
+ * For a trust domain that the view has no roots of. One whose roots are there is only waiting for the identity that federates with it:
+ * nobody said that it shall not be trusted.
+ */
+function encodeWithdrawal(
+  { snapshot }: IdentityView,
+  name: string,
+  mode: ValidatorMode,
+  words: SecretWords,
+): EncodedSecret | undefined {
+  const request = decideRequest(name, words)
+  if (request.kind !== "bundle") return undefined
+  const { trustDomain } = request
+  const known = [snapshot.own, ...snapshot.federated].filter((bundle) => bundle.trustDomain === trustDomain)
+  if (known.some(({ x509Authorities }) => x509Authorities.length > 0)) return undefined
+  const nobody = {
+    trustDomain,
+    x509Authorities: [nobodyRoot()],
+    jwtAuthorities: [],
+    sequence: 0,
+    refreshHint: undefined,
+  }
+  return encodeTrust(name, [nobody], mode)
 }
 
 function encodeSecret(
@@ -142,3 +175,5 @@ function inline(value: Buffer) {
 export const SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 const VALIDATOR_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"
 const VERSION_DIGITS = 32
+/** A stream asks for 256 at most. */
+const MAX_REMEMBERED = 4096

@@ -18,4 +18,9 @@ export interface SecretSet {
   readonly epoch: number
   /** `undefined`: there is no such secret now; there may be one in a later set. @see SDS-07 */
   find(name: string): EncodedSecret | undefined
+  /**
+   * What takes a bundle back from a proxy that has it, for a name that {@link find} does not find: a context that trusts nobody.
+   * `undefined`: nothing is to be taken back by this name, or what it names may come yet. @see SDS-22
+   */
+  withdraw(name: string): EncodedSecret | undefined
 }

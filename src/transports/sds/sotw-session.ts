@@ -5,7 +5,8 @@ import type { SecretSet } from "./secret-set.ts"
 import type { Receipt, Reply, Session, SessionLimits, Standing } from "./session.ts"
 
 /** The part of a request that matters after the stream was opened. */
-export type SotwRequest = Pick<DiscoveryRequest, "resourceNames" | "responseNonce" | "errorDetail">
+export type SotwRequest = Pick<DiscoveryRequest, "resourceNames" | "responseNonce" | "errorDetail"> &
+  Partial<Pick<DiscoveryRequest, "versionInfo">>
 
 /** `StreamSecrets`: one response in flight, which carries every subscribed secret that changed. @see SDS-01..SDS-08 */
 export class SotwSession implements Session<SotwRequest> {
@@ -21,6 +22,7 @@ export class SotwSession implements Session<SotwRequest> {
     // A nonce of an earlier stream means nothing on this one, and neither does the version that the peer took there: it
     // names one response, not the set that the peer asks for now.
     if (this.#opened && request.responseNonce !== this.#nonce) return { kind: "stale" }
+    if (!this.#opened && (request.versionInfo ?? "") !== "") this.#holdings.claim(request.resourceNames)
     this.#opened = true
     const receipt = this.#answered(request)
     this.#holdings.subscribe(request.resourceNames)
