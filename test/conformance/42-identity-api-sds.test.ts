@@ -2,7 +2,10 @@ import assert from "node:assert/strict"
 import { X509Certificate } from "node:crypto"
 import { after, test } from "node:test"
 import { credentials } from "@grpc/grpc-js"
+import { Secret } from "../../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts"
+import { DiscoveryRequest } from "../../src/gen/envoy/service/discovery/v3/discovery.ts"
 import { SecretDiscoveryServiceClient } from "../../src/gen/envoy/service/secret/v3/sds.ts"
+import { bearer } from "../support/identity-peer.ts"
 import { openSecretStream } from "../support/secret-stream.ts"
 import { openServerUnderTest } from "../support/server-under-test.ts"
 import { until } from "../support/until.ts"
@@ -33,6 +36,17 @@ test("[IDA-40] a proxy that shows its token gets key, chain and bundle; the log 
   stream.call.cancel()
 })
 
+test("[XDS-10][SDS-17][IDA-40] FetchSecrets waits for the first identity of a proxy that has just come", async () => {
+  const secrets = await fetchSecrets(server.setup.token(), ["default", "ROOTCA"])
+  assert.deepEqual(
+    secrets.map(({ name, type }) => [name, type?.$case]),
+    [
+      ["default", "tlsCertificate"],
+      ["ROOTCA", "validationContext"],
+    ],
+  )
+})
+
 test("[IDA-41] without a token, or with one that does not attest, there is nothing", async () => {
   for (const token of [undefined, "nonsense"]) {
     const stream = subscribe(token)
@@ -58,6 +72,16 @@ test("[IDA-41][CFG-15] a stream that begins after stream_age was changed ends by
   await until("the end", () => stream.code !== undefined)
   assert.equal(stream.code, 0)
 })
+
+function fetchSecrets(token: string, resourceNames: string[]): Promise<Secret[]> {
+  return new Promise((resolve, reject) => {
+    const request = DiscoveryRequest.fromPartial({ resourceNames, node: { id: "envoy" } })
+    client.fetchSecrets(request, bearer(token), (error, response) => {
+      if (error === null) resolve(response.resources.map(({ value }) => Secret.decode(value)))
+      else reject(error)
+    })
+  })
+}
 
 function inline(source: { specifier?: unknown } | undefined): Buffer {
   const { specifier } = source ?? {}

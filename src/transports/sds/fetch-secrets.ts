@@ -1,4 +1,5 @@
 import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js"
+import { begun } from "../../app/deliver/begun.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { DiscoveryRequest } from "../../gen/envoy/service/discovery/v3/discovery.ts"
 import { callSignal } from "../grpc/signal.ts"
@@ -14,7 +15,7 @@ type FetchDeps = Pick<SdsDeps, "openSource" | "validator" | "limits"> & {
   readonly events: SdsEvents
 }
 
-/** `FetchSecrets`: those of the named secrets that exist now. */
+/** `FetchSecrets`: those of the named secrets that exist now, or as soon as it is known what the caller has. @see XDS-10 */
 export function makeFetchSecrets(deps: FetchDeps) {
   return (call: ServerUnaryCall<DiscoveryRequest, Buffer>, reply: sendUnaryData<Buffer>): void => {
     fetchSecrets(deps, call).then(
@@ -33,7 +34,10 @@ async function fetchSecrets(deps: FetchDeps, call: ServerUnaryCall<DiscoveryRequ
   if (resourceNames.length > deps.limits.names) {
     throw new IdentityError("malformed", `more than ${deps.limits.names} resource names in one request`)
   }
-  await using lease = await deps.openSource(call, callSignal(call))
+  const signal = callSignal(call)
+  await using lease = await deps.openSource(call, signal)
+  // That of a proxy without agent begins with this call.
+  await begun(lease.source, signal)
   const state = lease.source.current()
   if (state.kind !== "ready") throw state.error
   const set = deps.encoder(state.view, parseNodeFacts(node, call.getPeer(), deps.validator).mode)

@@ -1,7 +1,6 @@
 import type { Metadata } from "@grpc/grpc-js"
-import { type IdentitySource, type IdentityView, STARTING } from "../../app/deliver/identity-source.ts"
+import type { IdentitySource, IdentityView } from "../../app/deliver/identity-source.ts"
 import { IdentityError } from "../../core/errors.ts"
-import type { Millis } from "../../core/time.ts"
 import type { StatusOverrides } from "../grpc/status.ts"
 
 /** What is known of a caller before its call is answered. */
@@ -16,22 +15,6 @@ export function requireSecurityHeader(metadata: Metadata): void {
   if (values.length !== 1 || values[0] !== "true") {
     throw new IdentityError("malformed", "security header missing from request")
   }
-}
-
-/**
- * Resolves once a source that has just begun knows what it has, at the latest after {@link LONGEST_START} or when `signal` aborts.
- * A workload starts beside its agent, and a client that is refused comes back a second later. @see WA-17
- */
-export async function begun(source: IdentitySource, signal: AbortSignal): Promise<void> {
-  // Most calls come later, and leave nothing behind that waits.
-  if (!isStarting(source)) return
-  const until = AbortSignal.any([signal, AbortSignal.timeout(LONGEST_START)])
-  while (!until.aborted && isStarting(source)) await source.changed(until)
-}
-
-function isStarting(source: IdentitySource): boolean {
-  const state = source.current()
-  return state.kind === "waiting" && state.error.reason === STARTING
 }
 
 /** What the caller may hold now. @throws IdentityError `not-ready`, `no-identity` @see WE-07 WE-08 WA-11 */
@@ -69,5 +52,4 @@ export const WORKLOAD_STATUS: StatusOverrides = {
   "grant-expired-or-replayed": 14,
 }
 
-const LONGEST_START: Millis = 5_000
 const SECURITY_HEADER = "workload.spiffe.io"
