@@ -1,6 +1,5 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import type { ConsumerRow } from "../../src/core/authority/evidence.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import {
   brief,
@@ -222,31 +221,29 @@ test("[EVD-11] whoever waits for evidence wakes at each change of it", async () 
 
 const ALWAYS = new AbortController().signal
 
-test("[EVD-16] a thousand holders are looked at in a turn, and whoever opens or ends a stream in any of them is waited for", async () => {
-  let act: ((turn: number) => void) | undefined
-  let turns = 0
-  const evidence = await openEvidence({
-    turn: async () => {
-      turns++
-      act?.(turns)
-    },
-  })
-  for (let i = 2499; i >= 0; i--) await evidence.issue(pod(`web-${i}`), 600)
-  assert.equal((await evidence.rows()).length, 2500)
-  assert.equal(turns, 4)
-
-  for (const which of [1, 2, 3, 4]) {
-    let stream: Disposable | undefined
-    const changing = (change: () => void): Promise<readonly ConsumerRow[]> => {
-      turns = 0
-      act = (turn) => (turn === which ? change() : undefined)
-      return evidence.rows()
-    }
-    const came = await changing(() => {
-      stream = enterAgent(evidence)
+for (const which of [1, 2]) {
+  test(`[EVD-16] a thousand holders are looked at in a turn, and whoever opens or ends a stream in number ${which} is waited for`, async () => {
+    let change = (): void => {}
+    let turns = 0
+    const evidence = await openEvidence({
+      turn: async () => {
+        turns++
+        if (turns === which) change()
+      },
     })
-    const left = await changing(() => stream?.[Symbol.dispose]())
-    for (const rows of [came, left]) assert.ok(rows.some(({ pod: name, epoch }) => name === WEB_0.pod && epoch === 0))
-    assert.equal(came.length >= 2500 && left.length === 2500, true)
-  }
-})
+    for (let i = 1000; i >= 0; i--) await evidence.issue(pod(`web-${i}`), 600)
+    const rows = async () => {
+      turns = 0
+      return (await evidence.rows()).filter((row) => row.pod === WEB_0.pod).map(brief)
+    }
+    const silent = { ...LEASE, kind: "agent", left: 600 }
+    assert.deepEqual([await rows(), turns], [[silent], 2])
+    let stream: Disposable | undefined
+    change = () => {
+      stream = enterAgent(evidence)
+    }
+    assert.ok((await rows()).length > 0)
+    change = () => stream?.[Symbol.dispose]()
+    assert.deepEqual(await rows(), [silent])
+  })
+}
