@@ -86,6 +86,8 @@ export interface IssuanceLog {
   /** Resolves when all outcomes given so far are durable. */
   flush(): Promise<void>
   search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]>
+  /** Who asked for what has this serial. Thousands may ask at the same time. @throws IdentityError `rate-limited`, `not-ready` */
+  findRequester(serial: string): Promise<Requester | undefined>
 }
 
 /** `reuseSince` does not lie further back. */

@@ -107,7 +107,7 @@ for (const { name, open } of STORES) {
       assert.deepEqual(await store.holdings.readKeyHolders([], NOW), [])
     })
 
-    test("says of each of a crowd whether it has a certificate that has not expired", async () => {
+    test("[STO-39] says of each of a crowd whether it has a certificate that has not expired", async () => {
       await using store = await openWithIssuers(open)
       const [web, other] = [POD, { ...POD, podUid: "another" }]
       await issue(store, "1", { notAfter: NOW + 1 })

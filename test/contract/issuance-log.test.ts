@@ -120,6 +120,19 @@ for (const { name, open } of STORES) {
       assert.deepEqual(await serials({ cluster: "east' OR '1'='1" }), [])
     })
 
+    test("[STO-39] tells a thousand who ask at once who asked for a serial", async () => {
+      await using store = await open()
+      const requester = { ...fixtureIntent("b").requester, node: "another" }
+      await record(store.issuanceLog, "a")
+      await record(store.issuanceLog, "b", fixtureIntent("b", { requester }))
+      const asked = Array.from({ length: 1000 }, (_, i) =>
+        store.issuanceLog.findRequester(["a", "b", "c"][i % 3] ?? ""),
+      )
+      const found = await Promise.all(asked)
+      assert.deepEqual(found.slice(-3), [requester, undefined, fixtureIntent("a").requester])
+      assert.equal(found.filter((one) => one === undefined).length, 333)
+    })
+
     test("refuses a search limit outside 1 to 1001", async () => {
       await using store = await open()
       for (const limit of [0, 1002, 1.5, Number.NaN]) {

@@ -98,6 +98,7 @@ function signApart({ store }: ServerState): SignGuarded {
       reach("after-outcome")
     },
     flush: () => log.flush(),
+    findRequester: (serial) => log.findRequester(serial),
     search: (query) => log.search(query),
   }
   return commitThenSign(issuanceLog)

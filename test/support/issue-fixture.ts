@@ -162,6 +162,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     },
     flush: () => store.issuanceLog.flush(),
     search: store.issuanceLog.search.bind(store.issuanceLog),
+    findRequester: (serial: string) => store.issuanceLog.findRequester(serial),
   }
   const common = {
     authorize,

@@ -8,6 +8,7 @@ import type {
   IssuanceLog,
   IssuanceQuery,
   LoggedIssuance,
+  Requester,
 } from "../../ports/issuance-log.ts"
 import { MemoryLineages } from "./memory-lineages.ts"
 import type { FaultyWrite } from "./memory-store.ts"
@@ -82,6 +83,10 @@ export class MemoryIssuanceLog implements IssuanceLog {
       .slice(-query.limit)
       .reverse()
       .map((intent) => ({ intent, signature: this.#signatures.get(intent.serial) }))
+  }
+
+  async findRequester(serial: string): Promise<Requester | undefined> {
+    return this.#intents.get(serial)?.requester
   }
 
   #reusable(key: Uint8Array | undefined, since: Instant): IntentResult | undefined {

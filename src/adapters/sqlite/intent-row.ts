@@ -1,6 +1,6 @@
 import { parseSpiffeId } from "../../core/spiffe/id.ts"
 import type { Instant } from "../../core/time.ts"
-import type { Intent, LoggedIssuance } from "../../ports/issuance-log.ts"
+import type { Intent, LoggedIssuance, Requester } from "../../ports/issuance-log.ts"
 import { encodeRecipient, RECIPIENT_COLUMNS } from "./recipients.ts"
 import { bytesOf, integerOf, optionalBytesOf, type SqlRow, textOf } from "./sql-row.ts"
 
@@ -62,17 +62,21 @@ export function parseIntent(row: SqlRow): Intent {
     notBefore: integerOf(row, "not_before"),
     notAfter: integerOf(row, "not_after"),
     createdAt: integerOf(row, "created_at"),
-    requester: {
-      cluster: textOf(row, "cluster"),
-      namespace: textOf(row, "namespace"),
-      serviceAccount: textOf(row, "service_account"),
-      pod: textOf(row, "pod"),
-      podUid: textOf(row, "pod_uid"),
-      node: textOf(row, "node"),
-      evidenceDigest: bytesOf(row, "evidence_digest"),
-    },
+    requester: parseRequester(row),
     rule: textOf(row, "rule"),
     idempotencyKey: optionalBytesOf(row, "idempotency_key"),
+  }
+}
+
+export function parseRequester(row: SqlRow): Requester {
+  return {
+    cluster: textOf(row, "cluster"),
+    namespace: textOf(row, "namespace"),
+    serviceAccount: textOf(row, "service_account"),
+    pod: textOf(row, "pod"),
+    podUid: textOf(row, "pod_uid"),
+    node: textOf(row, "node"),
+    evidenceDigest: bytesOf(row, "evidence_digest"),
   }
 }
 

@@ -5,8 +5,8 @@ import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuditFound, AuditQuery } from "../../ports/audit-log.ts"
 import type { Holdings, HoldingsReader, KeyHolder, KeyHolderReader } from "../../ports/consumers.ts"
-import type { IssuanceQuery, LoggedIssuance } from "../../ports/issuance-log.ts"
-import { parseIssuance } from "./intent-row.ts"
+import type { IssuanceQuery, LoggedIssuance, Requester } from "../../ports/issuance-log.ts"
+import { parseIssuance, parseRequester } from "./intent-row.ts"
 import { type Failure, parseFailure } from "./operation.ts"
 import type { CertificateQuestion } from "./read-certificates.ts"
 import { parseHoldings } from "./read-holdings.ts"
@@ -21,6 +21,7 @@ export type ReaderRequest =
   | { readonly kind: "holdings"; readonly now: Instant }
   | { readonly kind: "key-holders"; readonly keys: readonly string[]; readonly now: Instant }
   | { readonly kind: "certificates"; readonly asked: readonly CertificateQuestion[] }
+  | { readonly kind: "requesters"; readonly serials: readonly string[] }
   | { readonly kind: "audit"; readonly query: AuditQuery }
   | { readonly kind: "close" }
 
@@ -30,6 +31,7 @@ export type ReaderReply =
   /** `held`: see {@link readParts}. */
   | { readonly kind: "holdings"; readonly held: MessagePort; readonly tokens: readonly SqlRow[] }
   | { readonly kind: "certificates"; readonly held: readonly boolean[] }
+  | { readonly kind: "requesters"; readonly rows: readonly (SqlRow | undefined)[] }
   | { readonly kind: "audit"; readonly found: AuditFound }
   | { readonly kind: "failed"; readonly failure: Failure }
 
@@ -41,6 +43,8 @@ export interface IssuanceReader extends HoldingsReader, KeyHolderReader, AsyncDi
   searchAudit(query: AuditQuery): Promise<AuditFound>
   /** Whether each of the pods has one, in order. @throws IdentityError as {@link search} */
   readCertificates(asked: readonly CertificateQuestion[]): Promise<readonly boolean[]>
+  /** Who asked for each of them, in order. @throws IdentityError as {@link search} */
+  findRequesters(serials: readonly string[]): Promise<readonly (Requester | undefined)[]>
 }
 
 /** @throws IdentityError `not-found` when there is no store at `path` */
@@ -92,6 +96,11 @@ class ReaderThread implements IssuanceReader {
   async readKeyHolders(keys: readonly string[], now: Instant): Promise<readonly KeyHolder[]> {
     const reply = await this.#ask({ kind: "key-holders", keys, now })
     return reply.kind === "rows" ? reply.rows.map(parseKeyHolder) : []
+  }
+
+  async findRequesters(serials: readonly string[]): Promise<readonly (Requester | undefined)[]> {
+    const reply = await this.#ask({ kind: "requesters", serials })
+    return reply.kind === "requesters" ? reply.rows.map((row) => row && parseRequester(row)) : []
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,7 +5,7 @@ import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { BanLog } from "../../ports/bans.ts"
 import type { CertificateReader, ConsumerLog, HoldingsReader, KeyHolderReader } from "../../ports/consumers.ts"
 import type { FederatedBundles } from "../../ports/federated-bundles.ts"
-import type { IssuanceLog } from "../../ports/issuance-log.ts"
+import type { IssuanceLog, Requester } from "../../ports/issuance-log.ts"
 import type { ProposalLog } from "../../ports/proposals.ts"
 import type { ReplayLog } from "../../ports/replay-log.ts"
 import type { RevocationLog } from "../../ports/revocations.ts"
@@ -114,7 +114,14 @@ class Store implements SqliteStore {
     this.#followers = followers
     const queue = new CommitQueue((jobs) => thread.run(jobs), followers)
     this.#queue = queue
-    this.issuanceLog = new SqliteIssuanceLog({ queue, search: (query) => this.#read((reader) => reader.search(query)) })
+    const requesters = new QuestionBatch<string, Requester | undefined>((serials) =>
+      this.#read((reader) => reader.findRequesters(serials)),
+    )
+    this.issuanceLog = new SqliteIssuanceLog({
+      queue,
+      search: (query) => this.#read((reader) => reader.search(query)),
+      findRequester: (serial) => requesters.put(serial),
+    })
     this.auditLog = {
       append: async (event) => {
         await queue.submit({ kind: "audit", audit: encodeAudit(event) })

@@ -7,6 +7,7 @@ import type {
   IssuanceLog,
   IssuanceQuery,
   LoggedIssuance,
+  Requester,
 } from "../../ports/issuance-log.ts"
 import { encodeAudit } from "./audit-row.ts"
 import type { CommitQueue } from "./commit-queue.ts"
@@ -16,6 +17,7 @@ import { bytesOf } from "./sql-row.ts"
 export interface SqliteIssuanceLogDeps {
   readonly queue: CommitQueue
   readonly search: (query: IssuanceQuery) => Promise<readonly LoggedIssuance[]>
+  readonly findRequester: (serial: string) => Promise<Requester | undefined>
 }
 
 export class SqliteIssuanceLog implements IssuanceLog {
@@ -55,5 +57,9 @@ export class SqliteIssuanceLog implements IssuanceLog {
 
   search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]> {
     return this.#deps.search(query)
+  }
+
+  findRequester(serial: string): Promise<Requester | undefined> {
+    return this.#deps.findRequester(serial)
   }
 }

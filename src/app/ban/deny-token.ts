@@ -22,7 +22,7 @@ export type DenyToken = (token: DeniableToken) => Promise<boolean>
 
 export interface DenyTokenDeps {
   readonly bans: Pick<BanView, "matchToken" | "hasAny">
-  readonly issuanceLog: Pick<IssuanceLog, "search">
+  readonly issuanceLog: Pick<IssuanceLog, "findRequester">
 }
 
 /** Where its holder runs does not stand in a token: the issuance log says it, and is asked only while such a ban is known. */
@@ -32,9 +32,8 @@ export function makeDenyToken({ bans, issuanceLog }: DenyTokenDeps): DenyToken {
     const ids = subjects.flatMap(idOf)
     if (bans.matchToken({ ids, places: [], keys }, issuedAt) !== undefined) return true
     if (tokenId === undefined || !bans.hasAny(["cluster", "namespace", "node", "pod"])) return false
-    const [issued] = await issuanceLog.search({ serial: tokenId, limit: 1 })
-    if (issued === undefined) return false
-    const place: BanPlace = issued.intent.requester
+    const place: BanPlace | undefined = await issuanceLog.findRequester(tokenId)
+    if (place === undefined) return false
     return bans.matchToken({ ids: [], places: [place], keys: [] }, issuedAt) !== undefined
   }
 }

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { test } from "node:test"
 import { CommitEngine } from "../../../../src/adapters/sqlite/commit-engine.ts"
+import { findRequesters } from "../../../../src/adapters/sqlite/find-requesters.ts"
 import { openDatabase } from "../../../../src/adapters/sqlite/open-database.ts"
 import { readCertificates } from "../../../../src/adapters/sqlite/read-certificates.ts"
 import { readHoldingRows } from "../../../../src/adapters/sqlite/read-holdings.ts"
@@ -39,6 +40,10 @@ test("what adds up the log begins with the issuing authorities, and looks at wha
 test("[STO-38] whether a pod has a certificate is looked for in what is of that pod", async () => {
   const pod = { cluster: "c", namespace: "n", pod: "p", podUid: "u", now: 1 }
   assert.deepEqual(await scansOf((db) => readCertificates(db, [pod])), [])
+})
+
+test("[STO-38] who asked for something is looked for by its serial", async () => {
+  assert.deepEqual(await scansOf((db) => findRequesters(db, ["a"])), [])
 })
 
 test("a search of the audit log goes by its sequence", async () => {
@@ -103,6 +108,7 @@ const LOOKED_AT = [
   "ban-statements.ts",
   "commit-engine.ts",
   "consumer-statements.ts",
+  "find-requesters.ts",
   "intent-pruning.ts",
   "lineage-statements.ts",
   "proof-statements.ts",
