@@ -25,6 +25,7 @@ test("what commits looks at all rows of small tables alone, and at the end of th
     "audit_event USING INDEX audit_event_started",
     "ban", // 10,000 at most, at a pruning
     "ban USING COVERING INDEX sqlite_autoindex_ban_1",
+    "federated_bundle USING INDEX sqlite_autoindex_federated_bundle_1", // one for each trust domain
     "proposal", // 64 that wait and 1000 that were settled
     "revocation USING COVERING INDEX revocation_until", // counted at the start and after a pruning, as the next
     "spent_proof USING COVERING INDEX spent_proof_until",
@@ -108,6 +109,7 @@ const LOOKED_AT = [
   "ban-statements.ts",
   "commit-engine.ts",
   "consumer-statements.ts",
+  "federated-statements.ts",
   "find-requesters.ts",
   "intent-pruning.ts",
   "lineage-statements.ts",
