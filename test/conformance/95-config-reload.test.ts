@@ -7,6 +7,7 @@ import { makeCelConditions } from "../../src/adapters/cel/cel-conditions.ts"
 import { diffConfigs } from "../../src/main/config/config-diff.ts"
 import { parseServerConfig, type ServerConfig } from "../../src/main/config/server-config.ts"
 import { type ReloadOutcome, watchServerConfig } from "../../src/main/config/watch-config.ts"
+import { watchFolderOf } from "../../src/main/config/watch-folder.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
 import { type AdoptConfig, runServer } from "../../src/main/server.ts"
 import { IdentityPeer } from "../support/identity-peer.ts"
@@ -225,4 +226,18 @@ test("[CFG-16] a server keeps its clusters when one of the new configuration can
     stop.abort()
     await running
   }
+})
+
+test("[CFG-22] a folder in which a store writes tells of its first change alone, until it is watched anew", async () => {
+  await using scratch = await makeScratch()
+  const told: string[] = []
+  const write = (name: string) => writeFile(scratch.path(name), "content")
+  watchFolderOf(scratch.path("assay.yaml"), () => told.push("first"))
+  await write("assay.db")
+  await until("the first is told", () => told.includes("first"))
+  // In the same order for both: what the one hears, the other would have heard.
+  watchFolderOf(scratch.path("assay.yaml"), () => told.push("second"))
+  await write("assay.db-wal")
+  await until("the second is told", () => told.includes("second"))
+  assert.deepEqual(told, ["first", "second"])
 })

@@ -37,15 +37,17 @@ export async function watchServerConfig(deps: WatchConfigDeps, signal: AbortSign
   const bell = new Bell()
   const hangup = () => bell.ring(true)
   hangups.on("SIGHUP", hangup)
-  const watcher = watchFolderOf(deps.file, () => bell.ring(false))
   try {
     while (!signal.aborted) {
-      await reload(bell.answer())
+      const forced = bell.answer()
+      // Before the look, so that a change is seen by one or the other.
+      const watcher = watchFolderOf(deps.file, () => bell.ring(false))
+      await reload(forced)
       await bell.rung(clock, signal)
+      watcher?.close()
     }
   } finally {
     hangups.off("SIGHUP", hangup)
-    watcher?.close()
   }
 }
 
