@@ -112,6 +112,7 @@ const LOOKED_AT = [
   "federated-statements.ts",
   "find-requesters.ts",
   "intent-pruning.ts",
+  "lineage-rows.ts",
   "lineage-statements.ts",
   "proof-statements.ts",
   "proposal-statements.ts",
