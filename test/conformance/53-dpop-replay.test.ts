@@ -85,6 +85,39 @@ test("[RPL-04] a full log refuses new proofs, knows the old ones, and takes new 
   assert.deepEqual(put("c", 30), { kind: "claim", won: true })
 })
 
+test("[RPL-04] the log is counted when a pruning has come to its end, and not with each batch of it", async () => {
+  await using opened = await openEngine()
+  let counted = 0
+  const prepare = opened.db.prepare.bind(opened.db)
+  opened.db.prepare = (sql) => {
+    const statement = prepare(sql)
+    const get = statement.get.bind(statement)
+    statement.get = (...values: []) => {
+      if (sql.includes("count(*)")) counted++
+      return get(...values)
+    }
+    return statement
+  }
+  const statements = new ProofStatements(opened.db, { claims: 6, revocations: 1 })
+  const claim = (i: number) => {
+    const id = Buffer.from(`${i}`)
+    return statements.run({ kind: "claim", use: "dpop-proof", id, holder: id, until: i }).kind
+  }
+  for (let i = 0; i < 6; i++) assert.equal(claim(i), "claim")
+  const prune = () => statements.run({ kind: "prune-proofs", before: 5, batch: 2 })
+  assert.deepEqual(
+    [prune(), prune()].map(({ kind }) => kind),
+    ["pruned", "pruned"],
+  )
+  assert.deepEqual(
+    [claim(10), claim(11), claim(12), claim(13), claim(14)],
+    ["claim", "claim", "claim", "claim", "failed"],
+  )
+  assert.equal(counted, 1)
+  prune()
+  assert.equal(counted, 2)
+})
+
 test("[RPL-05] pruning forgets only what ended before the instant, up to the batch", async () => {
   await using scratch = await makeScratch()
   await using store = await openSqliteStore({ path: scratch.path("s.db"), mode: "create" })

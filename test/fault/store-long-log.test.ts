@@ -68,7 +68,7 @@ test("[STO-26] looks through all lineages and intents at each pass, five thousan
   await clock.advance(10)
   stop.abort()
   await running
-  assert.deepEqual(calls, { prune: 51_000, pruneProofs: 10_000, pruneBans: 1000, pruneLineages: 50_000 })
+  assert.deepEqual(calls, { prune: 51_000, pruneProofs: 2000, pruneBans: 1000, pruneLineages: 50_000 })
 })
 
 test("[STO-33] a copy of a large store is made in so many steps, though the server commits between any two", async () => {
