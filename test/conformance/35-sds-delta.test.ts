@@ -117,6 +117,31 @@ test("[SDS-20] a late refusal of a name that was unsubscribed does not stick", (
   assert.deepEqual(session.standing, { epoch: 1, nackReason: undefined })
 })
 
+test("[SDS-20] a refusal of what was sent again since does not stick", () => {
+  const session = opened(["default"])
+  const first = session.next(false)
+  session.receive(ask({ subscribe: ["default"] }))
+  const second = session.next(false)
+  session.receive({ ...ask({ nonce: first?.nonce }), errorDetail: nack("no") })
+  session.receive(ask({ nonce: second?.nonce }))
+  assert.deepEqual(session.standing, { epoch: 1, nackReason: undefined })
+})
+
+test("[SDS-20] an answer says nothing of a trust that waited for another answer when that was sent", () => {
+  const session = opened(["default", "ROOTCA"])
+  session.receive(ask({ nonce: session.next(false)?.nonce }))
+  session.publish(fakeSecrets(2, { default: ["certificate", "1"], ROOTCA: ["trust", "2"] }))
+  const trust = session.next(false)
+  session.publish(fakeSecrets(3, { default: ["certificate", "3"], ROOTCA: ["trust", "3"] }))
+  const certificate = session.next(false)
+  assert.deepEqual([versions(trust), versions(certificate)], [["ROOTCA 2"], ["default 3"]])
+  session.receive(ask({ nonce: trust?.nonce }))
+  session.receive(ask({ nonce: certificate?.nonce }))
+  assert.equal(session.standing?.epoch, 1)
+  session.receive(ask({ nonce: session.next(false)?.nonce }))
+  assert.equal(session.standing?.epoch, 3)
+})
+
 test("[XDS-01] refuses more names than its bound", () => {
   const session = opened(["a", "b", "c"])
   assert.throws(() => session.receive(ask({ subscribe: ["d", "e", "f", "g", "h", "i"] })), { code: "malformed" })

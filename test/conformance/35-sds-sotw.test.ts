@@ -163,6 +163,20 @@ test("[SDS-20] reports the epoch that is confirmed now, also when it is an earli
   assert.equal(session.standing?.epoch, 3)
 })
 
+test("[SDS-20] hears a late refusal of what it has gone on without, so that the peer is not taken to hold that", () => {
+  const session = opened(["default", "ROOTCA"])
+  session.receive(ask(["default", "ROOTCA"], session.next(false)))
+  session.publish(fakeSecrets(2, { default: ["certificate", "2"], ROOTCA: ["trust", "2"] }))
+  const trust = session.next(true)
+  session.giveUpWaiting()
+  const certificate = session.next(false)
+  assert.deepEqual([versions(trust), versions(certificate)], [["ROOTCA 2"], ["default 2"]])
+  const late = { ...ask([], trust), errorDetail: { code: 3, message: "no", details: [] } }
+  assert.deepEqual(session.receive(late), { kind: "refused", names: ["ROOTCA"], reason: "no" })
+  session.receive(ask(["default", "ROOTCA"], certificate))
+  assert.deepEqual(session.standing, { epoch: 1, nackReason: "no" })
+})
+
 test("[XDS-01] refuses more names than its bound", () => {
   const session = new SotwSession({ names: 2 })
   assert.throws(() => session.receive(ask(["a", "b", "c"], undefined)), { code: "malformed" })

@@ -74,16 +74,28 @@ export class Holdings {
     for (const [name, version] of versions) this.#sent.set(name, version)
     const trust = secrets.some(({ kind }) => kind === "trust")
     const earlier = kept === 0 ? [] : this.#flights.slice(-kept)
-    const epoch = this.#secrets?.epoch ?? 0
+    const epoch = this.#hasUnsentTrust() ? undefined : (this.#secrets?.epoch ?? 0)
     this.#flights = [...earlier, { nonce, versions, trust, epoch, sentAt, overdue: false }]
     this.#forgive(versions.keys())
+  }
+
+  /** True while something of this response was not answered, is asked for and was not overtaken. */
+  isCurrent(nonce: string): boolean {
+    const flight = this.#flights.find((candidate) => candidate.nonce === nonce)
+    return flight !== undefined && [...flight.versions].some(([name, version]) => this.#sent.get(name) === version)
+  }
+
+  /** Wait no longer for answers to what was sent before this response. */
+  forgetBefore(nonce: string): void {
+    const index = this.#flights.findIndex((flight) => flight.nonce === nonce)
+    if (index > 0) this.#flights = this.#flights.slice(index)
   }
 
   /** @returns false when no response with this nonce waits for an answer */
   acknowledge(nonce: string): boolean {
     const flight = this.#land(nonce)
     if (flight === undefined) return false
-    if (this.#refused.size === 0 && this.#flights.length === 0) this.#epoch = flight.epoch
+    if (this.#refused.size === 0 && this.#flights.length === 0) this.#epoch = flight.epoch ?? this.#epoch
     this.#settle()
     return true
   }
@@ -129,10 +141,11 @@ export class Holdings {
     this.forget(name)
   }
 
-  /** Count `name` as never sent. */
+  /** Count `name` as never sent: what is said of it to earlier responses is about what the peer does not hold any more. @see SDS-20 */
   forget(name: string): void {
     this.#sent.delete(name)
     this.#forgive([name])
+    for (const { versions } of this.#flights) versions.delete(name)
   }
 
   get trustPending(): boolean {
@@ -147,6 +160,15 @@ export class Holdings {
   /** Who never had a bundle waits for it; who has one must lose it. @see SDS-22 */
   #withdrawal(name: string): EncodedSecret | undefined {
     return this.#sent.has(name) || this.#claimed.has(name) ? this.#secrets?.withdraw(name) : undefined
+  }
+
+  /** A trust was sent in a version that is not the newest. */
+  #hasUnsentTrust(): boolean {
+    for (const [name, version] of this.#sent) {
+      const secret = this.#secrets?.find(name) ?? this.#withdrawal(name)
+      if (secret?.kind === "trust" && secret.version !== version) return true
+    }
+    return false
   }
 
   #isInFlight(name: string): boolean {
@@ -182,10 +204,11 @@ function sameInOrder(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
 /** A response that was not answered yet. */
 interface Flight {
   readonly nonce: string
-  /** By name. */
-  readonly versions: ReadonlyMap<string, string>
+  /** By name, but for those that the peer was told to forget since. */
+  readonly versions: Map<string, string>
   readonly trust: boolean
-  readonly epoch: number
+  /** What the peer holds when it has confirmed this and all before; `undefined` when a change of trust waited for another answer. */
+  readonly epoch: number | undefined
   /** Monotonic. */
   readonly sentAt: Millis
   readonly overdue: boolean

@@ -21,9 +21,11 @@ export class SotwSession implements Session<SotwRequest> {
   receive(request: SotwRequest): Receipt {
     // A nonce of an earlier stream means nothing on this one, and neither does the version that the peer took there: it
     // names one response, not the set that the peer asks for now.
-    if (this.#opened && request.responseNonce !== this.#nonce) return { kind: "stale" }
+    if (this.#opened && request.responseNonce !== this.#nonce) return this.#answeredLate(request)
     if (!this.#opened && (request.versionInfo ?? "") !== "") this.#holdings.claim(request.resourceNames)
     this.#opened = true
+    // Who answers answers in order: of what came before nothing more is heard.
+    this.#holdings.forgetBefore(request.responseNonce)
     const receipt = this.#answered(request)
     this.#holdings.subscribe(request.resourceNames)
     return receipt
@@ -38,7 +40,7 @@ export class SotwSession implements Session<SotwRequest> {
     const secrets = this.#holdings.changed(holdCertificates)
     if (secrets.length === 0) return undefined
     this.#sent += 1
-    this.#holdings.send(this.#nonce, secrets, now, 0)
+    this.#holdings.send(this.#nonce, secrets, now, MAX_LATE)
     return { nonce: this.#nonce, secrets, removed: [] }
   }
 
@@ -54,6 +56,17 @@ export class SotwSession implements Session<SotwRequest> {
     return this.#holdings.standing
   }
 
+  /** An answer to what was given up: it asks for nothing, but whether the peer took what it holds is what it says. @see SDS-20 */
+  #answeredLate({ responseNonce, errorDetail }: SotwRequest): Receipt {
+    if (!this.#holdings.isCurrent(responseNonce)) return { kind: "stale" }
+    if (errorDetail === undefined) {
+      this.#holdings.acknowledge(responseNonce)
+      return { kind: "acknowledged" }
+    }
+    const names = this.#holdings.refuse(responseNonce, errorDetail.message) ?? []
+    return { kind: "refused", names, reason: errorDetail.message }
+  }
+
   get #nonce(): string {
     return this.#sent === 0 ? "" : String(this.#sent)
   }
@@ -66,3 +79,6 @@ export class SotwSession implements Session<SotwRequest> {
     return names === undefined ? { kind: "stale" } : { kind: "refused", names, reason: errorDetail.message }
   }
 }
+
+/** As many responses can be given up and still be answered. */
+const MAX_LATE = 15
