@@ -130,6 +130,23 @@ test("[ROT-08] a waiver names consumers that are late, with a name and a reason,
   assert.equal(refusalOf(stepRotation(state, ofReplica, behind)), "not-waivable")
 })
 
+test("[ROT-08] [ROT-48] a waiver of a thousand names reads each of them a few times, however many are late", () => {
+  const rows = Array.from({ length: 1000 }, (_, i) => consumer(`web-${i}`, { issuers: ["next"] }))
+  let reads = 0
+  const names = new Proxy([...rows.map(({ id }) => id), "unseen-holders"], {
+    get: (list, name, proxy): unknown => {
+      if (typeof name === "string" && /^[0-9]+$/.test(name)) reads++
+      return Reflect.get(list, name, proxy)
+    },
+  })
+  const waiver = { ...BY, consumers: names }
+  const late = context(rows, [replica({ epoch: 9 })])
+  const waived = stepRotation(after(...PUBLISHING), { kind: "waive", waiver }, late)
+  assert.equal(phaseOf(waived), "publishing")
+  assert.equal(phaseOf(stepRotation(after(...ACTIVE, "rollback"), { kind: "abort", waiver }, late)), "unpublishing")
+  assert.ok(reads < 10_000, `${reads} reads`)
+})
+
 test("[ROT-08] a waiver with a name that nobody has is refused whole; who is known and not late is no stranger", () => {
   const late = context([consumer("web"), consumer("api", { epoch: 2 })], [replica({ epoch: 2 })])
   const waive = (consumers: readonly string[] | "all") =>

@@ -114,16 +114,16 @@ function forecast(old: string, context: StepContext): Omit<RotationForecast, "ne
   const all = lateForTrust(Number.MAX_SAFE_INTEGER, now, context)
   const silent = all.filter(({ reason }) => SILENT.includes(reason))
   const holders = evidence.consumers.filter(({ spiffeId }) => spiffeId !== undefined)
-  const names = [...new Set(holders.map(({ namespace }) => namespace))].sort()
   const trustedBy = silent.length === 0 ? now : lateUntil(silent)
   const mute = new Set(silent.map(({ id }) => id))
   return {
     now,
     old,
-    namespaces: names.map((namespace) => {
-      const here = holders.filter((row) => row.namespace === namespace)
-      return { namespace, holders: here.length, neverAcknowledge: here.filter(({ id }) => mute.has(id)).length }
-    }),
+    namespaces: [...Map.groupBy(holders, ({ namespace }) => namespace)]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([namespace, here]) => {
+        return { namespace, holders: here.length, neverAcknowledge: here.filter(({ id }) => mute.has(id)).length }
+      }),
     silent,
     trustedBy,
     // What the old one signs at the very end lives longest.

@@ -27,9 +27,9 @@ export function waiveAll(
   request: WaiverRequest,
   context: StepContext,
 ): Rotating | RotationRefusal {
-  const { consumers } = request
+  const names = namesIn(request)
   if (!late.every(isWaivable)) return "not-waivable"
-  if (consumers !== "all" && !late.every(({ id }) => consumers.includes(id))) return "waiver-incomplete"
+  if (names !== "all" && !late.every(({ id }) => names.has(id))) return "waiver-incomplete"
   const refusal = signatureRefusal(request) ?? (state.waivers.length >= MAX_WAIVERS ? "waiver-too-long" : undefined)
   return refusal ?? { ...state, waivers: [...state.waivers, waiverOf(late, point, request, context)] }
 }
@@ -49,13 +49,18 @@ export function strangersOf(
 type Chosen = { readonly late: readonly LateParty[] } | { readonly refusal: RotationRefusal }
 
 function choose(late: readonly LateParty[], request: WaiverRequest): Chosen {
-  const { consumers } = request
-  const named = consumers === "all" ? late.filter(isWaivable) : late.filter(({ id }) => consumers.includes(id))
+  const names = namesIn(request)
+  const named = names === "all" ? late.filter(isWaivable) : late.filter(({ id }) => names.has(id))
   if (named.length === 0) return { refusal: "waiver-names-nobody" }
   if (!named.every(isWaivable)) return { refusal: "not-waivable" }
   // The point is asked again, so each of them has to be in the record.
   const refusal = signatureRefusal(request) ?? (named.length > MAX_WAIVED ? "waiver-too-long" : undefined)
   return refusal === undefined ? { late: named } : { refusal }
+}
+
+/** Thousands may be named, of tens of thousands who are late. */
+function namesIn({ consumers }: WaiverRequest): ReadonlySet<string> | "all" {
+  return consumers === "all" ? consumers : new Set(consumers)
 }
 
 /** A replica that lives would go on to serve and sign the old way. */
