@@ -1,6 +1,6 @@
 import { once } from "node:events"
 import { extname } from "node:path"
-import { type MessagePort, Worker } from "node:worker_threads"
+import { Worker } from "node:worker_threads"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuditFound, AuditQuery } from "../../ports/audit-log.ts"
@@ -11,7 +11,7 @@ import { type Failure, parseFailure } from "./operation.ts"
 import type { CertificateQuestion } from "./read-certificates.ts"
 import { parseHoldings } from "./read-holdings.ts"
 import { parseKeyHolder } from "./read-key-holders.ts"
-import { readParts } from "./row-parts.ts"
+import { type RowParts, readParts } from "./row-parts.ts"
 import { MAX_RECORDS } from "./search-audit.ts"
 import { demandLimit, MAX_ISSUANCES } from "./search-issuances.ts"
 import type { SqlRow } from "./sql-row.ts"
@@ -29,7 +29,7 @@ export type ReaderReply =
   | { readonly kind: "ready" }
   | { readonly kind: "rows"; readonly rows: readonly SqlRow[] }
   /** `held`: see {@link readParts}. */
-  | { readonly kind: "holdings"; readonly held: MessagePort; readonly tokens: readonly SqlRow[] }
+  | { readonly kind: "holdings"; readonly held: RowParts; readonly tokens: readonly SqlRow[] }
   | { readonly kind: "certificates"; readonly held: readonly boolean[] }
   | { readonly kind: "requesters"; readonly rows: readonly (SqlRow | undefined)[] }
   | { readonly kind: "audit"; readonly found: AuditFound }

@@ -50,7 +50,7 @@ function answer(db: DatabaseSync, request: Exclude<ReaderRequest, { kind: "close
 }
 
 function reply(message: ReaderReply): void {
-  parentPort?.postMessage(message, message.kind === "holdings" ? [message.held] : [])
+  parentPort?.postMessage(message, message.kind === "holdings" ? [message.held.port] : [])
 }
 
 main()

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { receiveMessageOnPort } from "node:worker_threads"
 import { parseHoldings } from "../../../../src/adapters/sqlite/read-holdings.ts"
 import { readParts, sendParts } from "../../../../src/adapters/sqlite/row-parts.ts"
 
@@ -20,6 +21,17 @@ test("[STO-39] rows of 5000 holders are read a thousand at a time, with a turn o
   clearImmediate(next)
   assert.deepEqual([held.length, held[0]?.notAfter, held.at(-1)?.notAfter], [5000, 100, 5099])
   assert.equal(turns, 5)
+})
+
+test("[STO-39] rows that are missing are an error, and no shorter list", async () => {
+  const parts = sendParts(Array.from({ length: 2500 }, (_, i) => ({ i })))
+  receiveMessageOnPort(parts.port)
+  await assert.rejects(
+    async () => {
+      for await (const part of readParts(parts)) assert.ok(part.length > 0)
+    },
+    { code: "not-ready" },
+  )
 })
 
 test("a port with nothing in it is read to its end", async () => {
