@@ -6,6 +6,7 @@ import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import type { JWTSVIDResponse } from "../../src/gen/spiffe/workload.ts"
 import { FakeSource } from "../support/fake-source.ts"
 import { fakeBundle, fakeSvid, fakeView } from "../support/fake-view.ts"
+import { makeJwtKey } from "../support/jwt-key.ts"
 import { until } from "../support/until.ts"
 import { openWorkloadPeer, StreamReader, secured, unary } from "../support/workload-peer.ts"
 
@@ -16,7 +17,10 @@ function twoIdentities() {
   const partner = parseTrustDomain("partner.example")
   return fakeView({
     svids: [fakeSvid(CART, { hint: "internal", federatesWith: [partner] }), fakeSvid(PAY, { hint: "external" })],
-    federated: [fakeBundle("stranger.example"), fakeBundle("partner.example")],
+    federated: [
+      fakeBundle("stranger.example"),
+      fakeBundle("partner.example", { jwtAuthorities: [makeJwtKey().authority] }),
+    ],
   })
 }
 
@@ -87,6 +91,25 @@ test("[WA-03][WA-12] bundle maps are keyed by trust domain ID, own included, str
   assert.deepEqual(bundles["spiffe://partner.example"]?.toString(), "root of partner.example")
   assert.deepEqual(Object.keys((await jwt.next()).bundles).sort(), expected)
   assert.deepEqual(Object.keys((await svids.next()).federatedBundles), ["spiffe://partner.example"])
+})
+
+test("[WA-18] a trust domain without authorities of a kind is left out of the bundles of that kind, and the own one never is", async () => {
+  const { authority } = makeJwtKey()
+  const federatesWith = ["x509.example", "jwt.example", "none.example"].map(parseTrustDomain)
+  const source = new FakeSource()
+  const federated = [
+    fakeBundle("x509.example"),
+    fakeBundle("jwt.example", { x509Authorities: [], jwtAuthorities: [authority] }),
+    fakeBundle("none.example", { x509Authorities: [] }),
+  ]
+  source.ready(fakeView({ svids: [fakeSvid(CART, { federatesWith })], federated }))
+  await using peer = await openWorkloadPeer(source)
+  using x509 = new StreamReader(peer.client.fetchX509Bundles({}, secured()))
+  using jwt = new StreamReader(peer.client.fetchJwtBundles({}, secured()))
+  using svids = new StreamReader(peer.client.fetchX509Svid({}, secured()))
+  assert.deepEqual(Object.keys((await x509.next()).bundles).sort(), ["spiffe://prod.example", "spiffe://x509.example"])
+  assert.deepEqual(Object.keys((await jwt.next()).bundles).sort(), ["spiffe://jwt.example", "spiffe://prod.example"])
+  assert.deepEqual(Object.keys((await svids.next()).federatedBundles), ["spiffe://x509.example"])
 })
 
 test("[WA-04][WA-05] every message is the full set, the default first and the order kept", async () => {

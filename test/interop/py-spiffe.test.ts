@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
+import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import { makeJwtKey } from "../support/jwt-key.ts"
 import { openLiveWorkload } from "../support/live-workload.ts"
 import { skipWithout } from "../support/peers/peer.ts"
@@ -26,6 +27,33 @@ describe("py-spiffe, unmodified, at the Workload API", { skip: await skipWithout
     const { code, events, error } = await runPySpiffe("bundles", web.socket)
     assert.equal(code, 0, error)
     assert.deepEqual(events, [{ event: "bundles", x509: { "example.org": 1 }, jwt: { "example.org": 1 } }])
+  })
+
+  test("[WA-18] fetches both kinds of bundles beside trust domains that have only one of them, or none", async () => {
+    await using web = await openLiveWorkload(WEB, ca, jwtKey)
+    const [x509, jwt, none] = ["x509.example", "jwt.example", "none.example"].map(parseTrustDomain)
+    assert.ok(x509 !== undefined && jwt !== undefined && none !== undefined)
+    const state = web.source.current()
+    assert.ok(state.kind === "ready")
+    const { snapshot, svids } = state.view
+    const empty = { x509Authorities: [], jwtAuthorities: [], sequence: 1, refreshHint: undefined }
+    const federated = [
+      { ...empty, trustDomain: x509, x509Authorities: makeTestCa().bundle.x509Authorities },
+      { ...empty, trustDomain: jwt, jwtAuthorities: [makeJwtKey().authority] },
+      { ...empty, trustDomain: none },
+    ]
+    const federatesWith = [x509, jwt, none]
+    web.source.ready({ snapshot: { ...snapshot, federated }, svids: svids.map((svid) => ({ ...svid, federatesWith })) })
+    const both = await runPySpiffe("bundles", web.socket)
+    assert.equal(both.code, 0, both.error)
+    const [x509Bundles, jwtBundles] = [
+      { "example.org": 1, "x509.example": 1 },
+      { "example.org": 1, "jwt.example": 1 },
+    ]
+    assert.deepEqual(both.events, [{ event: "bundles", x509: x509Bundles, jwt: jwtBundles }])
+    const { code, events, error } = await runPySpiffe("x509", web.socket)
+    assert.equal(code, 0, error)
+    assert.deepEqual(events[0]?.["bundles"], x509Bundles)
   })
 
   test("sees three rotations on one stream, the last to another root", async () => {

@@ -5,11 +5,12 @@ import { trustDomainId } from "../../core/spiffe/id.ts"
 import type { JWTBundlesResponse, JWTSVIDResponse, ValidateJWTSVIDResponse } from "../../gen/spiffe/workload.ts"
 import type { JwtIssued } from "../../ports/identity-authority.ts"
 import { uniqueHints } from "./unique-hints.ts"
-import { visibleBundles } from "./visible-bundles.ts"
+import { federatedBundles } from "./visible-bundles.ts"
 
-/** @see WA-03 WA-12 WA-13 */
+/** @see WA-03 WA-12 WA-13 WA-18 */
 export function encodeJwtBundles(view: IdentityView): JWTBundlesResponse {
-  const bundles = visibleBundles(view).map(({ trustDomain, jwtAuthorities }) => [
+  const federated = federatedBundles(view).filter(({ jwtAuthorities }) => jwtAuthorities.length > 0)
+  const bundles = [view.snapshot.own, ...federated].map(({ trustDomain, jwtAuthorities }) => [
     trustDomainId(trustDomain),
     Buffer.from(encodeJwtSvidKeys(jwtAuthorities)),
   ])

@@ -1,8 +1,9 @@
 import type { HeldSvid, IdentityView } from "../../app/deliver/identity-source.ts"
+import type { TrustBundle } from "../../core/spiffe/bundle.ts"
 import { trustDomainId } from "../../core/spiffe/id.ts"
 import type { X509BundlesResponse, X509SVID, X509SVIDResponse } from "../../gen/spiffe/workload.ts"
 import { uniqueHints } from "./unique-hints.ts"
-import { federatedBundles, visibleBundles } from "./visible-bundles.ts"
+import { federatedBundles } from "./visible-bundles.ts"
 
 /** The full set of the caller's X.509-SVIDs, default first. @see WA-04 WA-05 WA-10 WA-11 */
 export function encodeX509Svids(view: IdentityView): X509SVIDResponse {
@@ -10,13 +11,18 @@ export function encodeX509Svids(view: IdentityView): X509SVIDResponse {
   return {
     svids: uniqueHints(view.svids).map((svid) => encodeSvid(svid, bundle)),
     crl: [],
-    federatedBundles: bundleMap(federatedBundles(view)),
+    federatedBundles: bundleMap(federatedBundles(view).filter(hasRoots)),
   }
 }
 
 /** Own trust domain first, then those the caller's identities federate with. @see WA-03 WA-12 */
 export function encodeX509Bundles(view: IdentityView): X509BundlesResponse {
-  return { crl: [], bundles: bundleMap(visibleBundles(view)) }
+  return { crl: [], bundles: bundleMap([view.snapshot.own, ...federatedBundles(view).filter(hasRoots)]) }
+}
+
+/** A client that cannot read an empty bundle refuses all that comes with it, its own SVID among it. @see WA-18 */
+function hasRoots({ x509Authorities }: TrustBundle): boolean {
+  return x509Authorities.length > 0
 }
 
 function encodeSvid(svid: HeldSvid, bundle: Buffer): X509SVID {
@@ -29,7 +35,7 @@ function encodeSvid(svid: HeldSvid, bundle: Buffer): X509SVID {
   }
 }
 
-function bundleMap(bundles: ReturnType<typeof visibleBundles>): Record<string, Buffer> {
+function bundleMap(bundles: readonly TrustBundle[]): Record<string, Buffer> {
   return Object.fromEntries(
     bundles.map((bundle) => [trustDomainId(bundle.trustDomain), Buffer.concat(bundle.x509Authorities)]),
   )
