@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events"
 import { Metadata, type ServerDuplexStream } from "@grpc/grpc-js"
 
 /** The server's end of a stream, without a wire: a test sends, reads, and decides when what was written has left. */
-export class FakeStream<Request> extends EventEmitter {
+export class FakeStream<Request, Message = Buffer> extends EventEmitter {
   readonly metadata = new Metadata()
   /** It has no more room for what is written until it is set free. */
   isBlocked = false
@@ -10,10 +10,10 @@ export class FakeStream<Request> extends EventEmitter {
   status: number | undefined
   /** The other side ended it. */
   isLeft = false
-  readonly #onWrite: (message: Buffer) => void
+  readonly #onWrite: (message: Message) => void
   #written: (() => void) | undefined
 
-  constructor(onWrite: (message: Buffer) => void) {
+  constructor(onWrite: (message: Message) => void) {
     super()
     this.#onWrite = onWrite
     this.on("error", (error: { readonly code: number }) => {
@@ -22,19 +22,23 @@ export class FakeStream<Request> extends EventEmitter {
   }
 
   /** As the handlers of the library know it. */
-  get asCall(): ServerDuplexStream<Request, Buffer> {
-    return this as unknown as ServerDuplexStream<Request, Buffer> // the members that handlers use
+  get asCall(): ServerDuplexStream<Request, Message> {
+    return this as unknown as ServerDuplexStream<Request, Message> // the members that handlers use
   }
 
   getPeer(): string {
     return "unix:"
   }
 
+  getPath(): string {
+    return "/test"
+  }
+
   getAuthContext(): object {
     return {}
   }
 
-  write(message: Buffer, written: () => void): boolean {
+  write(message: Message, written: () => void): boolean {
     if (this.#written !== undefined) throw new Error("two writes at once")
     this.#onWrite(message)
     this.#written = written
