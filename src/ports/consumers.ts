@@ -1,5 +1,6 @@
 import type { ConsumerRow } from "../core/authority/evidence.ts"
 import type { Held, Holder } from "../core/authority/holder.ts"
+import type { BanTarget } from "../core/ban/ban.ts"
 import type { Instant } from "../core/time.ts"
 
 /**
@@ -37,6 +38,19 @@ export interface ConsumerLog {
 export interface HoldingsReader {
   /** @throws IdentityError `not-ready` when the store cannot read, or has more than 200,000 holders; `rate-limited` */
   readHoldings(now: Instant): Promise<Holdings>
+}
+
+/** How many somebody's ban is about. */
+export interface HolderCounter {
+  /** Of those that {@link HoldingsReader.readHoldings} names; not for a key. @throws IdentityError as that */
+  countHolders(target: BanTarget, now: Instant): Promise<HolderCount>
+}
+
+/** Who holds certificates that have not expired, which a ban does not take away from whoever does not listen. */
+export interface HolderCount {
+  readonly holders: number
+  /** When the last of those certificates expires; `undefined`: there are none. */
+  readonly lastExpiry: Instant | undefined
 }
 
 /** Who holds which key, by the issuance log. An intent without outcome counts as issued. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
+import { type BanKind, parseBanTarget } from "../../src/core/ban/ban.ts"
 import { parseWorkloadId } from "../../src/core/spiffe/id.ts"
 import type { Intent, Requester } from "../../src/ports/issuance-log.ts"
 import { FIXTURE_NOW, fixtureGrant, fixtureIntent, keyNameFor, NO_BANS, tbsFor } from "../support/issuance-fixtures.ts"
@@ -94,6 +95,36 @@ for (const { name, open } of STORES) {
           { ...expected, spiffeId: CART, notAfter: NOW + 200 },
           { ...expected, spiffeId: WEB, notAfter: NOW + 300 },
         ],
+      )
+    })
+
+    test("counts the holders that a ban names, each identity of a holder once, and says when the last of it expires", async () => {
+      await using store = await openWithIssuers(open)
+      await issue(store, "1", { notAfter: NOW + 100 })
+      await issue(store, "2", { authorityId: NEWER, notAfter: NOW + 300 })
+      await issue(store, "3", { spiffeId: CART, notAfter: NOW + 500 })
+      await issue(store, "4", { requester: { ...POD, podUid: "another", node: "node-2" }, notAfter: NOW + 200 })
+      await issue(store, "5", { requester: { ...POD, namespace: "other", podUid: "expired" }, notAfter: NOW })
+      const count = (kind: BanKind, name: string) => store.holdings.countHolders(parseBanTarget(kind, name), NOW)
+      const counts = await Promise.all([
+        count("identity", WEB),
+        count("prefix", "spiffe://prod.example/ns/shop"),
+        count("cluster", "east"),
+        count("namespace", "east/other"),
+        count("node", "east/node-2"),
+        count("pod", POD.podUid),
+      ])
+      const expected = [
+        [2, 300],
+        [3, 500],
+        [3, 500],
+        [0, undefined],
+        [1, 200],
+        [2, 500],
+      ] as const
+      assert.deepEqual(
+        counts.map(({ holders, lastExpiry }) => [holders, lastExpiry === undefined ? undefined : lastExpiry - NOW]),
+        expected,
       )
     })
 

@@ -3,7 +3,13 @@ import { openSqliteStore } from "../../src/adapters/sqlite/open-store.ts"
 import type { AuditLog } from "../../src/ports/audit-log.ts"
 import type { AuthorityJournal } from "../../src/ports/authority-journal.ts"
 import type { BanLog } from "../../src/ports/bans.ts"
-import type { CertificateReader, ConsumerLog, HoldingsReader, KeyHolderReader } from "../../src/ports/consumers.ts"
+import type {
+  CertificateReader,
+  ConsumerLog,
+  HolderCounter,
+  HoldingsReader,
+  KeyHolderReader,
+} from "../../src/ports/consumers.ts"
 import type { FederatedBundles } from "../../src/ports/federated-bundles.ts"
 import type { IssuanceLog } from "../../src/ports/issuance-log.ts"
 import type { ProposalLog } from "../../src/ports/proposals.ts"
@@ -18,7 +24,7 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
   readonly consumerLog: ConsumerLog
-  readonly holdings: HoldingsReader & KeyHolderReader & CertificateReader
+  readonly holdings: HoldingsReader & HolderCounter & KeyHolderReader & CertificateReader
   readonly banLog: BanLog
   readonly proposalLog: ProposalLog
   readonly federatedBundles: FederatedBundles

@@ -1,9 +1,13 @@
 import { type Held, holderKey, holderOf } from "../../core/authority/holder.ts"
+import type { BanTarget } from "../../core/ban/ban.ts"
+import { namedBy } from "../../core/ban/ban-index.ts"
 import { certifiedKeyName } from "../../core/ban/key-name.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type {
   CertificateReader,
+  HolderCount,
+  HolderCounter,
   Holdings,
   HoldingsReader,
   KeyHolder,
@@ -13,7 +17,7 @@ import type {
 import type { Intent } from "../../ports/issuance-log.ts"
 
 /** @see MemoryStore */
-export class MemoryHoldings implements HoldingsReader, KeyHolderReader, CertificateReader {
+export class MemoryHoldings implements HoldingsReader, HolderCounter, KeyHolderReader, CertificateReader {
   readonly #intents: () => Iterable<Intent>
   readonly #journal: Pick<AuthorityJournal, "readIssuing">
 
@@ -35,6 +39,14 @@ export class MemoryHoldings implements HoldingsReader, KeyHolderReader, Certific
       held.set(key, withIntent(held.get(key), intent, rootKeyId))
     }
     return { held: [...held.values()], lastTokens }
+  }
+
+  async countHolders(target: BanTarget, now: Instant): Promise<HolderCount> {
+    const isNamed = namedBy(target)
+    const { held } = await this.readHoldings(now)
+    const found = held.filter(({ spiffeId, holder }) => isNamed({ ids: [spiffeId], places: [holder], keys: [] }))
+    const ends = found.map(({ notAfter }) => notAfter)
+    return { holders: found.length, lastExpiry: ends.length === 0 ? undefined : Math.max(...ends) }
   }
 
   async readKeyHolders(keys: readonly string[], now: Instant): Promise<readonly KeyHolder[]> {

@@ -1,10 +1,18 @@
 import { once } from "node:events"
 import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
+import type { BanTarget } from "../../core/ban/ban.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuditFound, AuditQuery } from "../../ports/audit-log.ts"
-import type { Holdings, HoldingsReader, KeyHolder, KeyHolderReader } from "../../ports/consumers.ts"
+import type {
+  HolderCount,
+  HolderCounter,
+  Holdings,
+  HoldingsReader,
+  KeyHolder,
+  KeyHolderReader,
+} from "../../ports/consumers.ts"
 import type { IssuanceQuery, LoggedIssuance, Requester } from "../../ports/issuance-log.ts"
 import { parseIssuance, parseRequester } from "./intent-row.ts"
 import { type Failure, parseFailure } from "./operation.ts"
@@ -21,6 +29,7 @@ export type ReaderRequest =
   | { readonly kind: "holdings"; readonly now: Instant }
   | { readonly kind: "key-holders"; readonly keys: readonly string[]; readonly now: Instant }
   | { readonly kind: "certificates"; readonly asked: readonly CertificateQuestion[] }
+  | { readonly kind: "count-holders"; readonly target: BanTarget; readonly now: Instant }
   | { readonly kind: "requesters"; readonly serials: readonly string[] }
   | { readonly kind: "audit"; readonly query: AuditQuery }
   | { readonly kind: "close" }
@@ -31,12 +40,13 @@ export type ReaderReply =
   /** `held`: see {@link readParts}. */
   | { readonly kind: "holdings"; readonly held: RowParts; readonly tokens: readonly SqlRow[] }
   | { readonly kind: "certificates"; readonly held: readonly boolean[] }
+  | { readonly kind: "count-holders"; readonly count: HolderCount }
   | { readonly kind: "requesters"; readonly rows: readonly (SqlRow | undefined)[] }
   | { readonly kind: "audit"; readonly found: AuditFound }
   | { readonly kind: "failed"; readonly failure: Failure }
 
 /** Searches a store that another connection, perhaps of another process, writes. */
-export interface IssuanceReader extends HoldingsReader, KeyHolderReader, AsyncDisposable {
+export interface IssuanceReader extends HoldingsReader, HolderCounter, KeyHolderReader, AsyncDisposable {
   /** @throws IdentityError `malformed` for a bad limit, `rate-limited` when 64 searches wait, `not-ready` */
   search(query: IssuanceQuery): Promise<readonly LoggedIssuance[]>
   /** @throws IdentityError as {@link search} */
@@ -91,6 +101,11 @@ class ReaderThread implements IssuanceReader {
   async readCertificates(asked: readonly CertificateQuestion[]): Promise<readonly boolean[]> {
     const reply = await this.#ask({ kind: "certificates", asked })
     return reply.kind === "certificates" ? reply.held : []
+  }
+
+  async countHolders(target: BanTarget, now: Instant): Promise<HolderCount> {
+    const reply = await this.#ask({ kind: "count-holders", target, now })
+    return reply.kind === "count-holders" ? reply.count : { holders: 0, lastExpiry: undefined }
   }
 
   async readKeyHolders(keys: readonly string[], now: Instant): Promise<readonly KeyHolder[]> {

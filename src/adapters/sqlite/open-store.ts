@@ -3,7 +3,13 @@ import type { Instant } from "../../core/time.ts"
 import type { AuditChain, AuditLog, AuditSearch } from "../../ports/audit-log.ts"
 import type { AuthorityJournal } from "../../ports/authority-journal.ts"
 import type { BanLog } from "../../ports/bans.ts"
-import type { CertificateReader, ConsumerLog, HoldingsReader, KeyHolderReader } from "../../ports/consumers.ts"
+import type {
+  CertificateReader,
+  ConsumerLog,
+  HolderCounter,
+  HoldingsReader,
+  KeyHolderReader,
+} from "../../ports/consumers.ts"
 import type { FederatedBundles } from "../../ports/federated-bundles.ts"
 import type { IssuanceLog, Requester } from "../../ports/issuance-log.ts"
 import type { ProposalLog } from "../../ports/proposals.ts"
@@ -49,7 +55,7 @@ export interface SqliteStore extends AsyncDisposable {
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
   readonly consumerLog: ConsumerLog
-  readonly holdings: HoldingsReader & KeyHolderReader & CertificateReader
+  readonly holdings: HoldingsReader & HolderCounter & KeyHolderReader & CertificateReader
   readonly signing: StoreSigning
   readonly banLog: BanLog
   readonly proposalLog: ProposalLog
@@ -97,7 +103,7 @@ class Store implements SqliteStore {
   readonly replayLog: ReplayLog
   readonly revocationLog: RevocationLog
   readonly consumerLog: ConsumerLog
-  readonly holdings: HoldingsReader & KeyHolderReader & CertificateReader
+  readonly holdings: HoldingsReader & HolderCounter & KeyHolderReader & CertificateReader
   readonly signing: StoreSigning
   readonly banLog: BanLog
   readonly proposalLog: ProposalLog
@@ -138,6 +144,7 @@ class Store implements SqliteStore {
     )
     this.holdings = {
       readHoldings: (now) => this.#read((reader) => reader.readHoldings(now)),
+      countHolders: (target, now) => this.#read((reader) => reader.countHolders(target, now)),
       readKeyHolders: (keys, now) => this.#read((reader) => reader.readKeyHolders(keys, now)),
       holdsCertificate: (pod, now) => certificates.put({ ...pod, now }),
     }

@@ -12,12 +12,16 @@ export interface HoldingRows {
   readonly tokens: readonly SqlRow[]
 }
 
-/** Costs what is unexpired, not what is in the log. @throws IdentityError `not-ready` when there are too many holders */
 export function readHoldingRows(db: DatabaseSync, now: Instant): HoldingRows {
+  return { held: readHeldRows(db, now), tokens: db.prepare(TOKENS).all(now) }
+}
+
+/** Costs what is unexpired, not what is in the log. @throws IdentityError `not-ready` when there are too many holders */
+export function readHeldRows(db: DatabaseSync, now: Instant): readonly SqlRow[] {
   const held = db.prepare(HELD).all(now, MAX_ROWS + 1)
   if (held.length > MAX_ROWS)
     throw new IdentityError("not-ready", "too many holders of certificates to look at at once")
-  return { held, tokens: db.prepare(TOKENS).all(now) }
+  return held
 }
 
 /** @param held the rows in parts, in the order in which they were read */
@@ -26,14 +30,19 @@ export async function parseHoldings(
   tokens: readonly SqlRow[],
 ): Promise<Holdings> {
   const found = new Map<string, Held>()
-  for await (const rows of held) for (const row of rows) add(found, parseHeld(row))
+  for await (const rows of held) addHeld(found, rows)
   const lastTokens = new Map(tokens.map((row) => [textOf(row, "authority_id"), integerOf(row, "last")]))
   return { held: [...found.values()], lastTokens }
 }
 
-function add(found: Map<string, Held>, next: Held): void {
-  const key = `${next.spiffeId} ${holderKey(next.holder)}`
-  found.set(key, merged(found.get(key), next))
+/** Add what `rows` say to what was found before, and say what there is then. */
+export function addHeld(found: Map<string, Held>, rows: readonly SqlRow[]): ReadonlyMap<string, Held> {
+  for (const row of rows) {
+    const next = parseHeld(row)
+    const key = `${next.spiffeId} ${holderKey(next.holder)}`
+    found.set(key, merged(found.get(key), next))
+  }
+  return found
 }
 
 function parseHeld(row: SqlRow): Held {

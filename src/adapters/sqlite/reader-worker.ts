@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite"
 import { parentPort, workerData } from "node:worker_threads"
 import { toIdentityError } from "../../core/errors.ts"
+import { countHolders } from "./count-holders.ts"
 import { findRequesters } from "./find-requesters.ts"
 import type { ReaderReply, ReaderRequest } from "./issuance-reader.ts"
 import { asNotReady, openDatabaseReader } from "./open-database.ts"
@@ -41,6 +42,8 @@ function answer(db: DatabaseSync, request: Exclude<ReaderRequest, { kind: "close
     }
     if (request.kind === "certificates") return { kind: "certificates", held: readCertificates(db, request.asked) }
     if (request.kind === "key-holders") return { kind: "rows", rows: readKeyHolderRows(db, request.keys, request.now) }
+    if (request.kind === "count-holders")
+      return { kind: "count-holders", count: countHolders(db, request.target, request.now) }
     if (request.kind === "requesters") return { kind: "requesters", rows: findRequesters(db, request.serials) }
     if (request.kind === "audit") return { kind: "audit", found: searchAudit(db, request.query) }
     return { kind: "rows", rows: searchIssuances(db, request.query) }

@@ -3,7 +3,7 @@ import { namedBy } from "../../core/ban/ban-index.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
 import type { Clock } from "../../ports/clock.ts"
-import type { HoldingsReader, KeyHolderReader } from "../../ports/consumers.ts"
+import type { HolderCount, HolderCounter, KeyHolderReader } from "../../ports/consumers.ts"
 import { isOneOf } from "./key-holders.ts"
 import type { LiveStreams } from "./live-streams.ts"
 
@@ -14,18 +14,11 @@ export interface NamedCount {
   readonly holders: HolderCount | undefined
 }
 
-/** Who holds certificates that have not expired, which a ban does not take away from whoever does not listen. */
-export interface HolderCount {
-  readonly holders: number
-  /** When the last of those certificates expires; `undefined`: there are none. */
-  readonly lastExpiry: Instant | undefined
-}
-
 /** Bans never wait for it. @see BAN-14 */
 export type CountNamed = (target: BanTarget) => Promise<NamedCount>
 
 export interface CountNamedDeps {
-  readonly holdings: HoldingsReader & KeyHolderReader
+  readonly holdings: HolderCounter & KeyHolderReader
   readonly streams: Pick<LiveStreams, "count">
   readonly clock: Pick<Clock, "now">
 }
@@ -36,11 +29,8 @@ export function makeCountNamed({ holdings, streams, clock }: CountNamedDeps): Co
       const found = await readable(() => holdings.readKeyHolders([target.spkiSha256], clock.now()))
       return { streams: found && streams.count(isOneOf(found)), holders: found && sumUp(found) }
     }
-    const isNamed = namedBy(target)
-    const counted = streams.count(isNamed)
-    const all = await readable(() => holdings.readHoldings(clock.now()))
-    const found = all?.held.filter(({ spiffeId, holder }) => isNamed({ ids: [spiffeId], places: [holder], keys: [] }))
-    return { streams: counted, holders: found && sumUp(found) }
+    const counted = streams.count(namedBy(target))
+    return { streams: counted, holders: await readable(() => holdings.countHolders(target, clock.now())) }
   }
 }
 
