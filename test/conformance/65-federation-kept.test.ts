@@ -25,6 +25,7 @@ class Federating {
   incarnation = "first"
   /** What consumers have, and what happened. */
   published: readonly TrustBundle[] = []
+  readonly everPublished: string[] = []
   readonly told: string[] = []
   failPublishing = false
 
@@ -40,6 +41,7 @@ class Federating {
       publish: async (bundles) => {
         if (this.failPublishing) throw new IdentityError("not-ready", "store cannot write")
         this.published = bundles
+        this.everPublished.push(bundles.map(({ sequence }) => sequence).join())
       },
       store: this.store.federatedBundles,
       incarnation: this.incarnation,
@@ -150,6 +152,18 @@ test("[TD-14] a file that can be read is in force, also when it went back, and i
   world.files.delete(PARTNER)
   await world.restarted()
   assert.deepEqual(world.published, [cut])
+})
+
+test("[TD-14] what is kept is never published beside a file that can be read, also when another trust domain was taken out", async () => {
+  const world = new Federating()
+  world.wanted = [PARTNER, OTHER]
+  world.files.set(PARTNER, bundle(1)).set(OTHER, bundle(5, "other.example"))
+  await world.restarted()
+  world.wanted = [PARTNER]
+  world.files.set(PARTNER, bundle(2))
+  world.everPublished.length = 0
+  await world.restarted()
+  assert.deepEqual(world.everPublished, ["2"])
 })
 
 test("[TD-15] what is not configured is forgotten in the store, also when it was taken out while no server ran", async () => {

@@ -64,6 +64,7 @@ export async function openFederatedTrust(deps: FederatedTrustDeps): Promise<Fede
   const stored = new Set(keeper.found.keys())
   const inForce = new Map<TrustDomain, Accepted>(keeper.found)
   let looked: readonly FederatedDomain[] = []
+  let isBegun = false
 
   /** True when something was. What was known goes with it: when it comes back, its file alone counts. */
   const drop = (wanted: readonly FederatedDomain[]): boolean => {
@@ -115,8 +116,9 @@ export async function openFederatedTrust(deps: FederatedTrustDeps): Promise<Fede
   }
   const refresh = async (): Promise<void> => {
     const wanted = deps.wanted()
-    // Who takes a trust domain out does not wait for the files of others.
-    if (drop(wanted)) await publish(wanted)
+    // Who takes a trust domain out does not wait for the files of others. At the start nobody has it, and what is kept may be older than they.
+    if (drop(wanted) && isBegun) await publish(wanted)
+    isBegun = true
     await Promise.all(wanted.map(look))
     await keeper.write(inForce)
     await publish(wanted)
