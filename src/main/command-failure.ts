@@ -42,7 +42,7 @@ export function describeFailure(
   const error = isFileError(thrown) ? undefined : toIdentityError(thrown)
   const code = error?.reason ?? error?.code ?? "file-unreadable"
   const message = error?.message ?? (thrown instanceof Error ? thrown.message : "file cannot be read")
-  const next = error?.next ?? NEXT_STEPS.get(code) ?? (error === undefined ? undefined : NEXT_OF_CODE[error.code])
+  const next = (error && nextStepOf(error)) ?? NEXT_STEPS.get(code) ?? (error && NEXT_OF_CODE[error.code])
   return {
     text: line(code, message, next, form) + (form.verbose ? trace(error?.cause ?? thrown) : ""),
     exitCode: exitCodeOf(error),
@@ -58,6 +58,11 @@ export function argument<Value>(parse: (text: string) => Value): (text: string) 
       throw new InvalidArgumentError(toIdentityError(thrown).message)
     }
   }
+}
+
+/** Its own, or that of its reason; `undefined`: neither is known. */
+export function nextStepOf({ next, reason = "" }: IdentityError): string | undefined {
+  return next ?? NEXT_STEPS.get(reason)
 }
 
 function usage(message: string, form: FailureForm) {

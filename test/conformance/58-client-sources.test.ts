@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
+import { workloadFailure } from "../../src/adapters/workload-client/failure.ts"
 import { type IdentityError, openX509Source } from "../../src/client/client.ts"
 import { makeX509Source } from "../../src/client/x509-source.ts"
 import { Secret } from "../../src/core/secret.ts"
@@ -53,6 +54,17 @@ describe("a source at a Workload API", { timeout: 30_000 }, () => {
     await assert.rejects(openX509Source({ socket: web.socket, deadline: 3000 }), refusal("no-identity"))
     const nobody = openX509Source({ socket: `${web.socket}.none`, deadline: 3000 })
     await assert.rejects(nobody, refusal("not-ready", "socket-unreachable"))
+  })
+
+  test("[CLT-01] an agent that answers what it waits for is not taken for one that is not there", () => {
+    const failed = (details: string) =>
+      workloadFailure(Object.assign(new Error(`14 UNAVAILABLE: ${details}`), { code: 14, details }), "unix:///a.sock")
+    const waiting = "token file /var/run/secrets/tokens/assay cannot be read (ENOENT)"
+    assert.deepEqual([failed(waiting).reason, failed(waiting).message], [undefined, waiting])
+    const away = (why: string) => failed(`No connection established. Last error: Error: connect ${why} /a.sock.`)
+    assert.equal(away("ENOENT").reason, "socket-unreachable")
+    assert.equal(away("ECONNREFUSED").reason, "socket-unreachable")
+    assert.deepEqual([away("EACCES").code, away("EACCES").reason], ["not-ready", "socket-forbidden"])
   })
 
   test("[CLT-01] gives up when its signal aborts, and closes with it", async () => {

@@ -72,6 +72,7 @@ function factsOf({ machine, server = {}, facts }: Case): DoctorFacts {
     configuration: { kind: "seen", seen: [] },
     approval: [{ verb: "rotation", kind: "named", roles: [] }],
     machine: { ...WELL, ...machine },
+    serverNamed: false,
     server: "kind" in server ? server : { kind: "seen", seen: { ...READY, ...server } },
     ...facts,
   }
@@ -179,6 +180,12 @@ const CASES: Readonly<Record<string, readonly [string, "info" | "warning" | "cri
     { machine: { serving: { kind: "seen", seen: lasting(2 * DAY) } } },
   ],
   "no server": ["server", "info", /no server answers; what only/, { server: DOWN }],
+  "no server where one was named": [
+    "server",
+    "warning",
+    /no server answers; what only/,
+    { server: DOWN, facts: { serverNamed: true } },
+  ],
   "a server that is not ready": ["server", "critical", /not ready/, { server: { ready: false } }],
   "a clock that is ahead": ["clock", "warning", /60s|1m ahead/, { server: { clockAhead: 90 } }],
   "a clock that is far off": ["clock", "critical", /behind ours/, { server: { clockAhead: -4000 } }],
@@ -323,6 +330,9 @@ test("[ADM-35][ADM-36] assay doctor looks at a machine without a server, and wit
   const open = await doctor("-o", "yaml")
   assert.equal(open.code, 2)
   assert.match(open.out, /check: file-modes/)
+  const named = await runAssay(["doctor", "--server", "https://localhost:1", "--token-file", `${setup.folder}/none`])
+  assert.equal(named.code, 1)
+  assert.match(named.out, /^warning {3}server: token file .*none cannot be read .*\n {10}next: check the path/m)
   const usage = await runAssay(["doctor", "--svid-dir", setup.folder])
   assert.equal(usage.code, 64)
 })

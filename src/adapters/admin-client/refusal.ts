@@ -39,7 +39,7 @@ function problemOf(text: string): JsonObject {
 function notOurs(status: number): IdentityError {
   return new IdentityError("unsupported", `the server answers ${status} to this operation`, {
     reason: "operation-unknown",
-    next: "compare the version of assay here with that of the server (assay status)",
+    next: "check that this is the server's listen.admin or admin socket, and compare its version (assay status) with that of assay here",
   })
 }
 

@@ -3,7 +3,15 @@ import { type ErrorCode, IdentityError } from "../../core/errors.ts"
 /** A failed Workload API call as our error. The status text is the server's and is kept. */
 export function workloadFailure(error: unknown, address: string): IdentityError {
   const { code, details } = statusOf(error)
-  if (UNREACHABLE.test(details)) {
+  const isUnreachable = UNREACHABLE.test(details) // and no status of who answers, which may speak of such things, too
+  if (isUnreachable && FORBIDDEN.test(details)) {
+    return new IdentityError("not-ready", `you may not connect to ${address}`, {
+      cause: error,
+      reason: "socket-forbidden",
+      next: "run it as a user who may, or set socket.mode of the agent",
+    })
+  }
+  if (isUnreachable) {
     return new IdentityError("not-ready", `nothing answers at ${address}`, {
       cause: error,
       reason: "socket-unreachable",
@@ -22,7 +30,8 @@ function statusOf(error: unknown): { readonly code: number; readonly details: st
 }
 
 const UNKNOWN = 2
-const UNREACHABLE = /^No connection established|ENOENT|ECONNREFUSED/
+const UNREACHABLE = /^No connection established|^connect E/
+const FORBIDDEN = /connect (?:EACCES|EPERM)\b/
 const CODES: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
   [1, "cancelled"],
   [3, "malformed"],

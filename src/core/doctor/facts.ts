@@ -24,6 +24,8 @@ export interface DoctorFacts {
   /** What its configuration says is on this machine. */
   readonly machine: MachineFacts | undefined
   readonly server: Look<ServerLook>
+  /** Somebody said where it is, and means to have one there. */
+  readonly serverNamed: boolean
 }
 
 export interface MachineFacts {

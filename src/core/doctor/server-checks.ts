@@ -16,14 +16,12 @@ function onServer(run: (server: ServerLook, facts: DoctorFacts) => readonly Find
   return (facts) => (facts.server.kind === "seen" ? run(facts.server.seen, facts) : [])
 }
 
-function server({ server: look }: DoctorFacts): readonly Finding[] {
-  if (look.kind === "failed")
-    return [
-      {
-        ...info(`${look.why}; what only a running one knows was not looked at`),
-        next: look.next ?? "start assay server",
-      },
-    ]
+function server({ server: look, serverNamed }: DoctorFacts): readonly Finding[] {
+  if (look.kind === "failed") {
+    const finding = `${look.why}; what only a running one knows was not looked at`
+    const next = look.next ?? "start assay server"
+    return [serverNamed ? warning(finding, next) : { ...info(finding), next }]
+  }
   const { ready, version } = look.seen
   return [
     ready

@@ -39,7 +39,8 @@ async function gather(options: AdminOptions): Promise<DoctorFacts> {
   ])
   const node = { version: process.versions.node, least: packageJson.engines.node.replace(/^[^\d]*/, "") }
   const approval = loaded?.kind === "seen" ? approvalReach(loaded.seen) : []
-  return { now: systemClock.now(), node, configuration: warningsOf(loaded), approval, machine, server }
+  const serverNamed = options.server !== undefined || options.adminSocket !== undefined
+  return { now: systemClock.now(), node, configuration: warningsOf(loaded), approval, machine, server, serverNamed }
 }
 
 /** Where its socket is stands in the configuration. */

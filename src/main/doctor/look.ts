@@ -1,6 +1,6 @@
 import type { FailedLook, Look } from "../../core/doctor/facts.ts"
 import { type ErrorCode, IdentityError } from "../../core/errors.ts"
-import { UsageError } from "../command-failure.ts"
+import { nextStepOf, UsageError } from "../command-failure.ts"
 import { ConfigError } from "../config/problem.ts"
 
 /** Whatever is wrong becomes what is seen: a doctor does not fail because the patient is ill. @throws UsageError */
@@ -20,7 +20,8 @@ function reasonOf(thrown: unknown): Omit<FailedLook, "kind"> {
       thrown.code === "attestor-down" && thrown.cause instanceof Error
         ? ` (${thrown.cause.message.slice(0, MAX_CAUSE)})`
         : ""
-    const next = thrown.next === undefined ? {} : { next: thrown.next }
+    const step = nextStepOf(thrown)
+    const next = step === undefined ? {} : { next: step }
     return { why: `${thrown.message}${cause}`, ...next, ...(REFUSALS.has(thrown.code) ? { refused: true } : {}) }
   }
   const isForbidden = thrown instanceof Error && "code" in thrown && thrown.code === "EACCES"
