@@ -125,7 +125,7 @@ const NEXT_OF_CODE: Readonly<Record<ErrorCode, string>> = {
   "already-exists": "nothing was changed; choose another path, or use what is there",
   conflict: "look at how things stand now, and run it again",
   "rate-limited": "wait a little, and run it again",
-  "not-ready": "try again; if it stays, look at the server's log",
+  "not-ready": "try again; if it stays, look at the log of the server or agent",
   "attestor-down": "check that the cluster's keys and API server can be reached from here",
   unsupported: "compare the version of assay here with that of the server or agent",
   cancelled: "run it again",

@@ -68,7 +68,6 @@ function configOf(jwks: string) {
         { name: "reader", who: { spiffe_id: "/ops/*" }, verbs: ["status"] },
         { name: "sre", who: { spiffe_id: "/ops/sre/*" }, verbs: ["rotation"] },
         { name: "web", who: { spiffe_id: "/ns/shop/sa/web" }, verbs: ["status"] },
-        { name: "shop", who: { spiffe_id: "/ns/shop/sa/api" }, verbs: ["status"], prefixes: ["/ns/shop/*"] },
         { name: "abroad", who: { spiffe_id: FOREIGN }, verbs: ["status"] },
       ],
     },
@@ -420,20 +419,4 @@ test("[ADM-33][ADM-34] the command line reaches a server elsewhere by SVID files
   }
   const alone = await runAssay(["status", "--svid-dir", folder])
   assert.deepEqual([alone.code, alone.err.includes("--svid-dir has no meaning without --server")], [64, true])
-})
-
-test("[ADM-35] for an operator of some identities alone the doctor looks at all but rotations, and says whom to ask", async () => {
-  await using scratch = await makeScratch()
-  const { client } = await openX509Client(server, "api")
-  const files = { "svid.pem": client.cert, "svid_key.pem": client.key, "bundle.pem": server.roots }
-  for (const [name, content] of Object.entries(files))
-    await writeFile(join(scratch.directory, name), content, { mode: 0o600 })
-  const url = `https://localhost:${server.admin.port}`
-  const { code, out, err } = await runAssay(["doctor", "--server", url, "--svid-dir", scratch.directory])
-  assert.equal(code, 0, `${out}${err}`)
-  assert.match(out, /^ok +server: .*, ready$/m)
-  assert.match(
-    out,
-    /^info +rotation: not looked at: .*\n +next: ask for a role .* "status", and prefixes .*: none for/m,
-  )
 })

@@ -1,4 +1,6 @@
+import { X509Certificate } from "node:crypto"
 import { join } from "node:path"
+import { createSecureContext } from "node:tls"
 import { readBounded, unreadable } from "../../adapters/identity-client/read-bounded.ts"
 import { readToken } from "../../adapters/identity-client/read-token.ts"
 import { openWorkloadClient } from "../../adapters/workload-client/workload-client.ts"
@@ -19,13 +21,34 @@ export interface Credentials {
   readonly roots?: string
 }
 
-/** The files that `assay write` keeps. @throws IdentityError `not-ready`, reason `file-unreadable` */
+/** The files that `assay write` keeps. @throws IdentityError `not-ready`, reason `file-unreadable`; `unauthenticated`, reason `svid-expired` */
 export async function readCredentials(directory: string): Promise<Credentials> {
   const [chain, key, roots] = await Promise.all(
     ["svid.pem", "svid_key.pem", "bundle.pem"].map((name) => readBounded(join(directory, name), MAX_PEM)),
   )
   if (chain === undefined || key === undefined || roots === undefined) throw new RangeError("three files")
+  demandPair(chain, key, directory)
+  demandCurrent(chain, directory)
   return { certificate: { chain, key }, roots }
+}
+
+/** OpenSSL describes what it read, and that may be a private key: its words are not kept. */
+function demandPair(cert: string, key: string, directory: string): void {
+  try {
+    createSecureContext({ cert, key })
+  } catch {
+    throw unreadable(`svid.pem and svid_key.pem in ${directory} are no certificate and its key`)
+  }
+}
+
+/** No server would say which of all that it asks for is not so. */
+function demandCurrent(chain: string, directory: string): void {
+  const { validToDate } = new X509Certificate(chain)
+  if (validToDate.getTime() > Date.now()) return
+  throw new IdentityError("unauthenticated", `the SVID in ${directory} expired at ${validToDate.toISOString()}`, {
+    reason: "svid-expired",
+    next: "look why nobody keeps it current: assay write does while it runs",
+  })
 }
 
 /** What the Workload API gives this workload. @throws UsageError when nobody says where it is; IdentityError as the API says it */
