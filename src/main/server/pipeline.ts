@@ -16,6 +16,7 @@ import { Subscribers } from "../../app/deliver/consumers.ts"
 import { makeWatchEntitlements, type WatchEntitlements } from "../../app/deliver/entitlements.ts"
 import { openConsumerBook } from "../../app/deliver/keep-consumers.ts"
 import { RenewOrders } from "../../app/deliver/renew-orders.ts"
+import { shareChanges } from "../../app/deliver/share-changes.ts"
 import { actorOf, makeAuthorize } from "../../app/issue/authorize.ts"
 import { type Certify, makeCertify } from "../../app/issue/certify.ts"
 import { type ClockGuard, makeClockGuard } from "../../app/issue/clock-guard.ts"
@@ -209,12 +210,12 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
       attest,
       decide,
       snapshot: () => trust.snapshot(),
-      changed: async (signal) => {
+      changed: shareChanges(async (signal) => {
         const settled = new AbortController()
         const either = AbortSignal.any([signal, settled.signal])
         await Promise.race([trust.changed(either), rules.changed(either)])
         settled.abort()
-      },
+      }),
       now: () => clock.now(),
       renewals,
       bans,
