@@ -43,11 +43,12 @@ function dropEmpty(values: Map<string, string[]>): void {
   }
 }
 
-/** Strict: what is not percent-encoded UTF-8 is refused, not replaced. */
+/** Strict: what is not percent-encoded UTF-8 is refused, not replaced. Names and tokens mostly are written as themselves. */
 function decode(text: string): string {
-  if (!ENCODED.test(text)) return text
+  const spaced = text.includes("+") ? text.replaceAll("+", " ") : text
+  if (!spaced.includes("%")) return spaced
   try {
-    return decodeURIComponent(text.replaceAll("+", " "))
+    return decodeURIComponent(spaced)
   } catch (cause) {
     throw new IdentityError("malformed", "the body is not percent-encoded UTF-8", { reason: "form-malformed", cause })
   }
@@ -57,7 +58,5 @@ function refused(reason: "parameter-repeated" | "form-too-large", message: strin
   return new IdentityError("malformed", message, { reason })
 }
 
-/** What is not written as itself: names and tokens mostly are. */
-const ENCODED = /[%+]/
 const MAX_FIELDS = 64
 const MAX_NAMES = 32

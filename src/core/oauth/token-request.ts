@@ -57,7 +57,7 @@ export function parseTokenRequest(form: Form, trustDomainId: string): TokenReque
     product,
     audiences: isX509 ? [trustDomainId] : audiences,
     scopes: parseScopes(form.one("scope")),
-    ignored: form.names.flatMap((name) => (KNOWN.has(name) ? [] : PLAIN_NAME.test(name) ? [name] : ["?"])),
+    ignored: form.names.filter((name) => !KNOWN.has(name)).map((name) => (PLAIN_NAME.test(name) ? name : "?")),
   }
 }
 
@@ -65,7 +65,8 @@ export function parseTokenRequest(form: Form, trustDomainId: string): TokenReque
 export function parseScopes(text: string | undefined): readonly string[] | undefined {
   if (text === undefined) return undefined
   const scopes = text.split(" ")
-  const valid = scopes.every((scope) => SCOPE.test(scope)) && new Set(scopes).size === scopes.length
+  const isDistinct = scopes.length === 1 || new Set(scopes).size === scopes.length
+  const valid = isDistinct && scopes.every((scope) => SCOPE.test(scope))
   if (!valid || scopes.length > MAX_SCOPES) throw requestRefusal("scope-malformed")
   return scopes
 }
@@ -126,7 +127,9 @@ function decodeCsr(text: string): Uint8Array {
 
 function parseTargets(form: Form): readonly string[] {
   const resources = form.all("resource")
-  const targets = [...new Set([...form.all("audience"), ...resources])]
+  const audiences = form.all("audience")
+  const isOne = audiences.length === 1 && resources.length === 0
+  const targets = isOne ? audiences : [...new Set([...audiences, ...resources])]
   if (targets.length > MAX_TARGETS || targets.some((target) => target.length > MAX_TARGET)) {
     throw requestRefusal("target-malformed")
   }

@@ -2,7 +2,7 @@ import { isOwnReserved } from "../rules/id-pattern.ts"
 import type { RuleTable } from "../rules/rule-table.ts"
 import type { TokenRuleIndex } from "../rules/token-rule-index.ts"
 import type { CompiledAccept, CompiledExport } from "../rules/token-rule-table.ts"
-import { trustDomainOf } from "../spiffe/id.ts"
+import { type SpiffeId, trustDomainOf } from "../spiffe/id.ts"
 import type { Refusal } from "./grant.ts"
 import type { TokenDecision, TokenGrant, TokenQuestion } from "./token-question.ts"
 import { TOKEN_REASONS, type TokenReason } from "./token-reason.ts"
@@ -38,7 +38,7 @@ export function decideToken(question: TokenQuestion, table: RuleTable): TokenDec
     const condition = `algorithm is ${wants}, but "${first.accepts.spec.name}" has ${others}`
     return refusal("algorithm-conflict", { rule: conflict.accepts.spec.name, condition })
   }
-  return grantOf(question, [first, ...pairs.slice(1)], table)
+  return grantOf(question, first, pairs, table)
 }
 
 /** The rules that cover a question about one audience. */
@@ -53,7 +53,9 @@ function questionRefusal(question: TokenQuestion, { trustDomain }: RuleTable): T
   const { client, subject, actors, mode, product, scopes, subjectScopes } = question
   if (actors.length > 0 !== (mode === "delegation")) return "inconsistent-question"
   if (mode === "self" && client !== subject) return "inconsistent-question"
-  if ([client, subject, ...actors.slice(0, 1)].some((id) => isOwnReserved(id, trustDomain))) return "reserved-identity"
+  const [actor] = actors
+  const isReserved = (id: SpiffeId | undefined) => id !== undefined && isOwnReserved(id, trustDomain)
+  if (isReserved(client) || isReserved(subject) || isReserved(actor)) return "reserved-identity"
   if (product !== "access-token" && trustDomainOf(subject) !== trustDomain) return "foreign-subject"
   if (product !== "access-token" && mode === "delegation") return "delegation-in-svid"
   if (product !== "access-token" && subjectScopes !== undefined) return "scope-in-svid"
@@ -123,10 +125,10 @@ function nearestRefusal<Rule extends AnyTokenRule>(
   return refusal(reason, { rule: rule.spec.name, condition: describeFailure(rule, failed, asked) })
 }
 
-/** What all pairs have in common. */
-function grantOf(question: TokenQuestion, pairs: readonly [Pair, ...Pair[]], { revision }: RuleTable): TokenGrant {
+/** What all pairs have in common. @param first of `pairs` */
+function grantOf(question: TokenQuestion, first: Pair, pairs: readonly Pair[], { revision }: RuleTable): TokenGrant {
   const specs = pairs.map(({ accepts }) => accepts.spec)
-  const asked = question.scopes ?? pairs[0].accepts.spec.defaultScopes
+  const asked = question.scopes ?? first.accepts.spec.defaultScopes
   const { subjectScopes } = question
   const allowed = (scope: string) =>
     subjectScopes?.includes(scope) !== false &&
@@ -138,14 +140,15 @@ function grantOf(question: TokenQuestion, pairs: readonly [Pair, ...Pair[]], { r
     revision,
     scopes: asked.filter(allowed),
     ttl: Math.min(question.ttl ?? Number.POSITIVE_INFINITY, ...specs.map(({ ttl }) => ttl)),
-    algorithm: pairs[0].accepts.spec.algorithm,
+    algorithm: first.accepts.spec.algorithm,
     mayOutliveSubject: specs.every(({ mayOutliveSubject }) => mayOutliveSubject),
   }
 }
 
 /** One name for the usual case; for several audiences each name once, in their order. Names have no comma. */
 function names(all: readonly string[]): string {
-  return [...new Set(all)].join(",")
+  const [first = "", ...others] = all
+  return others.length === 0 ? first : [...new Set(all)].join(",")
 }
 
 function refusal(reason: TokenReason, nearest: Refusal["nearest"]): Refusal {

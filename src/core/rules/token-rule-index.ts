@@ -45,10 +45,15 @@ export function buildTokenRuleIndex<Rule extends IndexedTokenRule>(rules: readon
       seen.add(key)
     }
   }
-  const tables = (audience: string) => [byAudience.get(audience), byAudience.get(ANY_AUDIENCE)]
+  const forAny = byAudience.get(ANY_AUDIENCE)
   return {
-    candidates: (audience, subject) => tables(audience).flatMap((bucket) => bucket?.table.find(subject) ?? []),
-    knows: (audience) => tables(audience).some((bucket) => bucket !== undefined),
+    candidates: (audience, subject) => {
+      const own = byAudience.get(audience)?.table.find(subject)
+      const any = forAny?.table.find(subject)
+      if (own === undefined || any === undefined) return own ?? any ?? []
+      return [...own, ...any]
+    },
+    knows: (audience) => forAny !== undefined || byAudience.has(audience),
     nearest: (audience, subject) => byAudience.get(audience)?.first ?? firstBySubject.find(subject)[0]?.[0] ?? rules[0],
     largestBucket: largest(byAudience.values()),
   }
