@@ -37,16 +37,17 @@ export type ProveAccessToken = (
 export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessToken {
   const verified = new VerifiedTokens<SaidByAccessToken>()
   const verify = async (token: string, digest: string): Promise<SaidByAccessToken> => {
-    const { jws, ...said } = refuseAs("token-invalid", () => parseAccessToken(token))
-    if (said.claims.iss !== deps.issuer) throw requestRefusal("token-invalid")
+    const { jws, ...parsed } = refuseAs("token-invalid", () => parseAccessToken(token))
+    if (parsed.claims.iss !== deps.issuer) throw requestRefusal("token-invalid")
     const keys = deps.authorities()
     await refuseLaterAs("token-invalid", () => deps.verifier.verify(jws, keys))
+    const said = { ...parsed, principal: principalOf(parsed.claims, digest) }
     verified.keep(digest, said, keys)
     return said
   }
   return async (token, accepts, signed) => {
     const digest = digestToken(token)
-    const { claims, notBefore } = verified.find(digest, deps.authorities) ?? (await verify(token, digest))
+    const { claims, notBefore, principal } = verified.find(digest, deps.authorities) ?? (await verify(token, digest))
     signed?.(claims)
     requireInDate({ expiresAt: claims.exp, issuedAt: claims.iat, notBefore }, deps.clock.now())
     if (!accepts(claims)) throw requestRefusal("token-audience-mismatch")
@@ -54,15 +55,7 @@ export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessTok
     const named = { tokenId, issuedAt, subjects: [sub, clientId, ...actors] }
     if (deps.revocations.isRevoked(named) || (await deps.deny(named))) throw requestRefusal("token-revoked")
     return {
-      principal: Principal.witness({
-        id: sub,
-        clientId,
-        proof: "access-token",
-        source: deps.issuer,
-        expiresAt: claims.exp,
-        evidenceDigest: Buffer.from(digest, "hex"),
-        attested: undefined,
-      }),
+      principal,
       scopes: claims.scopes,
       actors,
       mayAct: undefined,
@@ -73,5 +66,19 @@ export function makeProveAccessToken(deps: ProveAccessTokenDeps): ProveAccessTok
   }
 }
 
-/** All but the token itself. */
-type SaidByAccessToken = Omit<ParsedAccessToken, "jws">
+/** All but the token itself, and whom it proves while every check that can change holds. */
+interface SaidByAccessToken extends Omit<ParsedAccessToken, "jws"> {
+  readonly principal: Principal
+}
+
+function principalOf({ sub, clientId, iss, exp }: AccessTokenClaims, digest: string): Principal {
+  return Principal.witness({
+    id: sub,
+    clientId,
+    proof: "access-token",
+    source: iss,
+    expiresAt: exp,
+    evidenceDigest: new Uint8Array(Buffer.from(digest, "hex")), // of its own memory: it is kept, and the pool would be with it
+    attested: undefined,
+  })
+}

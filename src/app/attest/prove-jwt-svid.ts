@@ -35,16 +35,17 @@ export type ProveJwtSvid = (token: string, accepts: (audience: readonly string[]
 
 export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
   const verified = new VerifiedTokens<SaidByJwtSvid>()
-  const keysFor = ({ spiffeId }: SaidByJwtSvid) => {
+  const keysFor = ({ spiffeId }: Pick<SaidByJwtSvid, "spiffeId">) => {
     const trustDomain = trustDomainOf(spiffeId)
     return deps.bundles().find((one) => one.trustDomain === trustDomain)?.jwtAuthorities
   }
   const verify = async (token: string, digest: string): Promise<SaidByJwtSvid> => {
-    const { jws, ...svid } = refuseAs("token-invalid", () => parseJwtSvid(token))
-    const keys = keysFor(svid)
-    if (keys === undefined || isReserved(svid.spiffeId)) throw requestRefusal("token-invalid")
+    const { jws, ...said } = refuseAs("token-invalid", () => parseJwtSvid(token))
+    const keys = keysFor(said)
+    if (keys === undefined || isReserved(said.spiffeId)) throw requestRefusal("token-invalid")
     await refuseLaterAs("token-invalid", () => deps.verifier.verify(jws, keys))
-    requirePlainBearer(svid.claims)
+    requirePlainBearer(said.claims)
+    const svid = { ...said, principal: principalOf(said, digest) }
     verified.keep(digest, svid, keys)
     return svid
   }
@@ -55,15 +56,7 @@ export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
     if (!accepts(svid.audience)) throw requestRefusal("token-audience-mismatch")
     await refuseRevoked(svid, deps)
     return {
-      principal: Principal.witness({
-        id: svid.spiffeId,
-        clientId: svid.spiffeId,
-        proof: "jwt-svid",
-        source: trustDomainOf(svid.spiffeId),
-        expiresAt: svid.expiresAt,
-        evidenceDigest: Buffer.from(digest, "hex"),
-        attested: undefined,
-      }),
+      principal: svid.principal,
       scopes: undefined,
       actors: [],
       mayAct: readMayAct(svid.claims["may_act"]),
@@ -74,8 +67,22 @@ export function makeProveJwtSvid(deps: ProveJwtSvidDeps): ProveJwtSvid {
   }
 }
 
-/** All but the token itself. */
-type SaidByJwtSvid = Omit<ParsedJwtSvid, "jws">
+/** All but the token itself, and whom it proves while every check that can change holds. */
+interface SaidByJwtSvid extends Omit<ParsedJwtSvid, "jws"> {
+  readonly principal: Principal
+}
+
+function principalOf({ spiffeId, expiresAt }: Omit<SaidByJwtSvid, "principal">, digest: string): Principal {
+  return Principal.witness({
+    id: spiffeId,
+    clientId: spiffeId,
+    proof: "jwt-svid",
+    source: trustDomainOf(spiffeId),
+    expiresAt,
+    evidenceDigest: new Uint8Array(Buffer.from(digest, "hex")), // of its own memory: it is kept, and the pool would be with it
+    attested: undefined,
+  })
+}
 
 /** True when an audience is this one alone. @see SCA-02 */
 export function isSole(audience: readonly string[], only: string): boolean {

@@ -23,5 +23,5 @@ export class VerifiedTokens<Said> {
   }
 }
 
-/** About 1 KB each. */
+/** Somewhat more than 1 KB each. */
 const MAX_TOKENS = 4096

@@ -76,7 +76,7 @@ class MemoryBanView implements BanView {
   }
 
   hasAny(kinds: readonly BanKind[]): boolean {
-    return this.#index.hasAny(kinds)
+    return !this.#index.isEmpty && this.#index.hasAny(kinds)
   }
 
   find(target: BanTarget): RecordedBan | undefined {
