@@ -56,7 +56,7 @@ test("[AGT-31] with roots from a file, knows the server by the DNS name it is ca
     host: "localhost",
     bootstrap: { kind: "ca-file", file: setup.bundleFile },
   } as const
-  await using server = await startIdentityServer(ca, "spiffe://example.org/anything", {}, 0, NAMED)
+  await using server = await startIdentityServer(ca, "spiffe://example.org/anything", {}, 0, NAMED, makeTestCa())
   await using client = setup.open(server.port, settings)
   // The bundle of the trust domain is another matter than these roots, so adopting it changes nothing.
   const subscription = client.subscribe(never)

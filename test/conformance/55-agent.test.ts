@@ -166,6 +166,19 @@ test("[AGT-07] every order has a key of its own", async () => {
   assert.equal(new Set(keys).size, 2)
 })
 
+test("[AGT-07] the key of an SVID that waited for its snapshot in vain is wiped", async () => {
+  await using agent = new AgentUnderTest()
+  await ready(agent, CART)
+  agent.authority.epoch = 2
+  await agent.clock.advance(501)
+  const [served, waiting] = agent.keys
+  agent.authority.stream.push({ kind: "evict", reason: "node was lost" })
+  await agent.settle()
+  waiting?.pkcs8.expose((bytes) => assert.ok(bytes.every((byte) => byte === 0)))
+  served?.pkcs8.expose((bytes) => assert.ok(bytes.some((byte) => byte !== 0), "a reader may still hold it"))
+  assert.equal(agent.keys.length, 2)
+})
+
 test("[AGT-08][AGT-09] through an outage it tries on, ever slower, and serves until expiry; then it says why", async () => {
   await using agent = new AgentUnderTest(0.99)
   await ready(agent, CART)
@@ -200,6 +213,19 @@ test("[AGT-08] a server that asks for a pause is given it", async () => {
   await agent.clock.advance(19)
   assert.equal(agent.authority.x509Calls.length, 1)
   await agent.clock.advance(3)
+  assert.equal(agent.authority.x509Calls.length, 2)
+})
+
+test("[AGT-08] a pause that the server asks for is kept through jumps of the clock and new snapshots, five minutes at most", async () => {
+  await using agent = new AgentUnderTest(0)
+  agent.authority.down = new IdentityError("rate-limited", "slow down", { retryAfter: 3600 })
+  agent.authority.stream.snapshot(1, [CART])
+  await agent.settle()
+  agent.clock.jumpWall(600)
+  agent.authority.stream.snapshot(2, [CART])
+  await agent.clock.advance(299)
+  assert.equal(agent.authority.x509Calls.length, 1)
+  await agent.clock.advance(6)
   assert.equal(agent.authority.x509Calls.length, 2)
 })
 

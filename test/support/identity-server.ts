@@ -11,12 +11,14 @@ export interface TestIdentityServer extends AsyncDisposable {
   readonly received: SubscribeRequest[]
 }
 
+/** @param told whose root is in the bundles that it sends; default: that of its own certificate */
 export async function startIdentityServer(
   ca: TestCa,
   spiffeId: string,
   handlers: Partial<IdentityServer> = {},
   port = 0,
   leafOptions: LeafOptions = {},
+  told = ca,
 ): Promise<TestIdentityServer> {
   const leaf = ca.issueLeaf(spiffeId, leafOptions)
   const pair = {
@@ -29,7 +31,7 @@ export async function startIdentityServer(
     calls.push({ method, authorization: metadata.get("authorization")[0]?.toString() })
   const bundle = {
     trustDomain: ca.trustDomain,
-    x509Authorities: [Buffer.from(ca.root.certificate.der)],
+    x509Authorities: [Buffer.from(told.root.certificate.der)],
     jwtAuthorities: Buffer.from('{"keys":[]}'),
     sequence: 1,
     refreshHintSeconds: 0,
