@@ -155,6 +155,29 @@ test("[CLI-08] what cannot be written leaves the files that are there, nothing h
   })
 })
 
+test("[CLI-08] a folder that can never be made is a failure, not a search without end", { timeout: 30_000 }, async () => {
+  const nowhere = openVersionedDirectory("/proc/assay/files", makeVersionName)
+  await assert.rejects(nowhere.publish(pair(0)), { code: "not-ready", reason: "folder-unusable" })
+  await using scratch = await openScratch()
+  const deep = join(scratch.path, "a", "b", "c")
+  await openVersionedDirectory(deep, makeVersionName).publish(pair(0))
+  assert.equal(await readFile(join(deep, "svid.pem"), "utf8"), "certificate 0")
+})
+
+test("[CLI-05][CLI-08] a file of somebody else ends the command at once: no further try makes it ours", async () => {
+  await using scratch = await openScratch()
+  await writeFile(join(scratch.path, "svid.pem"), "theirs")
+  const deps = {
+    api: oneMessage(),
+    files: openVersionedDirectory(scratch.path, makeVersionName),
+    clock: new FakeClock(0), // nobody moves it, so a second try would wait for ever
+    log: quietLog,
+    changed: () => assert.fail("nothing was written"),
+  }
+  await assert.rejects(keepFilesWritten(deps, new AbortController().signal), { code: "already-exists" })
+  assert.equal(await readFile(join(scratch.path, "svid.pem"), "utf8"), "theirs")
+})
+
 test("[CLI-08] files that cannot be written are tried ever more slowly, until they can, and then the program is told", async () => {
   await using scratch = await openScratch()
   const file = join(scratch.path, "in-the-way")

@@ -2,6 +2,7 @@ import { lstat, mkdir, open, readdir, readlink, rename, rm, symlink } from "node
 import { join } from "node:path"
 import { IdentityError } from "../../core/errors.ts"
 import type { FileContent, FileSet } from "../../ports/file-set.ts"
+import { makeFolder } from "./make-folder.ts"
 
 /**
  * A directory in the manner of the kubelet: files live in a version directory, `..data` is a symbolic link to the current
@@ -22,7 +23,7 @@ export function openVersionedDirectory(path: string, version: () => string): Fil
 }
 
 async function publish(path: string, name: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o755 })
+  await makeFolder(path, 0o755)
   await refuseForeign(path, files.keys())
   try {
     await writeVersion(join(path, name), files)
