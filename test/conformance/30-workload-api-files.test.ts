@@ -155,7 +155,9 @@ test("[CLI-08] what cannot be written leaves the files that are there, nothing h
   })
 })
 
-test("[CLI-08] a folder that can never be made is a failure, not a search without end", { timeout: 30_000 }, async () => {
+test("[CLI-08] a folder that can never be made is a failure, not a search without end", {
+  timeout: 30_000,
+}, async () => {
   const nowhere = openVersionedDirectory("/proc/assay/files", makeVersionName)
   await assert.rejects(nowhere.publish(pair(0)), { code: "not-ready", reason: "folder-unusable" })
   await using scratch = await openScratch()

@@ -175,7 +175,12 @@ test("[AGT-07] the key of an SVID that waited for its snapshot in vain is wiped"
   agent.authority.stream.push({ kind: "evict", reason: "node was lost" })
   await agent.settle()
   waiting?.pkcs8.expose((bytes) => assert.ok(bytes.every((byte) => byte === 0)))
-  served?.pkcs8.expose((bytes) => assert.ok(bytes.some((byte) => byte !== 0), "a reader may still hold it"))
+  served?.pkcs8.expose((bytes) =>
+    assert.ok(
+      bytes.some((byte) => byte !== 0),
+      "a reader may still hold it",
+    ),
+  )
   assert.equal(agent.keys.length, 2)
 })
 

@@ -68,6 +68,33 @@ test("follows limits that are changed while it runs", () => {
   take("a", 1)
 })
 
+test("who is refused for the sake of all together has not used up its own rate", () => {
+  const limits = { perIdentity: { perSecond: 0.001, burst: 2 }, global: { perSecond: 1, burst: 3 } }
+  let now = 0
+  const take = makeRateLimit(
+    () => limits,
+    () => now,
+  )
+  take("a", 2)
+  for (let tries = 0; tries < 5; tries++) assert.throws(() => take("b", 2), { code: "rate-limited", retryAfter: 1 })
+  now += 1000
+  take("b", 2)
+})
+
+test("the identities that are remembered are bounded: the longest unused is forgotten", () => {
+  const limits = { perIdentity: { perSecond: 0.001, burst: 1 }, global: { perSecond: 1, burst: 1_000_000 } }
+  const take = makeRateLimit(
+    () => limits,
+    () => 0,
+  )
+  take("first", 1)
+  for (let n = 0; n < 99_999; n++) take(`identity ${n}`, 1)
+  assert.throws(() => take("first", 1), { code: "rate-limited" })
+  take("one more", 1)
+  take("first", 1)
+  assert.throws(() => take("identity 1", 1), { code: "rate-limited" })
+})
+
 function isLimited(error: unknown, retryAfter: number): boolean {
   return error instanceof IdentityError && error.code === "rate-limited" && error.retryAfter === retryAfter
 }
