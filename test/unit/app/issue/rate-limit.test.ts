@@ -69,13 +69,14 @@ test("follows limits that are changed while it runs", () => {
 })
 
 test("who is refused for the sake of all together has not used up its own rate", () => {
-  const limits = { perIdentity: { perSecond: 0.001, burst: 2 }, global: { perSecond: 1, burst: 3 } }
+  const limits = { perIdentity: { perSecond: 0.001, burst: 3 }, global: { perSecond: 1, burst: 3 } }
   let now = 0
   const take = makeRateLimit(
     () => limits,
     () => now,
   )
-  take("a", 2)
+  take("a", 1)
+  take("b", 1)
   for (let tries = 0; tries < 5; tries++) assert.throws(() => take("b", 2), { code: "rate-limited", retryAfter: 1 })
   now += 1000
   take("b", 2)
