@@ -180,9 +180,9 @@ const KNOWN: ReadonlySet<string> = new Set([
   "client_assertion",
   "client_assertion_type",
 ])
-/** RFC 6749 section 3.3. */
 /** As every registered parameter is named, and hardly any secret. */
 const PLAIN_NAME = /^[a-z_]{1,40}$/
+/** RFC 6749 section 3.3. */
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:/
 const MAX_SCOPES = 64
