@@ -148,6 +148,19 @@ test("[TD-26] a bundle with a certificate or a key that others cannot read is ba
   assert.equal((await read(domain)).x509Authorities.length, 1)
 })
 
+test("[TD-25] a file that says the same as before is the same bundle, and another one as soon as it says more", async () => {
+  await using scratch = await makeScratch()
+  const bundleFile = scratch.path("bundle.json")
+  const read = makeReadBundleFile(systemClock)
+  const long = `{"keys":[],"a":"${"x".repeat(200_000)}","spiffe_sequence":1}`
+  await writeFile(bundleFile, long)
+  const first = await read({ trustDomain: PARTNER, bundleFile })
+  assert.equal(await read({ trustDomain: PARTNER, bundleFile }), first)
+  assert.notEqual(await read({ trustDomain: OTHER, bundleFile }), first)
+  await writeFile(bundleFile, long.replace('sequence":1', 'sequence":2'))
+  assert.equal((await read({ trustDomain: PARTNER, bundleFile })).sequence, 2)
+})
+
 test("[TD-24] a file that hangs is bad after 5 s, is not read twice at a time, and is read anew when it ended", async () => {
   const clock = new FakeClock(1_800_000_000)
   const reads = [Promise.withResolvers<string>(), Promise.withResolvers<string>()]

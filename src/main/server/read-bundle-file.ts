@@ -5,6 +5,7 @@ import type { FederatedDomain } from "../../app/federate/events.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { TrustBundle } from "../../core/spiffe/bundle.ts"
 import { parseBundle } from "../../core/spiffe/bundle-document.ts"
+import type { TrustDomain } from "../../core/spiffe/id.ts"
 import { demandUsable } from "../../core/spiffe/usable-bundle.ts"
 import type { Clock } from "../../ports/clock.ts"
 
@@ -20,6 +21,8 @@ export function makeReadBundleFile(
   readText: (file: string) => Promise<string> = readFile,
 ): ReadBundleFile {
   const reading = new Map<string, Promise<string>>()
+  /** What each said last. In a folder in which much is written, files are looked at ten times a second. */
+  const last = new Map<TrustDomain, { readonly text: string; readonly bundle: TrustBundle }>()
   const begin = (file: string): Promise<string> => {
     const begun = readText(file).finally(() => reading.delete(file))
     reading.set(file, begun)
@@ -29,8 +32,12 @@ export function makeReadBundleFile(
     const text = await withDeadline(clock, PATIENCE, NEVER, () => reading.get(bundleFile) ?? begin(bundleFile)).catch(
       unreadable,
     )
+    const known = last.get(trustDomain)
+    if (known?.text === text) return known.bundle
     const bundle = parseBundle(text, trustDomain)
     demandUsable(bundle)
+    if (last.size >= MAX_KNOWN) last.clear()
+    last.set(trustDomain, { text, bundle })
     return bundle
   }
 }
@@ -49,13 +56,13 @@ async function readFile(file: string): Promise<string> {
 
 /** Whatever size it says that it has. */
 async function readBounded(handle: FileHandle): Promise<Uint8Array> {
-  const buffer = Buffer.alloc(MAX_FILE + 1)
-  let length = 0
-  for (;;) {
-    const { bytesRead } = await handle.read(buffer, length, buffer.length - length)
+  const parts: Uint8Array[] = []
+  for (let length = 0; ; ) {
+    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK)
     length += bytesRead
     if (length > MAX_FILE) throw new IdentityError("malformed", "bundle file is longer than 1 MiB")
-    if (bytesRead === 0) return buffer.subarray(0, length)
+    if (bytesRead === 0) return Buffer.concat(parts)
+    parts.push(buffer.subarray(0, bytesRead))
   }
 }
 
@@ -74,3 +81,6 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true })
 const NEVER = new AbortController().signal
 const PATIENCE = 5000
 const MAX_FILE = 1024 * 1024
+const CHUNK = 64 * 1024
+/** More trust domains than a configuration has. */
+const MAX_KNOWN = 64
