@@ -27,6 +27,18 @@ test("[CFG-10] assay validate exits 0 for a valid file and 1 with all problems o
   assert.equal((await assay(["validate", "--kind", "agent", "--config", "deploy/examples/agent-sidecar.yaml"])).code, 0)
 })
 
+test("[CFG-10] assay validate says so when the file is good for the other process", async () => {
+  const agents = await assay(["validate", "--config", "deploy/examples/agent-sidecar.yaml"])
+  assert.equal(agents.code, 1)
+  assert.match(agents.out, /\nnext: it is valid for the agent: --kind agent\n$/)
+  await using scratch = await makeScratch()
+  const file = scratch.path("assay.yaml")
+  await writeFile(file, GOOD)
+  const servers = await assay(["validate", "--kind", "agent", "--config", file, "-o", "json"])
+  assert.equal(servers.code, 1)
+  assert.match(servers.out, /"next":"it is valid for the server: --kind server"\}\n$/)
+})
+
 test("[CFG-11] help lists each command, and only the command asked for is registered with its options", async () => {
   const { code, out } = await assay(["--help"])
   assert.equal(code, 0)

@@ -40,14 +40,29 @@ interface Result {
   readonly valid: boolean
   readonly problems: readonly ConfigProblem[]
   readonly warnings: readonly ConfigProblem[]
+  /** What to try instead, when the file would be valid for another process. */
+  readonly next?: string
 }
 
 async function check(file: string, kind: ConfigKind): Promise<Result> {
   try {
     return { valid: true, problems: [], warnings: await warningsOf(file, kind) }
   } catch (thrown) {
-    if (thrown instanceof ConfigError) return { valid: false, problems: thrown.problems, warnings: [] }
-    throw thrown
+    if (!(thrown instanceof ConfigError)) throw thrown
+    const invalid = { valid: false, problems: thrown.problems, warnings: [] }
+    const other = kind === "server" ? "agent" : "server"
+    return (await isValid(file, other))
+      ? { ...invalid, next: `it is valid for the ${other}: --kind ${other}` }
+      : invalid
+  }
+}
+
+async function isValid(file: string, kind: ConfigKind): Promise<boolean> {
+  try {
+    await warningsOf(file, kind)
+    return true
+  } catch {
+    return false
   }
 }
 
@@ -57,11 +72,12 @@ async function warningsOf(file: string, kind: ConfigKind): Promise<readonly Conf
   return []
 }
 
-function renderText(file: string, { valid, problems, warnings }: Result): string {
+function renderText(file: string, { valid, problems, warnings, next }: Result): string {
   const lines = [
     ...problems.map(renderProblem),
     ...warnings.map((warning) => `${renderProblem(warning)} (warning)`),
     valid ? `${file}: valid` : `${file}: ${problems.length === 1 ? "1 problem" : `${problems.length} problems`}`,
+    ...(next === undefined ? [] : [`next: ${next}`]),
   ]
   return `${lines.join("\n")}\n`
 }
