@@ -1,6 +1,6 @@
 /**
  * Measures what the design promises and prints each figure with its ratio and its aim, all from one run on one machine.
- * `npm run bench -- --quick --json` is short and prints one JSON object, without what takes SPIRE or a thousand tokens; `--baseline` keeps the
+ * `npm run bench -- --quick --json` is short and prints one JSON object, without what is beside another server or takes a thousand tokens; `--baseline` keeps the
  * run in baseline.json.
  */
 import { writeFile } from "node:fs/promises"
@@ -61,14 +61,7 @@ const first = isWhole ? await measureFirstSvid(200, 9) : await measureFirstSvid(
 say(
   `  p50 ${ms(first.p50Ms)}, p99 ${ms(first.p99Ms)} of ${first.pods} pods; ${ms(first.coldMs)} with a process of its own to start`,
 )
-say("/token over HTTPS, beside oidc-provider, by the same compiled client")
-const tokens = await measureTokens(spans)
-sayLoads({
-  "client_credentials, 1 in flight": [tokens.one],
-  "client_credentials, 64 in flight": tokens.rounds.clientCredentials,
-  "token exchange, 64 in flight": tokens.rounds.exchange,
-  "oidc-provider client_credentials, 64 in flight": tokens.rounds.oidcProvider,
-})
+const tokens = isWhole ? await measureTokenDoor() : undefined
 say("a decision over token rules, each with a condition")
 const policy = measurePolicy(seconds)
 say(
@@ -82,6 +75,18 @@ const ratios = ratiosOf({ pipeline, wire, first, tokens, policy, sds, thousand }
 for (const one of ratios) say(describeRatio(one))
 if (flags.baseline === true) await keepBaseline(ratios)
 if (flags.json === true) process.stdout.write(`${JSON.stringify({ ratios })}\n`)
+
+async function measureTokenDoor(): Promise<TokenRates> {
+  say("/token over HTTPS, beside oidc-provider, by the same compiled client")
+  const tokens = await measureTokens(spans)
+  sayLoads({
+    "client_credentials, 1 in flight": [tokens.one],
+    "client_credentials, 64 in flight": tokens.rounds.clientCredentials,
+    "token exchange, 64 in flight": tokens.rounds.exchange,
+    "oidc-provider client_credentials, 64 in flight": tokens.rounds.oidcProvider,
+  })
+  return tokens
+}
 
 async function measureThousand(): Promise<Thousand> {
   say("a rotation of the root, then an emergency, at 1,000 SDS streams with an SVID each")
@@ -112,7 +117,7 @@ interface Figures {
   readonly pipeline: PipelineRates
   readonly wire: WireRates
   readonly first: FirstSvid
-  readonly tokens: TokenRates
+  readonly tokens: TokenRates | undefined
   readonly policy: PolicyCosts
   readonly sds: SdsFigures
   readonly thousand: Thousand | undefined
@@ -154,18 +159,15 @@ function wireRatios({ pipeline, wire }: Figures): readonly Ratio[] {
 
 function ratiosOf(figures: Figures): readonly Ratio[] {
   const { pipeline, wire, first, tokens, policy, sds, thousand } = figures
-  const { clientCredentials, exchange, oidcProvider } = tokens.rounds
   const ofRaw = beside(pipeline.x509, pipeline.issueAllCores)
   const ofSigning = beside(pipeline.jwt, pipeline.sign)
-  const besideProvider = (own: readonly LoadResult[]) => beside(rates(own), rates(oidcProvider))
   return [
     ratioOfRounds("pipeline", ofRaw, "at least", 0.6, "of raw import+verify+sign on all cores"),
     ratio("issue-x509-1", wire.one.p99Ms, "at most", 50, "ms, p99 of one call at a time"),
     ratio("first-svid", first.p99Ms, "at most", 50, "ms, p99 from an agent's start to its workload's first SVID"),
     ...wireRatios(figures),
     ratioOfRounds("jwt-svid", ofSigning, "at least", 0.6, "of raw signing on one core"),
-    ratioOfRounds("client-credentials", besideProvider(clientCredentials), "at least", 1.5, "of oidc-provider's"),
-    ratioOfRounds("exchange", besideProvider(exchange), "at least", 1.5, "of oidc-provider's client_credentials"),
+    ...(tokens === undefined ? [] : ratiosOfTokens(tokens)),
     ratio("policy-10000", policy.rules10000 / policy.rules10, "at most", 1.5, "of a decision's cost at 10 rules"),
     ratio("sds-stream-kib", sds.kibPerStream, "at most", 30, "KiB of memory an idle stream"),
     ratio("sds-fanout", sds.fanOutSeconds, "at most", 3, `s until ${sds.streams} streams acknowledged`),
@@ -179,6 +181,14 @@ function ratiosOf(figures: Figures): readonly Ratio[] {
 
 function rates(results: readonly LoadResult[]): readonly number[] {
   return results.map(({ perSecond }) => perSecond)
+}
+
+function ratiosOfTokens({ rounds: { clientCredentials, exchange, oidcProvider } }: TokenRates): readonly Ratio[] {
+  const besideProvider = (own: readonly LoadResult[]) => beside(rates(own), rates(oidcProvider))
+  return [
+    ratioOfRounds("client-credentials", besideProvider(clientCredentials), "at least", 1.5, "of oidc-provider's"),
+    ratioOfRounds("exchange", besideProvider(exchange), "at least", 1.5, "of oidc-provider's client_credentials"),
+  ]
 }
 
 function ratiosOfThousand({ small: { streams, push, emergencySeconds }, bans }: Thousand): readonly Ratio[] {
