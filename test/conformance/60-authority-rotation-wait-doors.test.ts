@@ -115,20 +115,7 @@ test("[AUT-23] the token endpoint waits for the new keys in an emergency, and da
 })
 
 test("[AUT-14][IDA-25] a serving certificate that is renewed during an emergency waits for the new root", async () => {
-  const it = await openControlled({ rows: [] })
-  const { trust, issuing, store, clock, keys } = it.fixture
-  const sign = commitThenSign(store.issuanceLog)
-  const deps: OwnServingDeps = {
-    ...{ trust, issuing, clock, random: makeSystemRandom(), ephemeral: processKeys },
-    plan: { ttl: 3600, backdate: 10, serialPrefix: 1 },
-    signIntent: (order) => sign({ ...order, guards: NO_BANS }),
-  }
-  const own = { kind: "own", dnsNames: ["localhost"], ipAddresses: [] } as const
-  const serving = await openServingTls(own, deps, { headerBytes: 16_384, streamsPerConnection: 8 }, quietLog)
-  const opens = holdOpens(keys)
-  const { done } = await declare(it, opens)
-  const stop = new AbortController()
-  const running = serving.run(stop.signal)
+  const { trust, clock, serving, opens, done, stop, running } = await serveInEmergency()
   const before = serving.certificate()
   await clock.advance(1800)
   assert.equal(serving.certificate(), before)
@@ -141,6 +128,16 @@ test("[AUT-14][IDA-25] a serving certificate that is renewed during an emergency
 })
 
 test("[AUT-14] a server that stops while its serving certificate waits does not wait for that", async () => {
+  const { clock, opens, done, stop, running } = await serveInEmergency()
+  await clock.advance(1800)
+  stop.abort()
+  await running
+  opens.release()
+  await done
+})
+
+/** A server whose serving certificate is kept current while an emergency waits for a key to open. */
+async function serveInEmergency() {
   const it = await openControlled({ rows: [] })
   const { trust, issuing, store, clock, keys } = it.fixture
   const sign = commitThenSign(store.issuanceLog)
@@ -155,12 +152,8 @@ test("[AUT-14] a server that stops while its serving certificate waits does not 
   const { done } = await declare(it, opens)
   const stop = new AbortController()
   const running = serving.run(stop.signal)
-  await clock.advance(1800)
-  stop.abort()
-  await running
-  opens.release()
-  await done
-})
+  return { trust, clock, serving, opens, done, stop, running }
+}
 
 interface HeldServer extends AsyncDisposable {
   readonly server: RotatingServer

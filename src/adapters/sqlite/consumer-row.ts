@@ -1,5 +1,6 @@
 import type { SQLInputValue } from "node:sqlite"
 import type { ConsumerRecord } from "../../ports/consumers.ts"
+import { parseCaller } from "./intent-row.ts"
 import { integerOf, type SqlRow, textOf } from "./sql-row.ts"
 
 export const CONSUMER_COLUMNS =
@@ -42,15 +43,7 @@ export function parseConsumer(row: SqlRow): ConsumerRecord {
 }
 
 export function parseHolder(row: SqlRow): ConsumerRecord["holder"] {
-  return {
-    cluster: textOf(row, "cluster"),
-    namespace: textOf(row, "namespace"),
-    serviceAccount: textOf(row, "service_account"),
-    pod: textOf(row, "pod"),
-    podUid: textOf(row, "pod_uid"),
-    node: textOf(row, "node"),
-    proof: textOf(row, "proof"),
-  }
+  return { ...parseCaller(row), proof: textOf(row, "proof") }
 }
 
 const KINDS = ["sds", "workload-api", "file", "agent"] as const

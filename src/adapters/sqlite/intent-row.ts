@@ -69,6 +69,11 @@ export function parseIntent(row: SqlRow): Intent {
 }
 
 export function parseRequester(row: SqlRow): Requester {
+  return { ...parseCaller(row), evidenceDigest: bytesOf(row, "evidence_digest") }
+}
+
+/** Who it was, in the columns that recipients and consumers have alike. */
+export function parseCaller(row: SqlRow): Omit<Requester, "evidenceDigest"> {
   return {
     cluster: textOf(row, "cluster"),
     namespace: textOf(row, "namespace"),
@@ -76,7 +81,6 @@ export function parseRequester(row: SqlRow): Requester {
     pod: textOf(row, "pod"),
     podUid: textOf(row, "pod_uid"),
     node: textOf(row, "node"),
-    evidenceDigest: bytesOf(row, "evidence_digest"),
   }
 }
 
