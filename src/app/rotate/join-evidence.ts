@@ -4,7 +4,7 @@ import type { Instant } from "../../core/time.ts"
 import type { ConsumerRecord } from "../../ports/consumers.ts"
 import type { Quote } from "../deliver/consumer-book.ts"
 import type { LiveConsumer } from "../deliver/live-consumers.ts"
-import { flatMapInTurns, type Turn } from "./in-turns.ts"
+import { eachInTurns, flatMapInTurns, type Turn } from "./in-turns.ts"
 
 /** What is known of consumers from each side. */
 export interface EvidenceSources {
@@ -58,11 +58,7 @@ async function identitiesOf(
   turn: Turn,
 ): Promise<(holder: Holder) => readonly (Held | undefined)[]> {
   const identities = new Map<string, Held[]>()
-  const add = (one: Held): readonly never[] => {
-    append(identities, holderKey(one.holder), one)
-    return NOTHING
-  }
-  await flatMapInTurns(held, add, turn)
+  await eachInTurns(held, (one) => append(identities, holderKey(one.holder), one), turn)
   let [last, found]: [Holder | undefined, readonly (Held | undefined)[]] = [undefined, ONLY_VERIFIES]
   return (holder) => {
     // All proxies behind one stream share one holder, and come one after the other.
@@ -137,5 +133,4 @@ function append<Item>(map: Map<string, Item[]>, key: string, item: Item): void {
 }
 
 const ONLY_VERIFIES = [undefined]
-const NOTHING: readonly never[] = []
 const SILENT = { grade: "lease", live: false, epoch: 0 } as const
