@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=16
+#!/usr/bin/env -S node --max-semi-space-size=16 --v8-pool-size=1
 import { realpathSync } from "node:fs"
 import { Command } from "commander"
 import packageJson from "../../package.json" with { type: "json" }

@@ -91,5 +91,5 @@ export async function openBenchPipeline(): Promise<AsyncDisposable & { pipeline:
 
 const BUILT_CLI = join(import.meta.dirname, "../../dist/main/cli.js")
 /** The programs as they are installed and as the README starts them; `npm run bench` builds them first. */
-export const BUILT_SERVER: readonly string[] = ["--max-semi-space-size=16", BUILT_CLI]
-export const BUILT_AGENT: readonly string[] = ["--max-semi-space-size=1", BUILT_CLI]
+export const BUILT_SERVER: readonly string[] = ["--max-semi-space-size=16", "--v8-pool-size=1", BUILT_CLI]
+export const BUILT_AGENT: readonly string[] = ["--max-semi-space-size=1", "--v8-pool-size=1", BUILT_CLI]

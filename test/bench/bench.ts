@@ -57,7 +57,7 @@ sayLoads({
   "SPIRE, batches of 16": wire.rounds.spireBatch,
 })
 say("an agent's start until its workload holds its first SVID, one pod after the other")
-const first = isWhole ? await measureFirstSvid(200, 9) : await measureFirstSvid(25, 1)
+const first = isWhole ? await measureFirstSvid(500, 9) : await measureFirstSvid(25, 1)
 say(
   `  p50 ${ms(first.p50Ms)}, p99 ${ms(first.p99Ms)} of ${first.pods} pods; ${ms(first.coldMs)} with a process of its own to start`,
 )
