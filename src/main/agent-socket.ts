@@ -1,19 +1,25 @@
-import { chmod, lstat, mkdir, unlink } from "node:fs/promises"
+import { chmod, lstat, unlink } from "node:fs/promises"
 import { connect } from "node:net"
 import { dirname, resolve } from "node:path"
+import { makeFolder } from "../adapters/pem-files/make-folder.ts"
 import { IdentityError } from "../core/errors.ts"
 
 /**
  * Make way for a socket at `path`: its folder exists, and a socket that nobody listens on any more is removed. Nothing
  * else is. @returns the absolute path
- * @throws IdentityError `malformed` for a path that no socket can have, `already-exists` when something is in the way @see AGT-40
+ * @throws IdentityError `malformed` for a path that no socket can have, `already-exists` when something is in the way, `not-ready`,
+ * reason `folder-unusable`, when its folder cannot be made @see AGT-40
  */
 export async function prepareSocketPath(path: string): Promise<string> {
   const absolute = resolve(path)
   if (Buffer.byteLength(absolute) > MAX_SOCKET_PATH) {
     throw new IdentityError("malformed", `socket path is longer than ${MAX_SOCKET_PATH} bytes: ${absolute}`)
   }
-  await mkdir(dirname(absolute), { recursive: true, mode: 0o755 })
+  await makeFolder(dirname(absolute), 0o755).catch((cause: unknown) => {
+    const why = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
+    const message = `folder "${dirname(absolute)}" of the socket cannot be made${why}`
+    throw new IdentityError("not-ready", message, { cause, reason: "folder-unusable" })
+  })
   const found = await lstat(absolute).catch(ignoreMissing)
   if (found === undefined) return absolute
   if (!found.isSocket()) throw new IdentityError("already-exists", `${absolute} exists and is not a socket`)

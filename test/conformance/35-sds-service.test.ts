@@ -207,6 +207,15 @@ test("[XDS-08] goes on to the newest secret when an answer is missing", async (t
   assert.notEqual((await client.response(2)).versionInfo, client.responses[0]?.versionInfo)
 })
 
+test("[XDS-01] FetchSecrets counts names, not how often each is said", async (t) => {
+  const { sds } = await start(t)
+  using client = new SdsClient(sds.address)
+  const { resources } = await fetchOnce(client, Array(1000).fill("default"))
+  assert.equal(resources.length, 1)
+  const many = Array.from({ length: 257 }, (_, i) => `name-${i}`)
+  await assert.rejects(fetchOnce(client, many), { code: 3 })
+})
+
 async function start(t: TestContext, options: Partial<SdsOptions> & { readonly source?: FakeSource } = {}) {
   const source = options.source ?? new FakeSource({ kind: "ready", view: fakeView() })
   const folder = await makeScratch("sds")

@@ -214,6 +214,9 @@ test("[PUB-04] a folder that is not there, or is another issuer's, is refused an
     const refused = openPublicFolder(path).publish(documents, ISSUER, NEVER)
     await assert.rejects(refused, { code: "not-ready", reason: "folder-unusable" })
   }
+  // Nothing can be made there, and Node's recursive form would try for ever.
+  const nowhere = openPublicFolder("/proc").publish(documents, ISSUER, NEVER)
+  await assert.rejects(nowhere, { code: "not-ready", reason: "folder-unusable" })
   const other = documentsOf("https://other.example", makeJwtKey())
   const folder = openPublicFolder(scratch.directory)
   await folder.publish(other, "https://other.example", NEVER)

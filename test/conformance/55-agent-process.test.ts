@@ -57,6 +57,16 @@ test("[AGT-40] says when a path is too long for a socket", async () => {
   await assert.rejects(prepareSocketPath(path), { code: "malformed", message: /longer than 107 bytes/ })
 })
 
+test("[AGT-40] a folder that can never be made is a failure, not a search without end", {
+  timeout: 30_000,
+}, async () => {
+  await using folder = await makeScratch("socket")
+  await writeFile(folder.path("file"), "")
+  for (const above of ["/proc/assay/run", folder.path("file", "run")]) {
+    await assert.rejects(prepareSocketPath(`${above}/a.sock`), { code: "not-ready", reason: "folder-unusable" })
+  }
+})
+
 test("[AGT-40] a second agent does not take the socket of the first", async () => {
   await using folder = await makeScratch("socket")
   const path = folder.path("a.sock")

@@ -1,5 +1,6 @@
 import { IdentityError } from "../../core/errors.ts"
 import type { TrustBundle } from "../../core/spiffe/bundle.ts"
+import { MAX_AUTHORITIES } from "../../core/spiffe/bundle-bounds.ts"
 import { parseTrustDomain, parseWorkloadId } from "../../core/spiffe/id.ts"
 import { parseCertificate } from "../../core/x509/certificate.ts"
 import {
@@ -17,7 +18,8 @@ import { problemToError } from "./status-to-error.ts"
 /** @throws IdentityError `malformed` */
 export function parseBundle(bundle: Bundle | undefined): TrustBundle {
   if (bundle === undefined) throw malformed("the server sent no bundle")
-  if (bundle.x509Authorities.length > MAX_AUTHORITIES) throw malformed("bundle has more than 256 authorities")
+  if (bundle.x509Authorities.length > MAX_AUTHORITIES)
+    throw malformed(`bundle has more than ${MAX_AUTHORITIES} authorities`)
   for (const certificate of bundle.x509Authorities) parseCertificate(certificate)
   return {
     trustDomain: parseTrustDomain(bundle.trustDomain),
@@ -113,7 +115,6 @@ const CONSUMER_KINDS = {
   file: ConsumerKind.CONSUMER_KIND_FILE,
 } as const satisfies Record<ConsumerReport["kind"], ConsumerKind>
 const SHA256_BYTES = 32
-const MAX_AUTHORITIES = 256
 const MAX_LIST = 1024
 const MAX_CHAIN = 16
 export const MAX_NAME = 253

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto"
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises"
-import { basename, dirname, join } from "node:path"
+import { basename, dirname, join, relative } from "node:path"
 
 /**
  * Make a file below `directory` hold `content`: by a rename, so that readers see the old one or the new one, also after a crash.
@@ -10,7 +10,7 @@ export async function replaceFile(directory: string, path: string, content: stri
   const file = join(directory, path)
   if (await holds(file, content)) return false
   const folder = dirname(file)
-  if (folder !== directory) await mkdir(folder, { recursive: true, mode: 0o755 })
+  await makeFoldersIn(directory, folder)
   const draft = join(folder, `.${basename(file)}.${randomBytes(6).toString("hex")}.new`)
   try {
     await writeSynced(draft, content)
@@ -22,6 +22,15 @@ export async function replaceFile(directory: string, path: string, content: stri
   await syncFolder(folder)
   await removeAbandoned(folder, basename(file))
   return true
+}
+
+/** Not by Node's recursive form, which tries for ever where nothing can be made. */
+async function makeFoldersIn(directory: string, folder: string): Promise<void> {
+  if (relative(directory, folder) === "") return
+  await makeFoldersIn(directory, dirname(folder))
+  await mkdir(folder, { mode: 0o755 }).catch((thrown: unknown) => {
+    if (!(thrown instanceof Error && "code" in thrown && thrown.code === "EEXIST")) throw thrown
+  })
 }
 
 async function holds(file: string, content: string): Promise<boolean> {

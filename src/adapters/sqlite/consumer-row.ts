@@ -1,7 +1,7 @@
 import type { SQLInputValue } from "node:sqlite"
 import type { ConsumerRecord } from "../../ports/consumers.ts"
 import { parseCaller } from "./intent-row.ts"
-import { integerOf, type SqlRow, textOf } from "./sql-row.ts"
+import { integerOf, optionalIntegerOf, type SqlRow, textOf } from "./sql-row.ts"
 
 export const CONSUMER_COLUMNS =
   "id, cluster, namespace, service_account, pod, pod_uid, node, proof, name, kind, nack_reason, not_after, last_contact, left_at"
@@ -38,7 +38,7 @@ export function parseConsumer(row: SqlRow): ConsumerRecord {
     nackReason: row["nack_reason"] === null ? undefined : textOf(row, "nack_reason"),
     notAfter: integerOf(row, "not_after"),
     lastContact: integerOf(row, "last_contact"),
-    leftAt: row["left_at"] === null ? undefined : integerOf(row, "left_at"),
+    leftAt: optionalIntegerOf(row, "left_at"),
   }
 }
 

@@ -1,6 +1,7 @@
 import { IdentityError } from "../errors.ts"
 import type { Json } from "../json.ts"
 import type { Instant } from "../time.ts"
+import { isAudience, MAX_AUDIENCES } from "./audience.ts"
 
 /**
  * Read a NumericDate: a finite number from 0 to the end of the year 9999. A fraction is cut off, which only ever makes a
@@ -19,8 +20,8 @@ export function parseOptionalNumericDate(value: Json | undefined, name: string):
 }
 
 /**
- * Read `aud`: one text, or a list of 1 to 16 of them, each of 1 to 1024 characters.
- * @throws IdentityError `malformed` @see JOS-10
+ * Read `aud`: one text, or a list of 1 to 16 of them, each of 1 to 1024 bytes.
+ * @throws IdentityError `malformed` @see JOS-10 JW-16
  */
 export function parseAudience(value: Json | undefined): readonly string[] {
   const list = typeof value === "string" ? [value] : value
@@ -31,12 +32,10 @@ export function parseAudience(value: Json | undefined): readonly string[] {
 }
 
 function parseAudienceEntry(value: Json): string {
-  if (typeof value !== "string" || value === "" || value.length > MAX_AUDIENCE) {
-    throw new IdentityError("malformed", "claim aud has an entry that is not a text of 1 to 1024 characters")
+  if (typeof value !== "string" || !isAudience(value)) {
+    throw new IdentityError("malformed", "claim aud has an entry that is not a text of 1 to 1024 bytes")
   }
   return value
 }
 
 const END_OF_9999 = 253_402_300_799
-const MAX_AUDIENCES = 16
-const MAX_AUDIENCE = 1024

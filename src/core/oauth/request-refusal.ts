@@ -26,7 +26,8 @@ const REFUSALS = {
   },
   "target-malformed": {
     code: "audience-denied",
-    message: "resource must be an absolute URI without fragment, and at most 16 targets may be named",
+    message:
+      "resource must be an absolute URI without fragment, and at most 16 targets may be named, each of 1024 bytes",
   },
   "token-type-unsupported": { code: "malformed", message: "a token of this type is not accepted or not issued here" },
   "csr-missing": {

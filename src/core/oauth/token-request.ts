@@ -1,4 +1,5 @@
 import { IdentityError } from "../errors.ts"
+import { isAudience, MAX_AUDIENCES } from "../jose/audience.ts"
 import { decodeBase64url } from "../jose/compact.ts"
 import type { TokenGrantType, TokenProduct } from "../policy/token-question.ts"
 import type { Form } from "./form.ts"
@@ -130,7 +131,7 @@ function parseTargets(form: Form): readonly string[] {
   const audiences = form.all("audience")
   const isOne = audiences.length === 1 && resources.length === 0
   const targets = isOne ? audiences : [...new Set([...audiences, ...resources])]
-  if (targets.length > MAX_TARGETS || targets.some((target) => target.length > MAX_TARGET)) {
+  if (targets.length > MAX_AUDIENCES || !targets.every(isAudience)) {
     throw requestRefusal("target-malformed")
   }
   if (resources.some((resource) => !isResource(resource))) throw requestRefusal("target-malformed")
@@ -186,5 +187,3 @@ const PLAIN_NAME = /^[a-z_]{1,40}$/
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:/
 const MAX_SCOPES = 64
-const MAX_TARGETS = 16
-const MAX_TARGET = 1024

@@ -21,6 +21,7 @@ function tooLong(message: string): IdentityError {
   return new IdentityError("malformed", message, { reason: "bundle-size" })
 }
 
-const MAX_AUTHORITIES = 256
+/** Certificates, or JWT keys, of one bundle: what everybody who reads one takes. @see TD-22 */
+export const MAX_AUTHORITIES = 256
 /** Workloads read at most 4 MiB in a message of the Workload API, and PEM takes a third more than DER. */
 const MAX_TOTAL = 2 * 1024 * 1024

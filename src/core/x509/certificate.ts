@@ -1,3 +1,4 @@
+import { MAX_AUTHORITIES } from "../spiffe/bundle-bounds.ts"
 import { TAG } from "./der.ts"
 import { DerReader } from "./der-reader.ts"
 import { malformed } from "./refusal.ts"
@@ -26,16 +27,16 @@ export function parseCertificate(der: Uint8Array): CertificateView {
   return { ...view, der, tbs, signature }
 }
 
-/** Split certificates that stand one after another, as the Workload API writes them. At most 256. @throws IdentityError `malformed` */
+/** Split certificates that stand one after another, as the Workload API writes them. At most as many as a bundle may have. @throws IdentityError `malformed` */
 export function splitCertificates(bytes: Uint8Array): readonly Uint8Array[] {
   const reader = new DerReader(bytes)
   const certificates: Uint8Array[] = []
   while (!reader.done) {
-    if (certificates.length === MAX_CERTIFICATES) throw malformed("der-size", "more than 256 certificates")
+    if (certificates.length === MAX_AUTHORITIES)
+      throw malformed("der-size", `more than ${MAX_AUTHORITIES} certificates`)
     certificates.push(reader.element(TAG.sequence))
   }
   return certificates
 }
 
 const MAX_CERTIFICATE = 65536
-const MAX_CERTIFICATES = 256

@@ -7,6 +7,7 @@ import { openWorkloadClient } from "../../adapters/workload-client/workload-clie
 import { encodePemSet } from "../../app/agent-files/pem-set.ts"
 import { IdentityError } from "../../core/errors.ts"
 import { parseJsonObject } from "../../core/json.ts"
+import { MAX_AUTHORITIES } from "../../core/spiffe/bundle-bounds.ts"
 import { readBundle } from "../../core/spiffe/bundle-document.ts"
 import { encodePem, parsePem } from "../../core/x509/pem.ts"
 import { UsageError } from "../command-failure.ts"
@@ -73,11 +74,10 @@ export async function readRoots(file: string): Promise<string> {
   const text = await readBounded(file, MAX_PEM)
   const roots = text.trimStart().startsWith("{")
     ? readBundle(parseJsonObject(text)).x509Authorities
-    : parsePem(text, "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: MAX_ROOTS })
+    : parsePem(text, "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: MAX_AUTHORITIES })
   if (roots.length === 0) throw unreadable(`file ${file} has no certificate`)
   return roots.map((der) => encodePem("CERTIFICATE", der)).join("")
 }
 
 const MAX_PEM = 1024 * 1024
-const MAX_ROOTS = 256
 const FETCH_TIMEOUT = 10_000

@@ -1,5 +1,6 @@
-import { mkdir, open } from "node:fs/promises"
+import { open } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
+import { makeFolder } from "../../adapters/pem-files/make-folder.ts"
 import { IdentityError } from "../../core/errors.ts"
 
 /**
@@ -8,9 +9,7 @@ import { IdentityError } from "../../core/errors.ts"
  */
 export async function makePrivateFolder(folder: string, key: string): Promise<void> {
   try {
-    const first = await mkdir(resolve(folder), { recursive: true, mode: 0o700 })
-    if (first === undefined) return
-    for (let made = resolve(folder); made.length >= first.length; made = dirname(made)) await sync(dirname(made))
+    for (const made of await makeFolder(resolve(folder), 0o700)) await sync(dirname(made))
   } catch (cause) {
     const why = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
     const message = `folder "${folder}" of ${key} cannot be made${why}`

@@ -33,15 +33,24 @@ export type HttpRoutes = (app: FastifyInstance) => void
 
 /**
  * Serve `routes` over HTTP. The framework is loaded for the first request: it costs some 20 MiB, and many a listener is never
- * asked. @throws IdentityError `not-ready` when it cannot bind
+ * asked. Where that fails, as without memory or file handles, the next request tries again. @throws IdentityError `not-ready` when it cannot bind
  */
 export async function listenHttp(options: HttpListenOptions, routes: HttpRoutes): Promise<HttpListener> {
   const { server, at, drain } = options
   let loaded: Promise<LoadedApp> | undefined
   let answerer: LoadedApp["answer"] | undefined
+  const loadOrForget = async (): Promise<LoadedApp> => {
+    try {
+      return await loadApp(options, routes)
+    } catch (thrown) {
+      loaded = undefined
+      server.removeAllListeners("clientError") // those of the framework; nobody else has any
+      throw thrown
+    }
+  }
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     if (answerer !== undefined) return answerer(request, response)
-    loaded ??= loadApp(options, routes)
+    loaded ??= loadOrForget()
     loaded.then(
       ({ answer }) => {
         answerer = answer

@@ -1,6 +1,7 @@
 import type { SubscriberSnapshot, SubscriberUpdate } from "../../app/deliver/entitlements.ts"
 import type { JwtSvid, KeyEvidence, X509Svid } from "../../app/issue/requests.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import { demandAudiences } from "../../core/jose/audience.ts"
 import type { TrustBundle } from "../../core/spiffe/bundle.ts"
 import { parseWorkloadId, type SpiffeId } from "../../core/spiffe/id.ts"
 import type {
@@ -44,13 +45,9 @@ export function keyEvidence(request: IssueX509Request, csrBytes: number): KeyEvi
   return { kind: "proven-key", publicKey, proof }
 }
 
-/** @throws IdentityError `malformed` @see JW-07 */
+/** @throws IdentityError `malformed` @see JW-07 JW-16 */
 export function audiences(list: readonly string[]): readonly string[] {
-  if (list.length === 0 || list.includes("")) throw malformed("audience is missing or empty")
-  if (list.length > MAX_AUDIENCES) throw malformed(`more than ${MAX_AUDIENCES} audiences`)
-  if (list.some((audience) => Buffer.byteLength(audience) > MAX_AUDIENCE)) {
-    throw malformed(`an audience is longer than ${MAX_AUDIENCE} bytes`)
-  }
+  demandAudiences(list)
   return list
 }
 
@@ -139,5 +136,3 @@ function malformed(message: string): IdentityError {
 const SERIAL = /^[0-9a-f]{2,40}$/
 const MAX_PUBLIC_KEY = 2048
 const MAX_PROOF = 1024
-const MAX_AUDIENCES = 16
-const MAX_AUDIENCE = 1024

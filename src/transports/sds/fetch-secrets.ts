@@ -31,7 +31,8 @@ export function makeFetchSecrets(deps: FetchDeps) {
 async function fetchSecrets(deps: FetchDeps, call: ServerUnaryCall<DiscoveryRequest, Buffer>): Promise<Buffer> {
   const { node, typeUrl, resourceNames } = call.request
   requireSecretType(typeUrl)
-  if (resourceNames.length > deps.limits.names) {
+  const names = new Set(resourceNames)
+  if (names.size > deps.limits.names) {
     throw new IdentityError("malformed", `more than ${deps.limits.names} resource names in one request`)
   }
   const signal = callSignal(call)
@@ -41,7 +42,7 @@ async function fetchSecrets(deps: FetchDeps, call: ServerUnaryCall<DiscoveryRequ
   const state = lease.source.current()
   if (state.kind !== "ready") throw state.error
   const set = deps.encoder(state.view, parseNodeFacts(node, call.getPeer(), deps.validator).mode)
-  const secrets = [...new Set(resourceNames)].map((name) => set.find(name)).filter((secret) => secret !== undefined)
+  const secrets = [...names].map((name) => set.find(name)).filter((secret) => secret !== undefined)
   deps.events.pushed("fetch")
   return encodeDiscoveryResponse({ nonce: "", secrets })
 }

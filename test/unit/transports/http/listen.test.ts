@@ -11,8 +11,9 @@ import { makeScratch } from "../../../support/scratch.ts"
 async function listenAt(path: string, routes: HttpRoutes) {
   const bugs: IdentityError[] = []
   const options = { newRequestId: () => "r1", onBug: (error: IdentityError) => void bugs.push(error), drain: 50 }
-  const listener = await listenHttp({ ...options, at: { path }, server: makeLocalServer(8) }, routes)
-  return { bugs, [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose]() }
+  const server = makeLocalServer(8)
+  const listener = await listenHttp({ ...options, at: { path }, server }, routes)
+  return { bugs, server, [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose]() }
 }
 
 const { cache } = createRequire(import.meta.url)
@@ -45,6 +46,20 @@ test("routes that cannot be added are a bug, which is told and answers nobody", 
     listener.bugs.map(({ code }) => code),
     ["internal"],
   )
+})
+
+test("what could not be loaded for one request is loaded for the next", async () => {
+  await using scratch = await makeScratch()
+  const path = scratch.path("again.sock")
+  let tries = 0
+  await using listener = await listenAt(path, (app) => {
+    tries += 1
+    if (tries < 3) throw new Error("no memory")
+    hello(app)
+  })
+  for (let i = 0; i < 2; i++) await assert.rejects(askRaw(path, { path: "/" }))
+  for (let i = 0; i < 2; i++) assert.equal((await askRaw(path, { path: "/" })).status, 200)
+  assert.deepEqual([tries, listener.bugs.length, listener.server.listenerCount("clientError")], [3, 2, 1])
 })
 
 test("an address in use is named", async () => {
