@@ -22,6 +22,11 @@ export interface AuthorityRecord {
   /** The same of these. */
   readonly jwtKeys: readonly JwtKeyRecord[]
   readonly rotations: Readonly<Record<RotationKind, RotationState>>
+  /**
+   * Of the bundle of the last emergency of a kind, none of whose earlier authorities is in it. Absent: there was none. Whoever goes by an
+   * earlier epoch may sign with what was stolen. @see ROT-76
+   */
+  readonly emergencyEpochs?: Readonly<Partial<Record<RotationKind, number>>>
   /** Who drives the rotations. */
   readonly controller: ControllerLease | undefined
   /** Absent: there are none. */

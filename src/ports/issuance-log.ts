@@ -77,7 +77,8 @@ export interface IssuanceLog {
    * concurrent callers are grouped. An intent with the same idempotency key, created at or after `reuseSince` and with its
    * outcome recorded, is returned instead (among the newest 65,536 that have a key, and are not older than {@link MAX_REUSE}). @throws IdentityError `already-exists` when the serial was used before; `not-ready`
    * when the store cannot write (the outcome of the commit is then unknown); `conflict`, reason `bans-changed`, and nothing is
-   * recorded or handed out, when bans changed after `guards.bansSeen`; `policy-denied` when `guards.renewal` may not be, with the
+   * recorded or handed out, when bans changed after `guards.bansSeen`; `conflict`, reason `authority-replaced`, and likewise, when there was an
+   * emergency of the authorities of its kind at an epoch after `intent.epoch` @see ROT-76; `policy-denied` when `guards.renewal` may not be, with the
    * record of that in the same commit, in place of `decision`
    */
   recordIntent(intent: Intent, decision: AuditEvent, reuseSince: Instant, guards: IntentGuards): Promise<IntentResult>

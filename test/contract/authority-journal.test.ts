@@ -54,6 +54,7 @@ const FIRST: AuthorityRecord = {
     jwt: { phase: "stable" },
   },
   controller: { holder: "h1", token: 3, until: FIXTURE_NOW },
+  emergencyEpochs: { x509: 4 },
   looseKeys: { x509: { chosen: "root-3", left: ["root-4"] }, jwt: { left: [] } },
 }
 const ISSUING = {

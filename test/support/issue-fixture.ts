@@ -11,6 +11,7 @@ import { makeAuthorize } from "../../src/app/issue/authorize.ts"
 import { makeCertify } from "../../src/app/issue/certify.ts"
 import { makeClockGuard } from "../../src/app/issue/clock-guard.ts"
 import { commitThenSign } from "../../src/app/issue/commit-then-sign.ts"
+import { hearOfEmergencies } from "../../src/app/issue/hear-of-emergencies.ts"
 import { makeIssueJwt } from "../../src/app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../src/app/issue/issue-x509.ts"
 import { makeRateLimit, type RateLimits } from "../../src/app/issue/rate-limit.ts"
@@ -166,7 +167,13 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
   }
   const common = {
     authorize,
-    signIntent: guardBans({ sign: commitThenSign(log), bans, audit: store.auditLog, clock, events }),
+    signIntent: guardBans({
+      sign: hearOfEmergencies(commitThenSign(log), trust),
+      bans,
+      audit: store.auditLog,
+      clock,
+      events,
+    }),
     clock,
     events,
     random: (bytes: number) => knobs.random(bytes),

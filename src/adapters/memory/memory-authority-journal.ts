@@ -16,6 +16,11 @@ export class MemoryAuthorityJournal implements AuthorityJournal {
     return this.#record
   }
 
+  /** @see ROT-76 */
+  get emergencyEpochs(): AuthorityRecord["emergencyEpochs"] {
+    return this.#record?.emergencyEpochs
+  }
+
   async create(record: AuthorityRecord): Promise<void> {
     if (this.#record !== undefined) throw new IdentityError("already-exists", "trust domain was initialised before")
     this.#faulty("authority", () => {

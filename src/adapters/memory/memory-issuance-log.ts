@@ -1,6 +1,8 @@
 import type { AuditEvent } from "../../core/audit/event.ts"
+import { authorityReplaced } from "../../core/authority/authority-replaced.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Instant } from "../../core/time.ts"
+import type { AuthorityRecord } from "../../ports/authority-journal.ts"
 import type {
   Intent,
   IntentGuards,
@@ -21,11 +23,18 @@ export class MemoryIssuanceLog implements IssuanceLog {
   readonly #faulty: FaultyWrite
   readonly #audit: (event: AuditEvent) => void
   readonly #banHead: () => number
+  readonly #emergencyEpochs: () => AuthorityRecord["emergencyEpochs"]
 
-  constructor(faulty: FaultyWrite, audit: (event: AuditEvent) => void, banHead: () => number) {
+  constructor(
+    faulty: FaultyWrite,
+    audit: (event: AuditEvent) => void,
+    banHead: () => number,
+    emergencyEpochs: () => AuthorityRecord["emergencyEpochs"],
+  ) {
     this.#faulty = faulty
     this.#audit = audit
     this.#banHead = banHead
+    this.#emergencyEpochs = emergencyEpochs
   }
 
   async recordIntent(
@@ -37,7 +46,9 @@ export class MemoryIssuanceLog implements IssuanceLog {
     if (guards.bansSeen !== this.#banHead()) {
       throw new IdentityError("conflict", "a ban was added or lifted meanwhile", { reason: "bans-changed" })
     }
-    const earlier = this.#reusable(intent.idempotencyKey, reuseSince)
+    const emergencyEpoch = this.#emergencyEpochs()?.[intent.kind] ?? 0
+    if (intent.epoch < emergencyEpoch) throw authorityReplaced()
+    const earlier = this.#reusable(intent.idempotencyKey, reuseSince, emergencyEpoch)
     if (earlier !== undefined) return earlier
     if (this.#intents.has(intent.serial)) throw new IdentityError("already-exists", "serial was used before")
     if (this.#intents.size >= MAX_INTENTS) throw new IdentityError("not-ready", "memory store is full")
@@ -89,11 +100,12 @@ export class MemoryIssuanceLog implements IssuanceLog {
     return this.#intents.get(serial)?.requester
   }
 
-  #reusable(key: Uint8Array | undefined, since: Instant): IntentResult | undefined {
+  #reusable(key: Uint8Array | undefined, since: Instant, epoch: number): IntentResult | undefined {
     if (key === undefined) return undefined
     for (const intent of [...this.#intents.values()].reverse()) {
       const signature = this.#signatures.get(intent.serial)
       if (signature === undefined || intent.createdAt < since || intent.idempotencyKey === undefined) continue
+      if (intent.epoch < epoch) continue
       if (Buffer.compare(intent.idempotencyKey, key) === 0) return { kind: "already-issued", intent, signature }
     }
     return undefined

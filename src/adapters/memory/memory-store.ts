@@ -63,9 +63,10 @@ export class MemoryStore implements AsyncDisposable {
     this.banLog = new MemoryBanLog(faulty, append)
     this.proposalLog = new MemoryProposalLog(faulty, append, () => this.events)
     this.federatedBundles = new MemoryFederatedBundles(faulty, append)
-    this.issuanceLog = new MemoryIssuanceLog(faulty, append, () => this.banLog.head)
-    this.auditLog = { append: async (event) => faulty("audit", () => append(event)) }
     this.authorityJournal = new MemoryAuthorityJournal(faulty)
+    const emergencyEpochs = () => this.authorityJournal.emergencyEpochs
+    this.issuanceLog = new MemoryIssuanceLog(faulty, append, () => this.banLog.head, emergencyEpochs)
+    this.auditLog = { append: async (event) => faulty("audit", () => append(event)) }
     this.replayLog = new MemoryReplayLog(faulty)
     this.revocationLog = new MemoryRevocationLog(faulty, append)
     this.consumerLog = new MemoryConsumerLog(faulty)

@@ -3,7 +3,7 @@ import { type JsonObject, parseJsonObject } from "../../core/json.ts"
 import { parseTrustDomain } from "../../core/spiffe/id.ts"
 import type { AuthorityRecord, JwtKeyRecord, RootRecord } from "../../ports/authority-journal.ts"
 import { integerIn, objectOf, objectsIn, oneOf, textIn, textsIn } from "./json-fields.ts"
-import { parseController, parseLooseKeys, parseRotations } from "./rotation-json.ts"
+import { parseController, parseEpochs, parseLooseKeys, parseRotations } from "./rotation-json.ts"
 
 /** The authority record as the store keeps it: JSON, with bytes in base64. */
 export function encodeAuthority(record: AuthorityRecord): string {
@@ -28,6 +28,7 @@ export function parseAuthority(text: string): AuthorityRecord {
     roots: objectsIn(record, "roots").map(parseRoot),
     jwtKeys: objectsIn(record, "jwtKeys").map(parseJwtKey),
     rotations: parseRotations(record["rotations"]),
+    ...(record["emergencyEpochs"] === undefined ? {} : { emergencyEpochs: parseEpochs(record["emergencyEpochs"]) }),
     controller: parseController(record["controller"]),
     ...(record["restoredAt"] === undefined ? {} : { restoredAt: integerIn(record, "restoredAt") }),
     ...(record["looseKeys"] === undefined ? {} : { looseKeys: parseLooseKeys(record["looseKeys"]) }),

@@ -16,13 +16,15 @@ export const ISSUANCES = "intent JOIN recipient ON recipient.id = intent.recipie
 
 /** What of a row others than the log look at. */
 export function keyColumns(row: IntentRow): KeyColumns {
-  const [recipient, serial, , , , , notAfter, createdAt] = row
-  return { recipient, serial, notAfter, createdAt } as KeyColumns // as encodeIntent put them there
+  const [recipient, serial, kind, , epoch, , notAfter, createdAt] = row
+  return { recipient, serial, kind, epoch, notAfter, createdAt } as KeyColumns // as encodeIntent put them there
 }
 
 export interface KeyColumns {
   readonly recipient: string
   readonly serial: string
+  readonly kind: Intent["kind"]
+  readonly epoch: number
   readonly notAfter: Instant
   readonly createdAt: Instant
 }

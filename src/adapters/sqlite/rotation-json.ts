@@ -23,6 +23,12 @@ function parseLoose(loose: JsonObject): LooseKeys {
   return { ...chosen, left: textsIn(loose, "left") }
 }
 
+export function parseEpochs(value: Json): Readonly<Partial<Record<RotationKind, number>>> {
+  const epochs = objectOf(value, "emergencyEpochs")
+  const named = KINDS.filter((kind) => epochs[kind] !== undefined)
+  return Object.fromEntries(named.map((kind) => [kind, integerIn(epochs, kind)]))
+}
+
 export function parseController(value: Json | undefined): ControllerLease | undefined {
   if (!isJsonObject(value)) return undefined
   return { holder: textIn(value, "holder"), token: integerIn(value, "token"), until: integerIn(value, "until") }

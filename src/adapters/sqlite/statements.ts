@@ -1,11 +1,13 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { type AuditEntry, entryOf } from "../../core/audit/record.ts"
+import { authorityReplaced } from "../../core/authority/authority-replaced.ts"
 import { IdentityError } from "../../core/errors.ts"
 import { refusedRenewalEvent, renewalError } from "../../core/lineage/lineage-refusal.ts"
 import type { Instant } from "../../core/time.ts"
 import { AuditStatements } from "./audit-statements.ts"
 import { BanStatements } from "./ban-statements.ts"
 import { ConsumerStatements } from "./consumer-statements.ts"
+import { EmergencyEpochs } from "./emergency-epochs.ts"
 import { FederatedStatements } from "./federated-statements.ts"
 import { IntentPruning } from "./intent-pruning.ts"
 import { INTENT_COLUMNS, ISSUANCE_COLUMNS, ISSUANCES, keyColumns } from "./intent-row.ts"
@@ -25,6 +27,7 @@ export class Statements {
   readonly #consumers: ConsumerStatements
   readonly #audit: AuditStatements
   readonly #bans: BanStatements
+  readonly #emergencies: EmergencyEpochs
   readonly #lineages: LineageStatements
   readonly #proposals: ProposalStatements
   readonly #federated: FederatedStatements
@@ -45,6 +48,7 @@ export class Statements {
     this.#proofs = new ProofStatements(db)
     this.#consumers = new ConsumerStatements(db)
     this.#bans = new BanStatements(db)
+    this.#emergencies = new EmergencyEpochs(db)
     this.#lineages = new LineageStatements(db)
     this.#proposals = new ProposalStatements(db)
     this.#federated = new FederatedStatements(db)
@@ -65,6 +69,7 @@ export class Statements {
   begin(): void {
     this.#audit.begin()
     this.#bans.begin()
+    this.#emergencies.begin()
     this.#lineages.begin()
   }
 
@@ -76,6 +81,7 @@ export class Statements {
   /** To be called when what was run may be undone. */
   undone(): void {
     this.#recipients.forget()
+    this.#emergencies.undone()
     this.#lineages.undone()
   }
 
@@ -101,6 +107,7 @@ export class Statements {
       case "create-authority":
         return oneRow(this.#createAuthority.run(operation.revision, operation.record), INITIALISED)
       case "replace-authority":
+        this.#emergencies.begin()
         return oneRow(
           this.#replaceAuthority.run(operation.revision, operation.record, operation.revision - 1),
           CONFLICT,
@@ -151,12 +158,15 @@ export class Statements {
 
   #recordIntent(operation: IntentOperation): OperationResult {
     if (operation.bansSeen !== this.#bans.head) return BANS_CHANGED
+    const { intent, renewal } = operation
+    const { recipient: name, kind, epoch } = keyColumns(intent)
+    const emergencyEpoch = this.#emergencies.of(kind)
+    if (epoch < emergencyEpoch) return REPLACED
     if (operation.idempotencyKey !== null) {
-      const row = this.#reusable(operation.idempotencyKey, operation.reuseSince)
+      const row = this.#reusable(operation.idempotencyKey, operation.reuseSince, emergencyEpoch)
       if (row !== undefined) return { kind: "row", row }
     }
-    const { intent, renewal } = operation
-    const recipient = this.#recipients.find(keyColumns(intent).recipient)
+    const recipient = this.#recipients.find(name)
     const judged = renewal === null ? undefined : this.#lineages.judge(intent, recipient, renewal)
     if (judged?.verdict.kind === "violated" || judged?.verdict.kind === "frozen") {
       return this.#refuse(judged, recipient, operation)
@@ -190,9 +200,9 @@ export class Statements {
   }
 
   /** The row is read again: its transaction may have been rolled back. */
-  #reusable(key: Uint8Array, since: Instant): SqlRow | undefined {
+  #reusable(key: Uint8Array, since: Instant, epoch: number): SqlRow | undefined {
     const id = this.#recent.find(key)
-    return id === undefined ? undefined : this.#findReusable.get(id, key, since)
+    return id === undefined ? undefined : this.#findReusable.get(id, key, since, epoch)
   }
 }
 
@@ -204,7 +214,11 @@ function oneRow(result: { readonly changes: number | bigint }, otherwise: Operat
 
 function refusal(code: "already-exists" | "conflict", message: string, reason?: string): OperationResult {
   const options = reason === undefined ? {} : { reason }
-  return { kind: "failed", failure: encodeFailure(new IdentityError(code, message, options)) }
+  return failed(new IdentityError(code, message, options))
+}
+
+function failed(error: IdentityError): OperationResult {
+  return { kind: "failed", failure: encodeFailure(error) }
 }
 
 const DONE: OperationResult = { kind: "done" }
@@ -213,6 +227,7 @@ const INITIALISED = refusal("already-exists", "trust domain was initialised befo
 const CONFLICT = refusal("conflict", "authority record was changed by another writer")
 const ADOPTED = refusal("already-exists", "issuing authority was adopted before")
 const BANS_CHANGED = refusal("conflict", "a ban was added or lifted meanwhile", "bans-changed")
+const REPLACED = failed(authorityReplaced())
 
 const REFUSED_RENEWAL = {
   violated: { kind: "refused", failure: encodeFailure(renewalError("violated")) },
@@ -222,7 +237,7 @@ const REFUSED_RENEWAL = {
 const INSERT_INTENT = `INSERT INTO intent (${INTENT_COLUMNS}, lineage)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`
 const FIND_REUSABLE = `SELECT ${ISSUANCE_COLUMNS}, signature FROM ${ISSUANCES} JOIN outcome ON intent_id = intent.id
-WHERE intent.id = ? AND idempotency_key = ? AND created_at >= ?`
+WHERE intent.id = ? AND idempotency_key = ? AND created_at >= ? AND epoch >= ?`
 const INSERT_OUTCOME = `INSERT INTO outcome (intent_id, signature) SELECT id, ? FROM intent WHERE serial = ?
 ON CONFLICT (intent_id) DO NOTHING`
 const INSERT_OUTCOME_OF = "INSERT INTO outcome (intent_id, signature) VALUES (?, ?) ON CONFLICT (intent_id) DO NOTHING"

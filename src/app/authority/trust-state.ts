@@ -19,6 +19,11 @@ export interface TrustState {
    * an older record in the place of a newer. Consumers see the result when this resolves. @throws IdentityError `conflict` @see AUT-05
    */
   update(change: (record: AuthorityRecord) => AuthorityRecord): Promise<AuthorityRecord>
+  /**
+   * Read the record again, after the writes of this process that are under way, unless `isKnown` of what is there by then.
+   * @throws IdentityError `not-ready` when it cannot be read
+   */
+  hear(isKnown: (record: AuthorityRecord) => boolean): Promise<void>
   /** Replace the bundles of federated trust domains; equal content changes nothing. */
   setFederated(bundles: readonly TrustBundle[]): Promise<void>
 }
@@ -35,18 +40,21 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
     snapshot = snapshotOf(record, federated)
     changes.fire()
   }
+  const adopt = (written: AuthorityRecord, bundles: readonly TrustBundle[]) => {
+    // Most steps of a rotation, and the lease of whoever drives it, are nothing that consumers see.
+    const seen = written.epoch !== record.epoch || written.incarnation !== record.incarnation
+    record = written
+    federated = bundles
+    if (seen) publish()
+    writes.fire()
+  }
   const inTurn = makeInTurn()
   const write = async (change: (record: AuthorityRecord) => AuthorityRecord, bundles = federated) => {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const wanted: AuthorityRecord = { ...change(record), revision: record.revision + 1 }
       const written = await replaceOrReread(journal, wanted)
       const isOurs = written === wanted
-      // Most steps of a rotation, and the lease of whoever drives it, are nothing that consumers see.
-      const seen = written.epoch !== record.epoch || written.incarnation !== record.incarnation
-      record = written
-      if (isOurs) federated = bundles
-      if (seen) publish()
-      writes.fire()
+      adopt(written, isOurs ? bundles : federated)
       if (isOurs) return written
     }
     throw new IdentityError("conflict", "the authorities were changed by somebody else at the same time; try again")
@@ -57,6 +65,12 @@ export async function openTrustState(journal: AuthorityJournal): Promise<TrustSt
     changed: (signal) => changes.changed(signal),
     written: (signal) => writes.changed(signal),
     update: (change) => inTurn(() => write(change)),
+    hear: (isKnown) =>
+      inTurn(async () => {
+        if (isKnown(record)) return
+        const found = await readRecord(journal)
+        if (found.revision > record.revision) adopt(found, federated)
+      }),
     setFederated: (bundles) =>
       inTurn(async () => {
         if (sameContent(federated, bundles)) return

@@ -20,6 +20,7 @@ import { type Intent, MAX_REUSE, type Requester } from "../../ports/issuance-log
 import type { Random } from "../../ports/random.ts"
 import type { IssuingAuthorities, IssuingAuthority } from "../authority/issuing-authorities.ts"
 import type { IssueEvents } from "./events.ts"
+import { issueAcrossEmergency } from "./hear-of-emergencies.ts"
 import { idempotencyKey } from "./intent.ts"
 import { chooseLifetime } from "./lifetime.ts"
 import type { KeyEvidence, X509Svid } from "./requests.ts"
@@ -78,19 +79,17 @@ export function makeCertify(deps: CertifyDeps): Certify {
     const { evidenceDigest, namespace } = order.requester
     const key = await proveKey(deps, order.key, evidenceDigest)
     const current = () => deps.issuing.current({ spiffeId: order.id, namespace })
-    const authority = await deps.issuing.whenReplaced(current, signal)
-    refuseBlockedKey(key, deps.issuing.authorityKeyIds())
     const { id, wantedTtl } = order
     const identical = idempotencyKey({ spki: key.spki, evidenceDigest, id, wantedTtl })
-    const running = underWay.get(identical)
-    if (running !== undefined) return running
-    const issuing = issue(deps, { order, key, authority, identical })
-    underWay.set(identical, issuing)
-    try {
-      return await issuing
-    } finally {
-      underWay.delete(identical)
-    }
+    return issueAcrossEmergency(async () => {
+      const authority = await deps.issuing.whenReplaced(current, signal)
+      refuseBlockedKey(key, deps.issuing.authorityKeyIds())
+      const running = underWay.get(identical)
+      if (running !== undefined) return running
+      const issuing = issue(deps, { order, key, authority, identical })
+      underWay.set(identical, issuing)
+      return issuing.finally(() => underWay.delete(identical))
+    })
   }
 }
 

@@ -9,6 +9,7 @@ import type { Random } from "../../ports/random.ts"
 import type { JwtKeySet } from "../authority/jwt-key-set.ts"
 import type { Authorised, Authorize } from "./authorize.ts"
 import type { IssueEvents } from "./events.ts"
+import { issueAcrossEmergency } from "./hear-of-emergencies.ts"
 import { grantedEvent, requesterOf } from "./intent.ts"
 import { chooseLifetime } from "./lifetime.ts"
 import type { IssueJwt, JwtRequest, JwtSvid } from "./requests.ts"
@@ -33,7 +34,9 @@ export function makeIssueJwt(deps: IssueJwtDeps): IssueJwt {
   return async (request, signal) => {
     const covers = (grant: Grant) => refuseAudience(grant, request.audience)
     const authorised = await deps.authorize(request, "jwt", signal, covers)
-    return tellFailure(deps.events, "jwt", request.requestId, () => issue(deps, request, authorised, signal))
+    return tellFailure(deps.events, "jwt", request.requestId, () =>
+      issueAcrossEmergency(() => issue(deps, request, authorised, signal)),
+    )
   }
 }
 
@@ -44,6 +47,7 @@ async function issue(
   signal: AbortSignal,
 ): Promise<JwtSvid> {
   const { keys, algorithmFor } = deps
+  const epoch = deps.epoch() // no later than the key @see ROT-76
   const key = await keys.whenReplaced(() => keys.activeForSvids(algorithmFor(request.audience)), signal)
   const now = deps.clock.now()
   const life = chooseLifetime({
@@ -73,7 +77,7 @@ async function issue(
     serial: jti,
     kind: "jwt" as const,
     authorityId: key.kid,
-    epoch: deps.epoch(),
+    epoch,
     spiffeId: grant.id,
     hint: grant.hint,
     tbs,

@@ -1,5 +1,6 @@
 import { liveCrossCertificates } from "../../core/authority/cross-certificates.ts"
 import type { IssuingAuthorities } from "../authority/issuing-authorities.ts"
+import { issueAcrossEmergency } from "./hear-of-emergencies.ts"
 import { type IssueServingDeps, issueServing, type ServingSvid } from "./issue-serving.ts"
 
 export interface ServingChainDeps extends IssueServingDeps {
@@ -11,7 +12,11 @@ export interface ServingChainDeps extends IssueServingDeps {
  * trusts an earlier root alone, as long as that one lives, recognises the server. Never for a probe, which is to prove trust in one
  * root. @see ROT-71 ROT-72
  */
-export async function issueServingChain(deps: ServingChainDeps, signal: AbortSignal): Promise<ServingSvid> {
+export function issueServingChain(deps: ServingChainDeps, signal: AbortSignal): Promise<ServingSvid> {
+  return issueAcrossEmergency(() => issueChain(deps, signal))
+}
+
+async function issueChain(deps: ServingChainDeps, signal: AbortSignal): Promise<ServingSvid> {
   const authority = await deps.issuing.whenReplaced(() => deps.issuing.current(), signal)
   const svid = await issueServing({ ...deps, issuing: { current: () => authority } })
   const root = deps.trust.record().roots.find(({ keyId }) => keyId === authority.rootKeyId)

@@ -17,6 +17,7 @@ import type { ActiveJwtKey } from "../authority/jwt-key-set.ts"
 import { subjectOfParties } from "../ban/banned.ts"
 import type { Certify } from "./certify.ts"
 import type { IssueEvents } from "./events.ts"
+import { issueAcrossEmergency } from "./hear-of-emergencies.ts"
 import { type GrantedIntent, requesterOf } from "./intent.ts"
 
 export interface IssueTokenDeps {
@@ -59,17 +60,22 @@ export type IssueToken = (order: TokenOrder, signal: AbortSignal) => Promise<Iss
 export function makeIssueToken(deps: IssueTokenDeps): IssueToken {
   return async (order, signal) => {
     if (order.product.kind === "x509-svid") return issueCertificate(deps, order, order.product.csr, signal)
-    const key = await deps.keyFor(order.grant.algorithm, signal) // it may have to wait, so the time is taken after it
-    const now = deps.clock.now()
-    const notAfter = endOf(order, now)
-    const jti = makeTokenId(deps.random, deps.clock.monotonic())
-    const input = order.product.kind === "jwt-svid" ? svidInput : accessTokenInput
-    const text = input(deps, order, key, { iat: now, exp: notAfter, jti })
-    const token = await sign(deps, order, key, text, { iat: now, exp: notAfter, jti })
+    const issued = await issueAcrossEmergency(() => issueJws(deps, order, signal))
     if (order.product.kind === "jwt-svid") deps.events.jwtIssued(order.requestId)
     else deps.events.accessTokenIssued(order.requestId)
-    return { text: token, expiresIn: notAfter - now }
+    return issued
   }
+}
+
+async function issueJws(deps: IssueTokenDeps, order: TokenOrder, signal: AbortSignal): Promise<IssuedToken> {
+  const epoch = deps.epoch() // no later than the key @see ROT-76
+  const key = await deps.keyFor(order.grant.algorithm, signal) // it may have to wait, so the time is taken after it
+  const now = deps.clock.now()
+  const notAfter = endOf(order, now)
+  const stamp = { iat: now, exp: notAfter, jti: makeTokenId(deps.random, deps.clock.monotonic()) }
+  const input = order.product.kind === "jwt-svid" ? svidInput : accessTokenInput
+  const text = await sign(deps, order, key, input(deps, order, key, stamp), { ...stamp, epoch })
+  return { text, expiresIn: notAfter - now }
 }
 
 interface Stamp {
@@ -109,13 +115,13 @@ async function sign(
   order: TokenOrder,
   key: ActiveJwtKey,
   input: string,
-  { iat, exp, jti }: Stamp,
+  { iat, exp, jti, epoch }: Stamp & { readonly epoch: number },
 ): Promise<string> {
   const intent = {
     serial: jti,
     kind: "jwt" as const,
     authorityId: key.kid,
-    epoch: deps.epoch(),
+    epoch,
     spiffeId: order.question.subject,
     hint: "",
     tbs: Buffer.from(input),

@@ -7,6 +7,7 @@ import type { Principal } from "../../core/policy/principal.ts"
 import type { Clock } from "../../ports/clock.ts"
 import type { SignIntent } from "../../ports/intent-signer.ts"
 import type { Random } from "../../ports/random.ts"
+import { issueAcrossEmergency } from "./hear-of-emergencies.ts"
 import type { IssueTokenDeps } from "./issue-token.ts"
 
 export interface SignIntrospectionDeps extends Pick<IssueTokenDeps, "keyFor" | "issuer" | "epoch"> {
@@ -27,30 +28,36 @@ export type SignIntrospection = (
 ) => Promise<string>
 
 export function makeSignIntrospection(deps: SignIntrospectionDeps): SignIntrospection {
-  return async (answer, caller, event, signal) => {
-    const { kid, signer } = await deps.keyFor("ES256", signal)
-    const now = deps.clock.now()
-    const claims = { iss: deps.issuer, aud: caller.facts.clientId, iat: now, token_introspection: answer }
-    const input = `${encode({ alg: "ES256", kid, typ: "token-introspection+jwt" })}.${encode(claims)}`
-    const intent = {
-      serial: makeTokenId(deps.random, deps.clock.monotonic()),
-      kind: "jwt" as const,
-      authorityId: kid,
-      epoch: deps.epoch(),
-      spiffeId: caller.facts.id,
-      hint: "",
-      tbs: Buffer.from(input),
-      notBefore: now,
-      notAfter: now + 1,
-      createdAt: now,
-      requester: { ...NO_POD, evidenceDigest: caller.facts.evidenceDigest },
-      rule: "introspection",
-      idempotencyKey: undefined,
-    }
-    const order = { intent, decision: event, reuseSince: now, subject: NOBODY, signer, form: "p1363" as const }
-    const { signature } = await deps.signIntent(order)
-    return sealJwtSvid(input, signature)
+  return (answer, caller, event, signal) => issueAcrossEmergency(() => sign(deps, answer, caller, event, signal))
+}
+
+async function sign(
+  deps: SignIntrospectionDeps,
+  ...[answer, caller, event, signal]: Parameters<SignIntrospection>
+): Promise<string> {
+  const epoch = deps.epoch() // no later than the key @see ROT-76
+  const { kid, signer } = await deps.keyFor("ES256", signal)
+  const now = deps.clock.now()
+  const claims = { iss: deps.issuer, aud: caller.facts.clientId, iat: now, token_introspection: answer }
+  const input = `${encode({ alg: "ES256", kid, typ: "token-introspection+jwt" })}.${encode(claims)}`
+  const intent = {
+    serial: makeTokenId(deps.random, deps.clock.monotonic()),
+    kind: "jwt" as const,
+    authorityId: kid,
+    epoch,
+    spiffeId: caller.facts.id,
+    hint: "",
+    tbs: Buffer.from(input),
+    notBefore: now,
+    notAfter: now + 1,
+    createdAt: now,
+    requester: { ...NO_POD, evidenceDigest: caller.facts.evidenceDigest },
+    rule: "introspection",
+    idempotencyKey: undefined,
   }
+  const order = { intent, decision: event, reuseSince: now, subject: NOBODY, signer, form: "p1363" as const }
+  const { signature } = await deps.signIntent(order)
+  return sealJwtSvid(input, signature)
 }
 
 function encode(value: object): string {

@@ -1,5 +1,5 @@
 import { requiredEpoch } from "../../core/authority/authority-roles.ts"
-import type { RotationState } from "../../core/authority/rotation-state.ts"
+import type { RotationKind, RotationState } from "../../core/authority/rotation-state.ts"
 import type { Instant } from "../../core/time.ts"
 import type { AuthorityRecord } from "../../ports/authority-journal.ts"
 import { looseAfter } from "./loose-keys.ts"
@@ -24,5 +24,15 @@ export function recordAfter(
   // Tokens are not delivered with the bundle that verifies them, so only certificates wait for one.
   const required = authority.kind === "x509" ? requiredEpoch(state, record.requiredEpoch) : record.requiredEpoch
   const after = { ...authority.withRoles(withMade, state, now), epoch, rotations, requiredEpoch: required }
-  return { ...after, ...loose }
+  return { ...after, ...loose, ...emergencyEpochs(record, authority.kind, state) }
+}
+
+/** @see ROT-76 */
+function emergencyEpochs(
+  { emergencyEpochs: before }: AuthorityRecord,
+  kind: RotationKind,
+  state: RotationState,
+): Pick<AuthorityRecord, "emergencyEpochs"> {
+  if (state.phase === "retiring" && state.emergency) return { emergencyEpochs: { ...before, [kind]: state.epoch } }
+  return before === undefined ? {} : { emergencyEpochs: before }
 }

@@ -20,6 +20,7 @@ import { shareChanges } from "../../app/deliver/share-changes.ts"
 import { actorOf, makeAuthorize } from "../../app/issue/authorize.ts"
 import { type Certify, makeCertify } from "../../app/issue/certify.ts"
 import { type ClockGuard, makeClockGuard } from "../../app/issue/clock-guard.ts"
+import { hearOfEmergencies } from "../../app/issue/hear-of-emergencies.ts"
 import { requesterOf } from "../../app/issue/intent.ts"
 import { makeIssueJwt } from "../../app/issue/issue-jwt.ts"
 import { makeIssueX509 } from "../../app/issue/issue-x509.ts"
@@ -141,7 +142,8 @@ export async function openPipeline(deps: PipelineDeps): Promise<Pipeline> {
   })
   const keyHolders = await openKeyHolders({ bans, holdings: store.holdings, clock, events: events.bans }, holdings)
   const liveStreams = new LiveStreams(bans, { clock, events: events.bans, keyHolders })
-  const signIntent = guardBans({ sign: state.signIntent, bans, audit, clock, events: events.issue })
+  const sign = hearOfEmergencies(state.signIntent, trust)
+  const signIntent = guardBans({ sign, bans, audit, clock, events: events.issue })
   const authorize = makeAuthorize({ attest, decide, rateLimit, bans, audit, clock, guard, events: events.issue })
   const common = { authorize, signIntent, clock, random, events: events.issue }
   const certify = makeCertify({

@@ -109,6 +109,7 @@ const LOOKED_AT = [
   "ban-statements.ts",
   "commit-engine.ts",
   "consumer-statements.ts",
+  "emergency-epochs.ts",
   "federated-statements.ts",
   "find-requesters.ts",
   "intent-pruning.ts",
