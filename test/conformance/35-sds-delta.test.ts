@@ -147,6 +147,31 @@ test("[XDS-01] refuses more names than its bound", () => {
   assert.throws(() => session.receive(ask({ subscribe: ["d", "e", "f", "g", "h", "i"] })), { code: "malformed" })
 })
 
+test("[SDS-23] trust that fell out of the book of the unanswered does not count as held, until a newer one was acknowledged", () => {
+  const session = opened(["default", "ROOTCA"])
+  const take = (reply: Reply | undefined) => session.receive(ask({ nonce: reply?.nonce }))
+  take(session.next(false))
+  session.publish(fakeSecrets(2, { default: ["certificate", "1"], ROOTCA: ["trust", "2"] }))
+  assert.deepEqual(versions(session.next(false)), ["ROOTCA 2"])
+  const unanswered: (Reply | undefined)[] = []
+  for (let version = 2; version <= 18; version++) {
+    session.giveUpWaiting()
+    session.publish(fakeSecrets(2, { default: ["certificate", String(version)], ROOTCA: ["trust", "2"] }))
+    unanswered.push(session.next(false))
+  }
+  for (const reply of unanswered.slice(-16)) take(reply)
+  assert.equal(session.standing?.epoch, 1)
+  session.publish(fakeSecrets(3, { default: ["certificate", "18"], ROOTCA: ["trust", "2"] }))
+  assert.deepEqual(
+    [session.next(false), session.standing?.epoch],
+    [undefined, 1],
+    "a set that brings nothing new does not, either",
+  )
+  session.publish(fakeSecrets(4, { default: ["certificate", "18"], ROOTCA: ["trust", "4"] }))
+  take(session.next(false))
+  assert.equal(session.standing?.epoch, 4)
+})
+
 const CURRENT = fakeSecrets(1, { default: ["certificate", "1"], ROOTCA: ["trust", "1"] })
 
 function opened(names: readonly string[]): DeltaSession {

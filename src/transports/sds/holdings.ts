@@ -13,6 +13,8 @@ export class Holdings {
   /** What the peer says to hold of an earlier stream, or had on this one before it asked anew. @see SDS-22 */
   #claimed: ReadonlySet<string> = NONE
   #flights: readonly Flight[] = []
+  /** Sent in responses that were not answered while they could be. */
+  #unheard: ReadonlySet<string> = NONE
   #refused: ReadonlySet<string> = NONE
   #nackReason: string | undefined
   #epoch = 0
@@ -68,12 +70,17 @@ export class Holdings {
     return found
   }
 
-  /** Count `secrets` as sent under `nonce`. At most `kept` earlier responses can still be answered afterwards. @param sentAt monotonic */
+  /**
+   * Count `secrets` as sent under `nonce`. At most `kept` earlier responses can still be answered afterwards: what the others said last of a
+   * name does not count as held until it is sent again. @param sentAt monotonic @see SDS-23
+   */
   send(nonce: string, secrets: readonly EncodedSecret[], sentAt: Millis, kept: number): void {
     const versions = new Map(secrets.map(({ name, version }) => [name, version]))
     for (const [name, version] of versions) this.#sent.set(name, version)
     const trust = secrets.some(({ kind }) => kind === "trust")
     const earlier = kept === 0 ? [] : this.#flights.slice(-kept)
+    for (const flight of this.#flights.slice(0, this.#flights.length - earlier.length)) this.#giveUp(flight)
+    this.#hear(versions.keys())
     const epoch = this.#hasUnsentTrust() ? undefined : (this.#secrets?.epoch ?? 0)
     this.#flights = [...earlier, { nonce, versions, trust, epoch, sentAt, overdue: false }]
     this.#forgive(versions.keys())
@@ -95,7 +102,7 @@ export class Holdings {
   acknowledge(nonce: string): boolean {
     const flight = this.#land(nonce)
     if (flight === undefined) return false
-    if (this.#refused.size === 0 && this.#flights.length === 0) this.#epoch = flight.epoch ?? this.#epoch
+    if (this.#isAllTaken()) this.#epoch = flight.epoch ?? this.#epoch
     this.#settle()
     return true
   }
@@ -145,6 +152,7 @@ export class Holdings {
   forget(name: string): void {
     this.#sent.delete(name)
     this.#forgive([name])
+    this.#hear([name])
     for (const { versions } of this.#flights) versions.delete(name)
   }
 
@@ -181,6 +189,21 @@ export class Holdings {
     return flight
   }
 
+  /** Nobody will say what became of this response. */
+  #giveUp({ versions }: Flight): void {
+    const unheard = [...versions].filter(([name, version]) => this.#sent.get(name) === version)
+    if (unheard.length > 0) this.#unheard = new Set([...this.#unheard, ...unheard.map(([name]) => name)])
+  }
+
+  #hear(names: Iterable<string>): void {
+    if (this.#unheard.size > 0) this.#unheard = this.#unheard.difference(new Set(names))
+  }
+
+  /** Whatever was sent last of each name was confirmed. */
+  #isAllTaken(): boolean {
+    return this.#flights.length === 0 && this.#refused.size === 0 && this.#unheard.size === 0
+  }
+
   #forgive(names: Iterable<string>): void {
     if (this.#refused.size === 0) return
     this.#refused = this.#refused.difference(new Set(names))
@@ -189,7 +212,7 @@ export class Holdings {
 
   /** A peer that confirmed all it was sent, and to whom the newest set brings nothing new, holds the newest epoch. */
   #settle(): void {
-    if (this.#secrets === undefined || this.#flights.length > 0 || this.#refused.size > 0) return
+    if (this.#secrets === undefined || !this.#isAllTaken()) return
     if (this.#sent.size > 0 && this.changed(false).length === 0) this.#epoch = this.#secrets.epoch
   }
 }
