@@ -93,6 +93,14 @@ test("[ATT-14] new clusters are asked about every token again, also when they co
   equal(await refusalOf(attest(token, NEVER)), "issuer-unknown unauthenticated")
 })
 
+test("[ATT-14] what is remembered of a token keeps no other memory than its own", async () => {
+  const { attest, token } = makeAttestFixture({ review: { mode: "off" } })
+  for (let i = 0; i < 10; i++) {
+    const { evidenceDigest } = (await attest(token({ jti: `t${i}` }), NEVER)).claims
+    equal(evidenceDigest.buffer.byteLength, evidenceDigest.length)
+  }
+})
+
 test("[ATT-14] the 16,385th token drops the least recently used one, not the one in use", async () => {
   const fixture = makeAttestFixture({
     review: { mode: "off" },

@@ -112,7 +112,7 @@ function witness({ cluster, claims }: VerifiedToken, digest: string, outcome: Re
     node: claims.node,
     tokenId: claims.tokenId,
     expiresAt: claims.expiresAt,
-    evidenceDigest: Buffer.from(digest, "hex"),
+    evidenceDigest: new Uint8Array(Buffer.from(digest, "hex")), // of its own memory: it is kept, and the pool would be with it
     degraded: outcome === "degraded",
   })
 }
