@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
+import { queryObjects } from "node:v8"
 import { ConsumerKind } from "../../src/gen/assay/v1/identity.ts"
 import { IdentityPeer } from "../support/identity-peer.ts"
 import { openServerUnderTest } from "../support/server-under-test.ts"
@@ -153,3 +154,24 @@ test("[IDA-02] a subscriber without a token, or with one that does not attest, i
     assert.notEqual(failure?.requestId, "")
   }
 })
+
+test("[IDA-14] streams that ended leave nothing behind that waits for when they would have ended", async () => {
+  const token = server.setup.token()
+  const openAndLeave = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      using subscriber = new Subscriber(peer, token)
+      subscriber.hello()
+      await subscriber.snapshot()
+    }
+    await until("all are gone", () => rows().length === 0)
+  }
+  await openAndLeave(10)
+  const before = signals()
+  await openAndLeave(100)
+  await until("their signals are gone", () => signals() - before < 20)
+})
+
+/** After a full collection. */
+function signals(): number {
+  return queryObjects(AbortSignal, { format: "count" })
+}

@@ -1,5 +1,6 @@
 import type { Millis } from "../../core/time.ts"
 import { type IdentitySource, STARTING } from "./identity-source.ts"
+import { limitLife } from "./limit-life.ts"
 
 /**
  * Resolves once a source that has just begun knows what it has, at the latest after {@link LONGEST_START} or when `signal` aborts.
@@ -8,7 +9,8 @@ import { type IdentitySource, STARTING } from "./identity-source.ts"
 export async function begun(source: IdentitySource, signal: AbortSignal): Promise<void> {
   // Most calls come later, and leave nothing behind that waits.
   if (!isStarting(source)) return
-  const until = AbortSignal.any([signal, AbortSignal.timeout(LONGEST_START)])
+  using start = limitLife(LONGEST_START)
+  const until = AbortSignal.any([signal, start.signal])
   while (!until.aborted && isStarting(source)) await source.changed(until)
 }
 

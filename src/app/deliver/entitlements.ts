@@ -14,6 +14,7 @@ import { bannedError, isBannedError, refuseBanned, subjectOf } from "../ban/bann
 import type { KeyHolders } from "../ban/key-holders.ts"
 import type { LiveStreams } from "../ban/live-streams.ts"
 import { requesterOf } from "../issue/intent.ts"
+import { limitLife } from "./limit-life.ts"
 import { type RenewOrders, wavePosition } from "./renew-orders.ts"
 
 /** What a subscriber is told. */
@@ -68,8 +69,8 @@ export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitle
     const attested = await deps.attest(token, signal)
     const banned = banOfAll(deps, attested)
     if (banned !== undefined) deps.refused(attested, banned)
-    const expiry = expirySignal(attested.claims.expiresAt - deps.now())
-    const until = AbortSignal.any([signal, expiry])
+    using expiry = limitLife((attested.claims.expiresAt - deps.now()) * 1000)
+    const until = AbortSignal.any([signal, expiry.signal])
     const touches = makeChangeSignal()
     const touched = () => {
       const error = banOfAll(deps, attested)
@@ -189,11 +190,5 @@ async function eitherOf(signal: AbortSignal, ...changes: readonly ChangeSignal["
   settled.abort(SETTLED)
 }
 
-function expirySignal(seconds: number): AbortSignal {
-  return AbortSignal.timeout(Math.min(Math.max(0, seconds) * 1000, MAX_TIMEOUT))
-}
-
 /** Nobody asks for it; without one, each abort would make an error with a stack. */
 const SETTLED = "settled"
-/** Timers beyond this overflow. */
-const MAX_TIMEOUT = 2 ** 31 - 1

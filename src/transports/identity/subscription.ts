@@ -3,6 +3,7 @@ import type { ServerDuplexStream } from "@grpc/grpc-js"
 import { isBannedError } from "../../app/ban/banned.ts"
 import type { Subscribers } from "../../app/deliver/consumers.ts"
 import type { WatchEntitlements } from "../../app/deliver/entitlements.ts"
+import { limitLife } from "../../app/deliver/limit-life.ts"
 import { drawStreamAge } from "../../app/deliver/stream-age.ts"
 import type { Holder } from "../../core/authority/holder.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
@@ -40,7 +41,8 @@ export async function serveSubscription(stream: Stream, deps: SubscriptionDeps):
   const { tokenBytes, streamAge } = deps.limits()
   const age: Millis = Math.ceil(drawStreamAge(streamAge, deps.random) * 1000)
   const stop = new AbortController()
-  const signal = AbortSignal.any([stop.signal, deps.closing, AbortSignal.timeout(age)])
+  using life = limitLife(age)
+  const signal = AbortSignal.any([stop.signal, deps.closing, life.signal])
   const peer = new Peer(deps.subscribers)
   stream.on("data", (request: SubscribeRequest) => {
     try {

@@ -1,6 +1,7 @@
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js"
 import { begun } from "../../app/deliver/begun.ts"
 import type { IdentitySource } from "../../app/deliver/identity-source.ts"
+import { limitLife } from "../../app/deliver/limit-life.ts"
 import type { ValidateJwtSvid } from "../../app/deliver/validate-jwt-svid.ts"
 import { IdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
@@ -79,7 +80,8 @@ async function serveUnary<Request, Reply>(
 ): Promise<void> {
   try {
     requireSecurityHeader(call.metadata)
-    const signal = unarySignal(call, deps.limits.unary)
+    using life = limitLife(deps.limits.unary)
+    const signal = AbortSignal.any([callSignal(call), life.signal])
     const source = deps.sourceFor(call)
     await begun(source, signal)
     reply(null, await answer(source, signal))
@@ -117,10 +119,6 @@ async function serveStream<Message>(
   } finally {
     streams.open--
   }
-}
-
-function unarySignal(call: ServerUnaryCall<unknown, unknown>, longest: Millis): AbortSignal {
-  return AbortSignal.any([callSignal(call), AbortSignal.timeout(longest)])
 }
 
 /** The WIT profile is not offered. @see WA-02 */
