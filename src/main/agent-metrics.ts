@@ -1,17 +1,24 @@
 import type { AgentFacts, makeAgentMetrics } from "../adapters/metrics/agent-registry.ts"
-import type { IdentityState } from "../app/deliver/identity-source.ts"
+import type { HeldSvid, IdentityState } from "../app/deliver/identity-source.ts"
+import type { Instant } from "../core/time.ts"
 import type { SdsMetrics } from "../transports/sds/sds-events.ts"
 
 /** What the gauges show of a state. */
-export function agentFacts(state: IdentityState): AgentFacts {
-  if (state.kind !== "ready") return { ready: false, identities: 0, epoch: 0, firstNotAfter: 0 }
+export function agentFacts(state: IdentityState, now: Instant): AgentFacts {
+  if (state.kind !== "ready") return { ready: false, identities: 0, epoch: 0, firstNotAfter: 0, leastLifeLeft: 1 }
   const { svids, snapshot } = state.view
   return {
     ready: true,
     identities: svids.length,
     epoch: snapshot.epoch,
     firstNotAfter: Math.min(...svids.map(({ notAfter }) => notAfter)),
+    leastLifeLeft: Math.min(...svids.map((svid) => lifeLeft(svid, now))),
   }
+}
+
+/** As a share of what it had when it came. */
+function lifeLeft({ notAfter, life = 0 }: HeldSvid, now: Instant): number {
+  return life <= 0 ? 0 : Math.min(1, Math.max(0, (notAfter - now) / life))
 }
 
 export interface AgentMetrics {

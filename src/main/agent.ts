@@ -41,7 +41,7 @@ export async function runAgent(
   const settings = identityClientSettings(config, config.name ?? hostname())
   const insecure = config.bootstrap.kind === "insecure"
   const served = config.health.listen !== undefined
-  const metrics = await openAgentMetrics(served, () => agentFacts(source.current()), insecure)
+  const metrics = await openAgentMetrics(served, () => agentFacts(source.current(), systemClock.now()), insecure)
   const probeFailed = () => metrics.trustProbeFailed()
   const authority = stack.use(openIdentityClient(settings, { clock: systemClock, log, probeFailed }))
   const source = stack.use(

@@ -17,6 +17,7 @@ export async function runCli(given: readonly string[]): Promise<number> {
   let program: Command | undefined
   try {
     program = await buildProgram(argv)
+    demandCommands(argv, program)
     await program.parseAsync(
       argv.filter((argument, i) => argument !== "--verbose" || isAfterDashes(argv, i)),
       { from: "user" },
@@ -46,11 +47,9 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
     if (name === wanted) await registerCommand(program, module)
     else program.command(name).description(summary)
   }
-  // For names of no command, which get a better answer below; the commands have copied the settings already.
+  // For `assay help`; the commands have copied the settings already.
   program.allowExcessArguments().action(() => {
-    if (wanted === undefined || wanted === "help") return program.help()
-    const meant = nearestName(wanted, [...COMMANDS.keys()])
-    throw new UsageError(`there is no command "${wanted}"${meant === undefined ? "" : `; did you mean "${meant}"?`}`)
+    program.help()
   })
   return program
 }
@@ -59,6 +58,27 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
 function helpAsOption(argv: readonly string[]): readonly string[] {
   const [first, ...names] = argv
   return first === "help" && names.length > 0 ? [...names, "--help"] : argv
+}
+
+/** Of a command that there is not, help would be of something else. @throws UsageError with the nearest that there is @see CFG-12 */
+function demandCommands(argv: readonly string[], program: Command): void {
+  const names: string[] = []
+  let at = program
+  for (const word of argv.filter((argument) => argument !== "--verbose")) {
+    if (word.startsWith("-") || word === "help" || at.commands.length === 0) return
+    const child = at.commands.find((command) => command.name() === word)
+    if (child === undefined) throw unknownCommand([...names, word].join(" "), word, at)
+    names.push(word)
+    at = child
+  }
+}
+
+function unknownCommand(name: string, word: string, { commands }: Command): UsageError {
+  const meant = nearestName(
+    word,
+    commands.map((command) => command.name()),
+  )
+  return new UsageError(`there is no command "${name}"${meant === undefined ? "" : `; did you mean "${meant}"?`}`)
 }
 
 function formOf(argv: readonly string[], program?: Command): FailureForm {
@@ -70,6 +90,7 @@ function commandIn(argv: readonly string[], program: Command | undefined): strin
   const names = ["assay"]
   let at = program
   for (const word of argv) {
+    if (word === "--verbose") continue
     at = at?.commands.find((child) => child.name() === word)
     if (at === undefined) break
     names.push(word)

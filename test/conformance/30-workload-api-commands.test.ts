@@ -86,12 +86,14 @@ for (const answering of [
   ["policy", "who-can", "--audience", "b", "-c"],
   ["policy", "diff", "/nonexistent/b.yaml"],
 ]) {
-  test(`[CLI-10] a file that cannot be read is no answer of ${answering.join(" ")}`, async () => {
+  test(`[CLI-10][CFG-34] a file that cannot be read is no answer of ${answering.join(" ")}`, async () => {
     await using folder = await makeScratch()
     for (const file of ["/nonexistent/a.yaml", folder.directory]) {
       const { code, out, err } = await runAssay([...answering, file])
       assert.deepEqual([code, out], [66, ""], err)
-      assert.match(err, /^assay: file-unreadable: /)
+      const named = err.includes(`configuration file ${file} cannot be read (E`)
+      assert.ok(named || err.includes("/nonexistent/b.yaml cannot be read (ENOENT)"), err)
+      assert.match(err, /^assay: file-unreadable: .* \(next: .+\)\n$/)
     }
   })
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { writeFile } from "node:fs/promises"
 import { after, before, test } from "node:test"
 import { parse } from "yaml"
+import { encodePem } from "../../src/core/x509/pem.ts"
 import { runAssay } from "../support/run-assay.ts"
 import { makeScratch } from "../support/scratch.ts"
 import { initTrustDomain } from "../support/server-process.ts"
@@ -67,8 +68,9 @@ test("[KAS-05] discovery can be elsewhere, and the roots come from a file, or ar
   const own = `${ISSUER}/.well-known/openid-configuration`
   assert.ok(!("discoveryURL" in (await print("--discovery-url", own)).issuer))
   const caFile = `${setup.folder}/cdn.pem`
-  await writeFile(caFile, "PEM of a CDN\n")
-  assert.equal((await print("--ca-file", caFile)).issuer["certificateAuthority"], "PEM of a CDN\n")
+  const pem = encodePem("CERTIFICATE", new Uint8Array(3))
+  await writeFile(caFile, pem)
+  assert.equal((await print("--ca-file", caFile)).issuer["certificateAuthority"], pem)
   assert.ok(!("certificateAuthority" in (await print("--system-ca")).issuer))
   await setup.write({ ...CONFIG, serving: FILES })
   assert.ok(!("certificateAuthority" in (await print()).issuer))
@@ -82,7 +84,16 @@ test("[KAS-06] what cannot be meant so is refused, and an audience that nobody h
     [["--audience", "a", "a"], 64, /named twice/],
     [["--audience", "a", "--ca-file", "/x", "--system-ca"], 64, /exclude each other/],
     [[], 64, /--audience/],
-    [["--audience", "a", "--ca-file", "/nonexistent/ca.pem"], 1, /file-unreadable/],
+    [
+      ["--audience", "a", "--ca-file", "/nonexistent/ca.pem"],
+      1,
+      /^assay: file-unreadable: CA file \/nonexistent\/ca\.pem cannot be read \(ENOENT\)/,
+    ],
+    [
+      ["--audience", "a", "--ca-file", setup.configFile],
+      1,
+      /^assay: \S+: CA file .*assay\.yaml: PEM .*\(next: name a file with/,
+    ],
   ] as const) {
     const ended = await runAssay(["oidc", "kube-config", "-c", setup.configFile, ...args])
     assert.deepEqual([ended.code, ended.out], [code, ""], args.join(" "))

@@ -367,7 +367,7 @@ test("[AGT-38] the insecure bootstrap fetches the bundle without the token, then
   ])
   assert.partialDeepStrictEqual(setup.warnings, [{ fields: { insecure: true } }])
   for (const insecure of [true, false]) {
-    const facts = { ready: false, identities: 0, epoch: 0, firstNotAfter: 0 }
+    const facts = { ready: false, identities: 0, epoch: 0, firstNotAfter: 0, leastLifeLeft: 1 }
     const text = await makeAgentMetrics(() => facts, insecure).registry.metrics()
     assert.match(text, new RegExp(`^assay_agent_insecure_bootstrap ${insecure ? 1 : 0}$`, "m"))
   }

@@ -58,6 +58,27 @@ test("[BAN-04][BAN-14][REVO-02] a ban by the command line ends a live stream, ou
   await peer.x509({ key: provenKey(token) }, token)
 })
 
+test("[BAN-18] who bans an identity of another trust domain is told what it keeps", async () => {
+  await using _server = await startServerProcess(setup)
+  for (const target of [
+    ["identity", "spiffe://partner.example/ns/shop/sa/web"],
+    ["prefix", "spiffe://partner.example"],
+  ]) {
+    const { code, out, err } = await ban("add", ...target, "--reason", "x")
+    assert.equal(code, 0, err)
+    assert.match(
+      out,
+      /^warning: this server issues for prod\.example: workloads of partner\.example .*ban them there, too$/m,
+    )
+  }
+  for (const target of [
+    ["identity", WEB],
+    ["prefix", "spiffe://prod.example"],
+    ["cluster", "main"],
+  ])
+    assert.doesNotMatch((await ban("add", ...target, "--reason", "x")).out, /warning/)
+})
+
 test("[BAN-14] what is not in force cannot be lifted, what names nobody cannot be banned, and the exit code says so", async () => {
   await using _server = await startServerProcess(setup)
   const missing = await ban("lift", "cluster", "main", "--reason", "x")

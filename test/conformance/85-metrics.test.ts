@@ -4,17 +4,19 @@ import type { Registry } from "prom-client"
 import { makeAgentMetrics } from "../../src/adapters/metrics/agent-registry.ts"
 import { makeServerMetrics } from "../../src/adapters/metrics/registry.ts"
 import { IdentityError } from "../../src/core/errors.ts"
+import { agentFacts } from "../../src/main/agent-metrics.ts"
 import { measureAuthorities } from "../../src/main/server/authority-metrics.ts"
 import { measureConsumers } from "../../src/main/server/consumer-metrics.ts"
 import { ROOT_BACKDATE } from "../../src/main/server/state.ts"
 import { makeServerEvents } from "../../src/main/server-events.ts"
 import type { Log } from "../../src/ports/telemetry.ts"
+import { fakeSvid, fakeView } from "../support/fake-view.ts"
 import { proveFreshKey } from "../support/identity-peer.ts"
 import { jwtRequest, NEVER, openIssueFixture, x509Request } from "../support/issue-fixture.ts"
 import { projectFiles } from "../support/project-files.ts"
 import { openPipelineUnderTest } from "../support/server-under-test.ts"
 
-const FACTS = { ready: false, identities: 0, epoch: 0, firstNotAfter: 0 }
+const FACTS = { ready: false, identities: 0, epoch: 0, firstNotAfter: 0, leastLifeLeft: 1 }
 const REGISTRIES: readonly (readonly [name: string, heading: string, registry: Registry])[] = [
   ["server", "## Server", makeServerMetrics().registry],
   ["agent", "## Agent", makeAgentMetrics(() => FACTS, false).registry],
@@ -103,6 +105,24 @@ test("[MET-06] what alerts take the growth or the sum of is there from the start
     series.filter((one) => !lines.includes(`${one} 0`)),
     [],
   )
+})
+
+test("[MET-04] an agent says how much of its life the SVID has left that has least, however long they live", () => {
+  const factsAt = (now: number) => {
+    const svids = [
+      fakeSvid("spiffe://prod.example/day", { notAfter: 200_000, life: 86_400 }),
+      fakeSvid("spiffe://prod.example/minutes", { notAfter: 180_000, life: 120 }),
+    ]
+    return agentFacts({ kind: "ready", view: fakeView({ svids }) }, now)
+  }
+  assert.deepEqual(
+    [factsAt(179_910).leastLifeLeft, factsAt(179_910).firstNotAfter],
+    [(200_000 - 179_910) / 86_400, 180_000],
+  )
+  assert.equal(factsAt(179_985).leastLifeLeft, 15 / 120)
+  assert.equal(factsAt(0).leastLifeLeft, 1)
+  assert.equal(factsAt(200_001).leastLifeLeft, 0)
+  assert.equal(agentFacts({ kind: "waiting", error: new IdentityError("not-ready", "x") }, 0).leastLifeLeft, 1)
 })
 
 test("[MET-05] a scrape says how long the root lives, and where a rotation stands", async () => {

@@ -114,6 +114,21 @@ test("[CFG-12] a group of commands alone lists them and asks for one", async () 
   assert.match(err, /^ {2}waive .*\nassay: usage: name one of its commands, .* \(next: assay rotation --help\)\n$/ms)
 })
 
+test("[CFG-12] help for a command that there is not names the nearest one that there is", async () => {
+  for (const [command, meant, help] of [
+    ["help nonsense", undefined, "assay"],
+    ["help valdate", "validate", "assay"],
+    ["valdate --help", "validate", "assay"],
+    ["help rotation strt", "start", "assay rotation"],
+    ["--verbose rotation strt -h", "start", "assay rotation"],
+  ] as const) {
+    const { code, out, err } = await assay(command.split(" "))
+    assert.deepEqual([code, out], [64, ""], command)
+    const hint = meant === undefined ? "" : `; did you mean "${meant}"\\?`
+    assert.match(err, new RegExp(`^assay: usage: there is no command "[a-z ]+"${hint} \\(next: ${help} --help\\)\n$`))
+  }
+})
+
 test("[CFG-11] the version is told, and help for a command by either name", async () => {
   for (const flag of ["--version", "-V"]) assert.match((await assay([flag])).out, /^\d+\.\d+\.\d+\S*\n$/)
   const flag = await assay(["rotation", "start", "--help"])
@@ -131,7 +146,10 @@ test("[CFG-13] whatever the code, a failure says what to do next", () => {
 test("[CFG-13] a failure is one line with code and next step, or one JSON object", async () => {
   const plain = await assay(["validate", "--config", "/nonexistent/assay.yaml"])
   assert.equal(plain.code, 66)
-  assert.match(plain.err, /^assay: file-unreadable: ENOENT[^\n]* \(next: check the path and its permissions\)\n$/)
+  assert.match(
+    plain.err,
+    /^assay: file-unreadable: configuration file \/nonexistent\/assay\.yaml cannot be read \(ENOENT\)[^\n]* \(next: [^\n]+\)\n$/,
+  )
   const json = await assay(["validate", "--config", "/nonexistent/assay.yaml", "-o", "json"])
   assert.match(json.err, /^\{"error":\{"code":"file-unreadable","message":"[^"]*","next":"[^"]*"\}\}\n$/)
 })

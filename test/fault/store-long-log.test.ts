@@ -49,10 +49,11 @@ test("[STO-25] reads no more than the last minute of a long log to know the retr
   )
 })
 
-test("[STO-26] looks through all lineages and intents at each pass, five thousand intents a second", async () => {
+test("[STO-26] looks through all lineages and intents at each pass, five thousand intents a second, a thousand or two at once", async () => {
   const clock = new FakeClock(FIXTURE_NOW)
   const calls = { prune: 0, pruneProofs: 0, pruneBans: 0, pruneLineages: 0 }
   const counted = (kind: keyof typeof calls, batches: number) => async (_before: number, batch: number) => {
+    assert.ok(batch <= 2000, "a commit waits for it")
     calls[kind] += batch
     return { rows: 0, more: calls[kind] < batches * batch }
   }
@@ -60,7 +61,7 @@ test("[STO-26] looks through all lineages and intents at each pass, five thousan
     prune: counted("prune", 1000),
     pruneProofs: counted("pruneProofs", 1),
     pruneBans: counted("pruneBans", 1),
-    pruneLineages: counted("pruneLineages", 5),
+    pruneLineages: counted("pruneLineages", 50),
   }
   const stop = new AbortController()
   const running = pruneExpired({ store, clock, guard: { steady: () => true }, log: quietLog }, stop.signal)

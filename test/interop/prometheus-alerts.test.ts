@@ -54,6 +54,7 @@ const WELL = [
   'assay_admin_request_total{instance="a",operation="status.show",outcome="done"} 0+6x600',
   'assay_agent_ready{instance="n"} 1x600',
   `assay_agent_svid_not_after_seconds{instance="n"} ${DAY}x600`,
+  'assay_agent_svid_life_left_ratio{instance="n"} 0.45x600',
   'assay_agent_insecure_bootstrap{instance="n"} 0x600',
 ]
 const OUTAGE = 'assay_refused_total{instance="a",kind="x509",code="not-ready"} 0+60x600'
@@ -91,7 +92,7 @@ const WRONG: Readonly<Record<string, readonly string[]>> = {
   AssayOperatorsRefused: ['assay_admin_request_total{instance="a",operation="",outcome="unauthenticated"} 0+2x600'],
   AssayLineageViolation: ['assay_lineage_violation_total{instance="a"} 0x490 1x100'],
   AssayAgentNotReady: ['assay_agent_ready{instance="n"} 0x600'],
-  AssayAgentSvidExpires: ['assay_agent_svid_not_after_seconds{instance="n"} 30100x600'],
+  AssayAgentSvidExpires: ['assay_agent_svid_life_left_ratio{instance="n"} 0.24x600'],
   AssayAgentInsecure: ['assay_agent_insecure_bootstrap{instance="n"} 1x600'],
 }
 

@@ -4,7 +4,7 @@ import { makeServerMetrics } from "../../src/adapters/metrics/registry.ts"
 
 /** The labels of every metric of ours as Prometheus stores them, by name; a histogram is three. */
 export function scrapedMetrics(): ReadonlyMap<string, ReadonlySet<string>> {
-  const facts = { ready: false, identities: 0, epoch: 0, firstNotAfter: 0 }
+  const facts = { ready: false, identities: 0, epoch: 0, firstNotAfter: 0, leastLifeLeft: 1 }
   const registries = [makeServerMetrics().registry, makeAgentMetrics(() => facts, false).registry]
   return new Map(registries.flatMap((registry) => seriesOf(registry)))
 }

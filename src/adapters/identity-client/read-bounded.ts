@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises"
 import { IdentityError } from "../../core/errors.ts"
+import { fileTrouble } from "../../core/file-trouble.ts"
 
 /**
  * The text of a file, or of a pipe, that somebody else writes. @param max bytes, a multiple of 1024 @param named what it is, for
@@ -17,15 +18,14 @@ export async function readBounded(file: string, max: number, named = `file ${fil
       size += bytesRead
     }
   } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
-    throw unreadable(`${named} cannot be read${code}`, cause)
+    throw fileTrouble(named, cause)
   }
   throw unreadable(`${named} is longer than ${max / 1024} KiB`)
 }
 
 /** What is read is not what it should be, either. */
-export function unreadable(message: string, cause?: unknown): IdentityError {
-  return new IdentityError("not-ready", message, { reason: "file-unreadable", cause })
+export function unreadable(message: string): IdentityError {
+  return new IdentityError("not-ready", message, { reason: "file-unreadable" })
 }
 
 /** Most files are far shorter than they may be. */

@@ -9,6 +9,8 @@ export interface AgentFacts {
   readonly epoch: number
   /** Expiry of the SVID that expires first, Unix time; 0 for none. */
   readonly firstNotAfter: number
+  /** The least share of its life that an SVID has left, 0 to 1; 1 for none. */
+  readonly leastLifeLeft: number
 }
 
 /** Every metric of an agent, in one table. Labels come from closed lists only. */
@@ -35,6 +37,11 @@ export function makeAgentMetrics(facts: () => AgentFacts, insecureBootstrap: boo
     "assay_agent_svid_not_after_seconds",
     "First expiry of an SVID, Unix time.",
     ({ firstNotAfter }) => firstNotAfter,
+  )
+  shown(
+    "assay_agent_svid_life_left_ratio",
+    "Least share of its life that an SVID has left.",
+    ({ leastLifeLeft }) => leastLifeLeft,
   )
   return {
     registry,

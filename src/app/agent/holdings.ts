@@ -1,6 +1,6 @@
 import type { TrustSnapshot } from "../../core/spiffe/bundle.ts"
 import type { SpiffeId } from "../../core/spiffe/id.ts"
-import type { Instant } from "../../core/time.ts"
+import type { Instant, Seconds } from "../../core/time.ts"
 import type { Entitlement, X509Issued } from "../../ports/identity-authority.ts"
 import type { WorkloadKey } from "../../ports/keys.ts"
 import type { HeldSvid, IdentityView } from "../deliver/identity-source.ts"
@@ -11,6 +11,8 @@ export interface Holding {
   readonly issued: X509Issued
   readonly key: WorkloadKey
   readonly schedule: RenewalSchedule
+  /** From receipt to expiry. */
+  readonly life: Seconds
 }
 
 /**
@@ -135,13 +137,14 @@ export class Holdings {
 }
 
 /** Hint and federation come from the newest entitlement, so a change of rule shows without a new SVID. */
-function toHeldSvid({ issued, key }: Holding, { spiffeId, hint, federatesWith }: Entitlement): HeldSvid {
+function toHeldSvid({ issued, key, life }: Holding, { spiffeId, hint, federatesWith }: Entitlement): HeldSvid {
   return Object.freeze({
     spiffeId,
     hint,
     chain: issued.chain,
     key: key.pkcs8,
     notAfter: issued.notAfter,
+    life,
     federatesWith,
   })
 }

@@ -57,7 +57,8 @@ export async function orderSvids(
     renewals.received(spiffeId, outcome.value)
     if (error === undefined) {
       const schedule = scheduleRenewal(outcome.value.notAfter, deps.clock, deps.random)
-      return { kind: "issued", spiffeId, holding: { issued: outcome.value, key, schedule } }
+      const life = outcome.value.notAfter - deps.clock.now()
+      return { kind: "issued", spiffeId, holding: { issued: outcome.value, key, schedule, life } }
     }
     key.pkcs8[Symbol.dispose]()
     return { kind: "failed", spiffeId, error }

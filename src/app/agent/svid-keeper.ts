@@ -179,7 +179,7 @@ export class SvidKeeper {
     // Whoever asked for a renewal while this one was on its way may have meant what signed it.
     const overtaken = renewals !== this.#renewal.count
     const schedule = overtaken ? this.#hasten(holding.schedule, this.#renewal.within) : holding.schedule
-    this.#holdings.stage({ issued, key, schedule })
+    this.#holdings.stage({ ...holding, schedule })
     this.#retries.succeeded(issued.spiffeId)
   }
 

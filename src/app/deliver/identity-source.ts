@@ -2,7 +2,7 @@ import type { IdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
 import type { TrustSnapshot } from "../../core/spiffe/bundle.ts"
 import type { SpiffeId, TrustDomain } from "../../core/spiffe/id.ts"
-import type { Instant } from "../../core/time.ts"
+import type { Instant, Seconds } from "../../core/time.ts"
 import type { ConsumerReport, JwtIssued } from "../../ports/identity-authority.ts"
 
 /**
@@ -49,6 +49,8 @@ export interface HeldSvid {
   /** PKCS#8, DER. */
   readonly key: Secret
   readonly notAfter: Instant
+  /** How long it had to live when it came here; its notBefore may lie before that. `undefined`: whoever holds it does not renew it. */
+  readonly life?: Seconds
   readonly federatesWith: readonly TrustDomain[]
 }
 

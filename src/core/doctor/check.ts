@@ -43,7 +43,9 @@ export function judge<Seen>(
   failed: { readonly severity: "info" | "warning" | "critical"; readonly next: string },
 ): Finding {
   if (look.kind === "seen") return judgeSeen(look.seen)
-  return { severity: failed.severity, finding: look.why, next: look.next ?? failed.next }
+  // Nothing is wrong with what was not looked at.
+  const severity = look.forbidden === true ? "warning" : failed.severity
+  return { severity, finding: look.why, next: look.next ?? failed.next }
 }
 
 /** @see ADM-36 */

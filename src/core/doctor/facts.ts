@@ -10,6 +10,8 @@ export interface FailedLook {
   readonly next?: string | undefined
   /** It is there and does not tell who asks. Absent: nobody knows. */
   readonly refused?: true
+  /** It is there for another user, and nothing is known of it. */
+  readonly forbidden?: true
 }
 
 /** All that the checks of `assay doctor` judge. What is `undefined` was not there to be looked at. */

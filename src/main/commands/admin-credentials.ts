@@ -5,7 +5,7 @@ import { readBounded, unreadable } from "../../adapters/identity-client/read-bou
 import { readToken } from "../../adapters/identity-client/read-token.ts"
 import { openWorkloadClient } from "../../adapters/workload-client/workload-client.ts"
 import { encodePemSet } from "../../app/agent-files/pem-set.ts"
-import { IdentityError } from "../../core/errors.ts"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import { parseJsonObject } from "../../core/json.ts"
 import { MAX_AUTHORITIES } from "../../core/spiffe/bundle-bounds.ts"
 import { readBundle } from "../../core/spiffe/bundle-document.ts"
@@ -71,12 +71,21 @@ export async function readTokenFile(file: string): Promise<Credentials> {
 
 /** PEM of a file with PEM, or with a SPIFFE bundle document. @throws IdentityError `malformed`; `not-ready` */
 export async function readRoots(file: string): Promise<string> {
-  const text = await readBounded(file, MAX_PEM)
-  const roots = text.trimStart().startsWith("{")
-    ? readBundle(parseJsonObject(text)).x509Authorities
-    : parsePem(text, "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: MAX_AUTHORITIES })
+  const text = await readBounded(file, MAX_PEM, `bundle file ${file}`)
+  const roots = parseRoots(text, file)
   if (roots.length === 0) throw unreadable(`file ${file} has no certificate`)
   return roots.map((der) => encodePem("CERTIFICATE", der)).join("")
+}
+
+function parseRoots(text: string, file: string): readonly Uint8Array[] {
+  try {
+    if (text.trimStart().startsWith("{")) return readBundle(parseJsonObject(text)).x509Authorities
+    return parsePem(text, "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: MAX_AUTHORITIES })
+  } catch (cause) {
+    const { code, message } = toIdentityError(cause)
+    const next = "name a file with PEM certificates, or a SPIFFE bundle document as assay bundle show prints it"
+    throw new IdentityError(code, `bundle file ${file}: ${message}`, { cause, next })
+  }
 }
 
 const MAX_PEM = 1024 * 1024

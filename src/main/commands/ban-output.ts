@@ -7,14 +7,15 @@ type Added = ResponseOf<typeof bansAdd>
 
 /** What a ban did, or would do. */
 export function addedText({ kind, name }: { readonly kind: string; readonly name: string }, reply: Added): string {
-  const { changed, ban, now } = reply
+  const { changed, ban, now, warning } = reply
+  const warned = warning === undefined ? [] : [`warning: ${warning}`]
   if (!changed) {
     const already = ban === undefined ? [] : [`It is banned already, ${endText(ban.until, now)}: ${ban.reason}`]
     const head = `nothing was changed; --yes bans ${kind} ${name}.`
-    return [head, ...already, wouldText(kind, reply.streams), holdersText(reply)].join("\n")
+    return [head, ...already, wouldText(kind, reply.streams), holdersText(reply), ...warned].join("\n")
   }
   const head = `banned: ${kind} ${name}, ${endText(ban?.until, now)}.`
-  return [head, toldText(reply), holdersText(reply)].join("\n")
+  return [head, toldText(reply), holdersText(reply), ...warned].join("\n")
 }
 
 export function liftedText({ kind, name }: ResponseOf<typeof bansLift>): string {

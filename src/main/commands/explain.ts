@@ -1,7 +1,7 @@
-import { open } from "node:fs/promises"
 import { text } from "node:stream/consumers"
 import { type Command, Option } from "commander"
 import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
+import { readBounded } from "../../adapters/identity-client/read-bounded.ts"
 import { makeJwsVerifier } from "../../adapters/jose/verify-jws.ts"
 import { systemClock } from "../../adapters/system/clock.ts"
 import { makeAttestToken } from "../../app/attest/attest-token.ts"
@@ -51,16 +51,10 @@ async function explain(options: ExplainOptions): Promise<number> {
 }
 
 async function readToken(file: string): Promise<string> {
-  const token = (file === "-" ? await text(process.stdin) : await readBounded(file)).trim()
-  if (token === "") throw new UsageError("the token is empty")
+  const named = file === "-" ? "the token from standard input" : `token file ${file}`
+  const token = (file === "-" ? await text(process.stdin) : await readBounded(file, MAX_FILE, named)).trim()
+  if (token === "") throw new UsageError(`${named} is empty`)
   return token
-}
-
-async function readBounded(file: string): Promise<string> {
-  await using handle = await open(file)
-  const { size } = await handle.stat()
-  if (size > MAX_FILE) throw new UsageError(`${file} is longer than any token`)
-  return await handle.readFile("utf8")
 }
 
 const TIMEOUT = 30_000

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { readFile } from "node:fs/promises"
 import { IdentityError } from "../../core/errors.ts"
+import { readNamedFile } from "../config/read-config-file.ts"
 
 export interface NotifyOptions {
   readonly signal: NodeJS.Signals
@@ -18,9 +18,10 @@ export function makeNotifier({ signal, pidFile, exec }: NotifyOptions): (stopped
 
 /** The file is read at each change, since a restarted program has another pid. */
 async function signalPid(file: string, signal: NodeJS.Signals): Promise<void> {
-  const text = (await readFile(file, "utf8")).trim()
+  const text = (await readNamedFile("pid file", file)).trim()
   // Zero and negative numbers would address whole process groups.
-  if (!/^[1-9]\d{0,9}$/.test(text)) throw new IdentityError("malformed", `${file} does not hold a pid`)
+  if (!/^[1-9]\d{0,9}$/.test(text))
+    throw new IdentityError("malformed", `${file} does not hold a pid: a number above 0`)
   process.kill(Number(text), signal)
 }
 

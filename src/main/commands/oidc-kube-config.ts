@@ -1,11 +1,13 @@
-import { readFile } from "node:fs/promises"
 import { stringify } from "yaml"
 import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
+import { readBounded } from "../../adapters/identity-client/read-bounded.ts"
+import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { JsonObject } from "../../core/json.ts"
 import { kubeAuthentication } from "../../core/oauth/kube-authentication.ts"
 import { endpointOf } from "../../core/oauth/metadata.ts"
 import { rightsTo, svidRulesTo } from "../../core/rules/token-rights.ts"
-import { encodePem } from "../../core/x509/pem.ts"
+import { MAX_AUTHORITIES } from "../../core/spiffe/bundle-bounds.ts"
+import { encodePem, parsePem } from "../../core/x509/pem.ts"
 import { UsageError } from "../command-failure.ts"
 import { loadServerConfig, type ServerConfig } from "../config/server-config.ts"
 import { httpsUrl } from "../config/values.ts"
@@ -56,11 +58,24 @@ function discoveryOf({ discoveryUrl: url }: KubeOptions, issuer: string): string
 
 /** PEM of what discovery is verified by: as asked for, else as it is served. */
 async function rootsFor(options: KubeOptions, config: ServerConfig): Promise<string | undefined> {
-  if (options.caFile !== undefined) return readFile(options.caFile, "utf8")
+  if (options.caFile !== undefined) return readCaFile(options.caFile)
   if (!isOwnAnchor(options, config)) return undefined
   return storedBundle(config)
     .x509Authorities.map((der) => encodePem("CERTIFICATE", der))
     .join("")
+}
+
+/** As it stands, once it is known to be what kube-apiserver reads. */
+async function readCaFile(file: string): Promise<string> {
+  const pem = await readBounded(file, MAX_PEM, `CA file ${file}`)
+  try {
+    parsePem(pem, "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: MAX_AUTHORITIES })
+    return pem
+  } catch (cause) {
+    const next = "name a file with the PEM certificates of the CAs that the issuer's certificate is verified by"
+    const { code, message } = toIdentityError(cause)
+    throw new IdentityError(code, `CA file ${file}: ${message}`, { cause, next })
+  }
 }
 
 /** Assay issues the certificate of its listeners to itself, and nothing says that another one is shown. */
@@ -85,5 +100,6 @@ function renderYaml(document: JsonObject): string {
   return `${KUBE_HEAD}${stringify(document, { lineWidth: 0, blockQuote: "literal" })}`
 }
 
+const MAX_PEM = 1024 * 1024
 const KUBE_HEAD = `# For kube-apiserver --authentication-config. Where there is such a file already, add the entry of jwt to it.
 `

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises"
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
 import { explainToken } from "../../app/rules/explain-token.ts"
@@ -12,6 +11,7 @@ import { rightsTo, svidRulesTo } from "../../core/rules/token-rights.ts"
 import { parseWorkloadId, type SpiffeId, type TrustDomain, trustDomainId } from "../../core/spiffe/id.ts"
 import { argument, UsageError } from "../command-failure.ts"
 import { ConfigError } from "../config/problem.ts"
+import { readConfigFile } from "../config/read-config-file.ts"
 import { loadServerConfig } from "../config/server-config.ts"
 import { parseDuration } from "../config/units.ts"
 import { answering } from "./answering.ts"
@@ -80,7 +80,7 @@ interface ExplainOptions extends FormOption {
 }
 
 async function check({ config: file, output }: FormOption & { readonly config: string }): Promise<number> {
-  await readFile(file) // a file that cannot be read is no invalid file
+  await readConfigFile(file) // a file that cannot be read is no invalid file
   try {
     const { rules, warnings } = await load(file)
     process.stdout.write(checkOutput({ file, rules, problems: [], warnings }, output))

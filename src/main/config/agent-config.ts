@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises"
 import type { z } from "zod"
 import { agentSchema } from "./agent-schema.ts"
 import { type CamelKeys, camelKeys } from "./camel-keys.ts"
+import { readConfigFile } from "./read-config-file.ts"
 import { readDocument } from "./read-document.ts"
 
 /** Checked and frozen configuration of `assay agent`. */
@@ -12,7 +12,7 @@ export function parseAgentConfig(text: string, file: string): AgentConfig {
   return camelKeys(readDocument(agentSchema, text, file).value)
 }
 
-/** @throws ConfigError; Node's own error when the file cannot be read */
+/** @throws ConfigError; IdentityError `not-ready` when the file cannot be read */
 export async function loadAgentConfig(file: string): Promise<AgentConfig> {
-  return parseAgentConfig(await readFile(file, "utf8"), file)
+  return parseAgentConfig(await readConfigFile(file), file)
 }

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises"
 import type { z } from "zod"
 import { compileRules } from "../../core/rules/compile.ts"
 import type { CompileCondition } from "../../core/rules/condition.ts"
@@ -8,6 +7,7 @@ import type { AcceptRuleSpec, ExportRuleSpec } from "../../core/rules/token-rule
 import { approvalWarnings } from "./approval-reach.ts"
 import { type CamelKeys, camelKeys } from "./camel-keys.ts"
 import { ConfigError, type ConfigProblem } from "./problem.ts"
+import { readConfigFile } from "./read-config-file.ts"
 import { readDocument } from "./read-document.ts"
 import { checkServer } from "./server-checks.ts"
 import { serverSchema } from "./server-schema.ts"
@@ -37,9 +37,9 @@ export function parseServerConfig(text: string, file: string, compile: CompileCo
   return Object.freeze({ ...config, rules: compiled.table, warnings: Object.freeze(warnings) })
 }
 
-/** @throws ConfigError; Node's own error when the file cannot be read */
+/** @throws ConfigError; IdentityError `not-ready` when the file cannot be read */
 export async function loadServerConfig(file: string, compile: CompileCondition): Promise<ServerConfig> {
-  return parseServerConfig(await readFile(file, "utf8"), file, compile)
+  return parseServerConfig(await readConfigFile(file), file, compile)
 }
 
 function ruleTableSpec(document: ServerDocument): RuleTableSpec {

@@ -1,5 +1,5 @@
 import { constants } from "node:fs"
-import { access, readFile, stat, statfs } from "node:fs/promises"
+import { access, stat, statfs } from "node:fs/promises"
 import { dirname } from "node:path"
 import { exposedFiles } from "../../adapters/sqlite/exposed-files.ts"
 import { readAuthority } from "../../adapters/sqlite/read-authority.ts"
@@ -7,23 +7,21 @@ import type { AddressLook, AuthorityLook, Lifetime, Look, MachineFacts } from ".
 import { IdentityError } from "../../core/errors.ts"
 import { parseCertificate } from "../../core/x509/certificate.ts"
 import { parsePem } from "../../core/x509/pem.ts"
+import { readNamedFile } from "../config/read-config-file.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 import { readSealingKey } from "../server/read-sealing-key.ts"
-import { look } from "./look.ts"
+import { look, lookAtFile } from "./look.ts"
 import { lookAtAddresses, lookAtClusters, shownCertificate } from "./look-network.ts"
 
 /** Look at what a configuration names. Nothing is changed. */
 export async function lookAtMachine(config: ServerConfig): Promise<MachineFacts> {
-  const { storage, keys, audit } = config
+  const { storage, audit } = config
   const [sealingKey, exposed, store, disk, sinks, clusters, addresses] = await Promise.all([
-    look(async () => {
-      await readSealingKey(config, process.env)
-      return keys.sealingKeyFile ?? "ASSAY_SEALING_KEY"
-    }),
+    lookAtSealingKey(config),
     exposedOf(config),
-    look(() => lookAtStore(storage.sqlite)),
-    look(() => lookAtDisk(dirname(storage.sqlite))),
-    Promise.all(audit.sinks.map(async ({ file }) => ({ file, look: await look(() => mayWrite(file)) }))),
+    lookAtFile(storage.sqlite, constants.R_OK, () => lookAtStore(storage.sqlite)),
+    lookAtFile(dirname(storage.sqlite), constants.F_OK, () => lookAtDisk(dirname(storage.sqlite))),
+    Promise.all(audit.sinks.map(async ({ file }) => ({ file, look: await lookAtSink(file) }))),
     lookAtClusters(config.clusters),
     lookAtAddresses(config),
   ])
@@ -31,12 +29,23 @@ export async function lookAtMachine(config: ServerConfig): Promise<MachineFacts>
   return { sealingKey, exposed, store, disk, serving: served, sinks, clusters, addresses }
 }
 
+function lookAtSealingKey(config: ServerConfig): Promise<Look<string>> {
+  const { sealingKeyFile: file } = config.keys
+  const read = async () => {
+    await readSealingKey(config, process.env)
+    return file ?? "ASSAY_SEALING_KEY"
+  }
+  return file === undefined ? look(read) : lookAtFile(file, constants.R_OK, read)
+}
+
 /** `undefined` for a certificate that a server makes itself, while none shows it. */
 async function lookAtServing(
   { serving, listen }: ServerConfig,
   addresses: readonly AddressLook[],
 ): Promise<Look<Lifetime> | undefined> {
-  if (serving.kind === "files") return look(() => lifetimeOfFile(serving.certificateFile))
+  if (serving.kind === "files") {
+    return lookAtFile(serving.certificateFile, constants.R_OK, () => lifetimeOfFile(serving.certificateFile))
+  }
   const shown = addresses.some(({ name, answers }) => name === "grpc" && answers)
   return shown ? look(() => shownCertificate(listen.grpc)) : undefined
 }
@@ -71,15 +80,25 @@ async function lookAtDisk(folder: string) {
 }
 
 async function lifetimeOfFile(file: string): Promise<Lifetime> {
-  const [leaf] = parsePem(await readFile(file, "utf8"), "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: 16 })
+  const [leaf] = parsePem(await readNamedFile("certificate file", file), "CERTIFICATE", {
+    maxLength: MAX_PEM,
+    maxBlocks: 16,
+  })
   if (leaf === undefined) throw new IdentityError("malformed", `${file} has no certificate`)
   return parseCertificate(leaf)
 }
 
 /** A file that is not there yet needs a folder that may be written. */
-async function mayWrite(file: string): Promise<undefined> {
-  const there = await stat(file).catch(() => undefined)
-  await access(there === undefined ? dirname(file) : file, constants.W_OK)
+async function lookAtSink(file: string): Promise<Look<undefined>> {
+  const isThere = await stat(file).then(
+    () => true,
+    () => false,
+  )
+  const at = isThere ? file : dirname(file)
+  return lookAtFile(at, constants.W_OK, async () => {
+    await access(at, constants.W_OK)
+    return undefined
+  })
 }
 
 const MAX_PEM = 1024 * 1024

@@ -22,5 +22,6 @@ export function makeBanUses({
     add: makeAddBan(deps),
     lift: makeLiftBan(deps),
     now: () => clock.now(),
+    trustDomain: pipeline.trust.record().trustDomain,
   }
 }

@@ -22,7 +22,7 @@ export async function pruneExpired(deps: PruneDeps, signal: AbortSignal): Promis
     keepPruning(deps, SOON_INTENTS, () => store.prune(clock.now() - KEPT_FOR, BATCH), signal),
     keepPruning(deps, SOON_PROOFS, () => store.pruneProofs(clock.now() - PROOFS_KEPT_FOR, PROOF_BATCH), signal),
     keepPruning(deps, SOON, () => store.pruneBans(clock.now() - BANS_KEPT_FOR - PROOFS_KEPT_FOR, BATCH), signal),
-    keepPruning(deps, SOON, () => store.pruneLineages(clock.now() - PROOFS_KEPT_FOR, LINEAGE_BATCH), signal),
+    keepPruning(deps, SOON_LINEAGES, () => store.pruneLineages(clock.now() - PROOFS_KEPT_FOR, LINEAGE_BATCH), signal),
   ])
 }
 
@@ -50,8 +50,10 @@ const PROOFS_KEPT_FOR = 3600
 const BATCH = 1000
 /** Rows of a million in no order: some 25 ms, for which a commit waits. */
 const PROOF_BATCH = 2000
-const LINEAGE_BATCH = 10_000
+const LINEAGE_BATCH = 1000
 const SOON = 1000
+/** Ten thousand lineages a second, in batches that no commit notices. */
+const SOON_LINEAGES = 100
 /** Ten thousand proofs a second, as many as a busy server writes. */
 const SOON_PROOFS = 200
 /** Five thousand intents a second, as many as a server writes on two cores; in small batches, since each holds up a commit. */

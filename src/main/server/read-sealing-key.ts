@@ -1,13 +1,14 @@
 import { readFile } from "node:fs/promises"
 import { parseSealingKey } from "../../adapters/disk-keys/sealing-key.ts"
 import { IdentityError, type IdentityErrorOptions, toIdentityError } from "../../core/errors.ts"
+import { fileTrouble } from "../../core/file-trouble.ts"
 import type { Secret } from "../../core/secret.ts"
 import type { ServerConfig } from "../config/server-config.ts"
 
 /**
  * The key that seals all others: from the configured file, else from the variable ASSAY_SEALING_KEY.
- * @throws IdentityError `not-ready`, reason `sealing-key-missing`, when there is none; `malformed`; Node's own error when the
- * file cannot be read
+ * @throws IdentityError `not-ready`, reason `sealing-key-missing`, when there is none, `file-unreadable` when its file
+ * cannot be read; `malformed`
  */
 export async function readSealingKey(config: ServerConfig, environment: NodeJS.ProcessEnv): Promise<Secret> {
   const { sealingKeyFile } = config.keys
@@ -32,7 +33,7 @@ async function readKeyFile(path: string): Promise<string> {
     if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") {
       throw missing(`there is no sealing key at "${path}" (keys.sealing_key_file)`, { cause: thrown })
     }
-    throw thrown
+    throw fileTrouble(`sealing key ${path} (keys.sealing_key_file)`, thrown)
   }
 }
 

@@ -1,5 +1,4 @@
 import { hash } from "node:crypto"
-import { readFile } from "node:fs/promises"
 import type { IssuingAuthorities } from "../../app/authority/issuing-authorities.ts"
 import { rootId } from "../../app/authority/root-id.ts"
 import { type IssueServingDeps, issueServing, type ServingSvid } from "../../app/issue/issue-serving.ts"
@@ -12,6 +11,7 @@ import type { Clock } from "../../ports/clock.ts"
 import type { Log } from "../../ports/telemetry.ts"
 import { type ConnectionLimits, ServingTls } from "../../transports/grpc/serving-tls.ts"
 import type { ServingCertificate } from "../../transports/http/serving-context.ts"
+import { readNamedFile } from "../config/read-config-file.ts"
 import type { ServingConfig } from "../config/server-schema.ts"
 
 /** TLS of the listeners, and the task that keeps its certificate current. */
@@ -152,8 +152,8 @@ function ownLoader(serving: ServingConfig & { kind: "own" }, deps: OwnServingDep
 function fileLoader(serving: ServingConfig & { kind: "files" }): Load {
   return async () => {
     const [chain, key] = await Promise.all([
-      readFile(serving.certificateFile, "utf8"),
-      readFile(serving.keyFile, "utf8"),
+      readNamedFile("certificate file", serving.certificateFile),
+      readNamedFile("key file", serving.keyFile),
     ])
     return { certificate: { chain, key }, refreshIn: FILE_REFRESH }
   }

@@ -5,7 +5,7 @@ import { callerText } from "../../core/admin/caller.ts"
 import type { AdminScope } from "../../core/admin/decide-admin.ts"
 import { BAN_KINDS, type BanTarget, banName, parseBanTarget, type RecordedBan } from "../../core/ban/ban.ts"
 import type { IdPattern } from "../../core/rules/id-pattern.ts"
-import type { SpiffeId } from "../../core/spiffe/id.ts"
+import { type SpiffeId, type TrustDomain, trustDomainOf } from "../../core/spiffe/id.ts"
 import type { Instant } from "../../core/time.ts"
 import { defineContract, instant, queryCount } from "./contract.ts"
 import { type AdminCall, bindOperation, type Operation } from "./operation.ts"
@@ -75,6 +75,7 @@ export const bansAdd = defineContract({
       .optional()
       .describe("Who holds certificates that have not expired. Absent when that is not known."),
     holds_until: instant().optional().describe("When the last of those certificates expires."),
+    warning: z.string().optional().describe("Why the ban reaches less than its name says. Absent: it does not."),
   }),
 })
 
@@ -99,6 +100,8 @@ export interface BanUses {
   readonly add: AddBan
   readonly lift: LiftBan
   readonly now: () => Instant
+  /** Whose identities this server issues. */
+  readonly trustDomain: TrustDomain
 }
 
 /** @see BAN-14 */
@@ -120,7 +123,8 @@ export function banOperations(uses: BanUses): readonly Operation[] {
         const [named, inForce] = await Promise.all([uses.countNamed(order.target), add()])
         const late = call.dryRun || inForce === undefined ? 0 : await uses.countLate(inForce)
         const counts = countsReply(named, late)
-        return { now: uses.now(), changed: !call.dryRun, ...counts, ...maybeBan(inForce) }
+        const warning = foreignWarning(order.target, uses.trustDomain)
+        return { now: uses.now(), changed: !call.dryRun, ...counts, ...maybeBan(inForce), ...warning }
       },
     }),
     bindOperation(bansLift, {
@@ -177,6 +181,17 @@ function banReply({ ban: { target: named, reason: why, actor, createdAt, until }
 
 function maybeBan(recorded: RecordedBan | undefined) {
   return recorded === undefined ? {} : { ban: banReply(recorded) }
+}
+
+/** Who is certified elsewhere loses nothing by our refusal to issue. @see BAN-18 */
+function foreignWarning(wanted: BanTarget, own: TrustDomain): { readonly warning?: string } {
+  const id = wanted.kind === "identity" ? wanted.id : wanted.kind === "prefix" ? wanted.prefix : undefined
+  const foreign = id === undefined ? own : trustDomainOf(id)
+  if (foreign === own) return {}
+  const warning =
+    `this server issues for ${own}: workloads of ${foreign} get no tokens here any more, and keep certificates, streams ` +
+    `and tokens of their own trust domain; ban them there, too`
+  return { warning }
 }
 
 function countsReply({ streams, holders }: NamedCount, late: number | undefined) {
