@@ -167,6 +167,19 @@ test("[AUT-12][ROT-32] what signs for canaries is replaced at half its life, how
   assert.notEqual(it.issuing.prepared()?.authorityId, first?.authorityId)
 })
 
+test("[AUT-16] however many rotations there were, only the keys are there that sign, and those that did just before", async () => {
+  const { operate, controller, trust, issuing, fixture } = await openControlled({ rows: [] })
+  const roots = new Set<string>()
+  for (let rotation = 0; rotation < 5; rotation++) {
+    await operate.start(WISH, ALICE)
+    assert.equal(await controller.drive(), "stable")
+    roots.add(trust.record().roots[0]?.keyId ?? "")
+    assert.ok(fixture.issuingKeys.has(issuing.current().signer))
+  }
+  assert.equal(roots.size, 5)
+  assert.ok(fixture.issuingKeys.size <= 3, `${fixture.issuingKeys.size} keys`)
+})
+
 test("[ROT-33] waits for a consumer that is late, names it, and goes on when it has acknowledged", async () => {
   const consumers: { rows: readonly ConsumerRow[] } = { rows: [consumer("web", { notAfter: 4_000_000_000, epoch: 0 })] }
   const { operate, controller, trust } = await openControlled(consumers)

@@ -167,8 +167,9 @@ test("[AUT-11] an authority that the published bundle does not verify is never a
   const before = fixture.issuing.current()
   const [rootKey = ""] = await fixture.keys.list()
   fixture.keys.keys.set(rootKey, await processKeys.makeSigner("ec-p256"))
-  await assert.rejects(fixture.issuing.rotate())
+  for (let tries = 0; tries < 10; tries++) await assert.rejects(fixture.issuing.rotate())
   assert.equal(fixture.issuing.current(), before)
+  assert.equal(fixture.issuingKeys.size, 1)
 })
 
 test("[AUT-12] it is replaced at half its life; bundles stay, and what was signed before still verifies", async () => {

@@ -36,10 +36,15 @@ export class FakeKeyStore implements KeyStore {
   }
 }
 
-/** Keys of this process whose signatures are seen first; key id `issuing`. */
-export function watchedKeys(onSign: OnSign): EphemeralKeys {
+/** Keys of this process whose signatures are seen first; key id `issuing`. @param held those that were made and not let go of */
+export function watchedKeys(onSign: OnSign, held = new Set<Signer>()): EphemeralKeys {
   return {
-    makeSigner: async (algorithm) => watched(await processKeys.makeSigner(algorithm), "issuing", onSign),
+    makeSigner: async (algorithm) => {
+      const made = watched(await processKeys.makeSigner(algorithm), "issuing", onSign)
+      const signer = { ...made, forget: () => void held.delete(signer) }
+      held.add(signer)
+      return signer
+    },
     makeWorkloadKey: (algorithm) => processKeys.makeWorkloadKey(algorithm),
   }
 }

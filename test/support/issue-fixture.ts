@@ -23,6 +23,7 @@ import { decideIdentities } from "../../src/core/policy/decide.ts"
 import type { RuleTable } from "../../src/core/rules/rule-table.ts"
 import { parseTrustDomain } from "../../src/core/spiffe/id.ts"
 import { verifyInPool } from "../../src/core/x509/signature.ts"
+import type { Signer } from "../../src/ports/keys.ts"
 import { attestedCaller } from "./attested-caller.ts"
 import { FakeClock } from "./fake-clock.ts"
 import { FakeKeyStore, type OnSign, watchedKeys } from "./fake-keys.ts"
@@ -38,6 +39,8 @@ export interface IssueFixture {
   readonly jwtKeys: JwtKeySet
   readonly keys: FakeKeyStore
   readonly bans: BanView
+  /** Keys of issuing authorities that this process has. */
+  readonly issuingKeys: ReadonlySet<Signer>
   readonly issueX509: IssueX509
   readonly issueJwt: IssueJwt
   /** `attest`, `intent`, `audit`, `sign <key>`, `outcome`, `issued`, `refused <code>`. */
@@ -117,10 +120,11 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     trust,
     algorithms: options.jwtAlgorithms ?? ["ES256"],
   })
+  const issuingKeys = new Set<Signer>()
   const issuing = await openIssuingAuthorities({
     ...authority,
     trust,
-    ephemeral: watchedKeys(onSign),
+    ephemeral: watchedKeys(onSign, issuingKeys),
     plan: { ...plan, ttl: options.issuingTtl ?? 86_400, serialPrefix: 1 },
   })
   const events = {
@@ -191,6 +195,7 @@ export async function openIssueFixture(options: IssueFixtureOptions = {}): Promi
     jwtKeys,
     keys,
     bans,
+    issuingKeys,
     steps,
     signed,
     issueX509: makeIssueX509({

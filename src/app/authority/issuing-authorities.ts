@@ -90,6 +90,7 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
   let current = await makeIssuing(deps, activeRoot(deps))
   let previous: IssuingAuthority | undefined
   let canary: IssuingAuthority | undefined
+  let lastCanary: IssuingAuthority | undefined
   let blocked = keyIds(deps, current)
   const inTurn = makeInTurn() // so that none that was begun before the root changed takes the place of a newer one
   const replace = async () => {
@@ -106,7 +107,12 @@ export async function openIssuingAuthorities(deps: IssuingDeps): Promise<Issuing
     if (current.rootKeyId !== activeRoot(deps).keyId) await replace()
     const root = canaryRoot(deps)
     if (root?.keyId === canary?.rootKeyId && !(canary && deps.clock.now() >= canary.half)) return
-    canary = root === undefined ? undefined : await makeIssuing(deps, root)
+    const next = root === undefined ? undefined : await makeIssuing(deps, root)
+    if (canary !== undefined) {
+      lastCanary?.signer.forget()
+      lastCanary = canary
+    }
+    canary = next
     blocked = keyIds(deps, current)
   }
   const follow = () => inTurn(adopt)
@@ -186,10 +192,20 @@ function rootIdOf(deps: IssuingDeps, authority: IssuingAuthority): string {
   return root === undefined ? "" : rootId(root)
 }
 
-async function makeIssuing(deps: IssuingDeps, rootRecord: RootRecord): Promise<IssuingAuthority> {
+/** One that cannot be adopted leaves no key behind: it is tried again and again. */
+async function makeIssuing(deps: IssuingDeps, root: RootRecord): Promise<IssuingAuthority> {
+  const signer = await deps.ephemeral.makeSigner(deps.plan.algorithm)
+  try {
+    return await adoptSigner(deps, root, signer)
+  } catch (thrown) {
+    signer.forget()
+    throw thrown
+  }
+}
+
+async function adoptSigner(deps: IssuingDeps, rootRecord: RootRecord, signer: Signer): Promise<IssuingAuthority> {
   const { plan, clock, random } = deps
   const root = parseCertificate(rootRecord.certificate)
-  const signer = await deps.ephemeral.makeSigner(plan.algorithm)
   const now = clock.now()
   const life = validity(now, plan, root)
   const publicKey = parsePublicKey(signer.publicKey)
