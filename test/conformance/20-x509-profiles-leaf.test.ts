@@ -63,6 +63,11 @@ test("[X5-05] gives no leaf an ID without a path", () => {
   )
 })
 
+test("[X5-14] gives no leaf an ID of another trust domain than its issuer's", () => {
+  const { template } = makeTestCa({ now: NOW, trustDomain: "other.example" })
+  violates("X5-14", () => IssuancePermit.prepare(template, request()))
+})
+
 test("[X5-06] writes a critical basicConstraints with cA false", () => {
   assert.equal(extension(OID.basicConstraints)?.critical, true)
   assert.ok(Buffer.from(leaf.tbs).includes(Buffer.from("0603551d130101ff04023000", "hex")), "an empty SEQUENCE")

@@ -24,6 +24,11 @@ test("[RUL-03] a table is refused with every problem that it has", () => {
   assert.deepEqual(places, ["rules.0.when", "rules.0.spiffe_id", "rules.0.dns_names.1", "rules.0.hint", "rules.1.name"])
 })
 
+test("[RUL-03] a hint is bounded in bytes, not in characters", () => {
+  assert.deepEqual(problems([rule({ name: "a", spiffeId: "/a", hint: "é".repeat(512) })]), [])
+  assert.equal(problems([rule({ name: "a", spiffeId: "/a", hint: "é".repeat(513) })]).length, 1)
+})
+
 test("[RUL-17][SID-11][DISC-13] warns of an ID that OIDC relying parties do not accept as subject", () => {
   const warnings = (path: string, parts: Partial<RuleSpec> = {}) => {
     const result = compiled([rule({ name: "a", spiffeId: path, ...parts })])

@@ -35,6 +35,15 @@ test("[SCA-11] nothing is remembered of a token that does not verify, or that di
   assert.equal(calls(), 3)
 })
 
+test("[SCA-11] nothing is remembered of a token that either of two keys of one name can have signed", async () => {
+  const { verifier, calls } = counting()
+  const named = { ...other.authority, kid: key.authority.kid }
+  const { jws } = parseJwtSvid(key.token(claims))
+  await verifier.verify(jws, [named, key.authority])
+  await assertRejected(verifier.verify(jws, [named]), "unauthenticated", "signature-invalid")
+  assert.equal(calls(), 2)
+})
+
 test("[SCA-11] forgets the longest unused first", async () => {
   const { verifier, calls } = counting(2)
   const [one, two, three] = [1, 2, 3].map((jti) => parseJwtSvid(key.token({ ...claims, jti })).jws)

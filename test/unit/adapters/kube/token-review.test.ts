@@ -1,4 +1,5 @@
 import { deepEqual, equal, rejects } from "node:assert/strict"
+import type { OutgoingHttpHeaders } from "node:http"
 import { test } from "node:test"
 import { makeFileEndpoint } from "../../../../src/adapters/kube/kube-endpoint.ts"
 import { makeTokenReviewer } from "../../../../src/adapters/kube/token-review.ts"
@@ -10,8 +11,8 @@ const NEVER = new AbortController().signal
 const frame = (status: unknown) =>
   JSON.stringify({ apiVersion: "authentication.k8s.io/v1", kind: "TokenReview", status })
 
-async function reviewWith(status: number, body: string) {
-  await using server = await listenHttps((_, response) => response.writeHead(status).end(body))
+async function reviewWith(status: number, body: string | Uint8Array, headers: OutgoingHttpHeaders = {}) {
+  await using server = await listenHttps((_, response) => response.writeHead(status, headers).end(body))
   const endpoint = makeFileEndpoint({ url: server.url, caFile: server.caFile, tokenFile: server.tokenFile })
   const result = await makeTokenReviewer(endpoint).review("a.b.c", ["assay"], NEVER)
   return { result, request: server.requests[0] }
@@ -69,6 +70,15 @@ for (const body of [
     await rejects(reviewWith(201, body), { code: "attestor-down" })
   })
 }
+
+test("[ATT-15] a reply that is not UTF-8, or has more than 16 KiB of headers, is an outage", async () => {
+  const [before = "", after = ""] = frame({ authenticated: true, user: { username: "?" } }).split("?")
+  const body = Buffer.concat([Buffer.from(before), Buffer.of(0xff), Buffer.from(after)])
+  await rejects(reviewWith(201, body), { code: "attestor-down" })
+  await rejects(reviewWith(201, frame({ authenticated: true }), { "x-long": "x".repeat(20_000) }), {
+    code: "attestor-down",
+  })
+})
 
 test("a server that is not there, and a token file that is not there, are outages", async () => {
   const gone = makeFileEndpoint({ url: "https://127.0.0.1:1", caFile: undefined, tokenFile: undefined })
