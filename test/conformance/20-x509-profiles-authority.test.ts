@@ -44,6 +44,14 @@ test("[PRF-05] the lint of an issuing authority refuses every single-bit change 
   refusesEveryBit(IssuancePermit.prepareIssuing(root, wanted).tbs, (tbs) => lintIssuingTbs(tbs, wanted, root))
 })
 
+test("[X5-11] the lint of a root refuses one whose cA is written as false", () => {
+  const wanted = request()
+  const text = Buffer.from(IssuancePermit.prepareRoot(wanted).tbs).toString("hex")
+  const changed = Buffer.from(text.replace("30030101ff", "3003010100"), "hex")
+  assert.notEqual(changed.toString("hex"), text)
+  assert.throws(() => lintRootTbs(changed, wanted), { name: "ProfileViolation", rule: "X5-11" })
+})
+
 test("[PRF-05] an authority is not given for one that was authorised with another key, serial, name or domain", () => {
   const wanted = request()
   const others: readonly Partial<AuthorityRequest>[] = [

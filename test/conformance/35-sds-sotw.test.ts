@@ -152,6 +152,16 @@ test("[SDS-19] goes on without an answer when it is told to, and takes only the 
   assert.equal(session.standing?.epoch, 2)
 })
 
+test("[XDS-08] gives up only what was sent until then", () => {
+  const session = opened(["default"])
+  session.next(false, 10)
+  session.publish(fakeSecrets(2, { default: ["certificate", "2"] }))
+  assert.equal(session.giveUpWaiting(9), false)
+  assert.equal(session.next(false, 11), undefined)
+  assert.equal(session.giveUpWaiting(10), true)
+  assert.deepEqual(versions(session.next(false, 12)), ["default 2"])
+})
+
 test("[SDS-20] reports the epoch that is confirmed now, also when it is an earlier one", () => {
   const session = opened(["ROOTCA"])
   session.publish(fakeSecrets(9, { ROOTCA: ["trust", "9"] }))

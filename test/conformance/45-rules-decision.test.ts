@@ -106,6 +106,19 @@ test("[RUL-08] bounds hold whatever the rules say, and end at a segment", () => 
   assert.equal(refused(byNamespace, { cluster: "gone" }).reason, "unknown-cluster")
 })
 
+test("[RUL-08] the namespaces of a cluster are bounds by their whole name", () => {
+  const of = table([DEFAULT], [cluster("main", { namespaces: ["shop"] })])
+  for (const namespace of ["shop2", "shop-a", "sho", "my-shop", "Shop"]) {
+    assert.equal(refused(of, { namespace }).reason, "outside-cluster-bounds", namespace)
+  }
+})
+
+test("[RUL-07] a condition can read whether the renewal goes on without the cluster", () => {
+  const of = table([rule({ name: "web", spiffeId: "/web", when: "!subject.degraded" })])
+  assert.equal(granted(of).length, 1)
+  assert.equal(refused(of, { degraded: true }).reason, "no-rule-matched")
+})
+
 test("[RUL-11] each reason has a code, and each refusal a reason of the list", () => {
   assert.deepEqual(Object.keys(DECISION_REASONS).sort(), [
     "duplicate-identity",

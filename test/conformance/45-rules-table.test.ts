@@ -164,6 +164,14 @@ test("[RUL-09] templates, exact fields and path prefixes separate clusters", () 
   assert.deepEqual(problems([{ ...pathless, clusters: ["a"] }], clusters({}, {})), [])
 })
 
+test("[RUL-09] text beside a claim is part of the segment, also of a claim whose values are listed", () => {
+  const fixed = rule({ name: "fixed", clusters: ["b"], spiffeId: "/team-shop" })
+  const joined = { name: "joined", clusters: ["a"], spiffeId: "/team-{{namespace}}" }
+  for (const parts of [{ namespaces: ["shop"] }, { namespaces: ["shop", "bank"] }, {}]) {
+    assert.equal(problems([rule({ ...joined, ...parts }), fixed], [cluster("a"), cluster("b")]).length, 1)
+  }
+})
+
 test("[RUL-10] one caller's look-up touches no rule of others, in a table of 10,000", () => {
   const rules = Array.from({ length: 9_999 }, (_, i) =>
     rule({ name: `r${i}`, namespaces: [`n${i}`], spiffeId: "/ns/{{namespace}}" }),

@@ -53,6 +53,16 @@ test("pumps a held stream when the last other stream's trust has settled, or tha
   }
 })
 
+test("forgets a held stream that leaves", () => {
+  const { consumer } = make()
+  const [held, trust] = [stream(), stream()]
+  consumer.update(trust, undefined, true)
+  assert.equal(consumer.mustHold(held), true)
+  consumer.leave(held)
+  consumer.update(trust, undefined, false)
+  assert.equal(held.pumped, 0)
+})
+
 test("does not hold a stream for its own trust", () => {
   const { consumer } = make()
   const own = stream()
