@@ -344,6 +344,23 @@ test("[EXT-01] holds outside tokens to issuer, keys, dates and audience", async 
   assert.equal((await exchange(jwt("subject", forged))).status, 400)
 })
 
+test("[EXT-06] takes a token with the header that GitHub Actions writes, and looks at no thumbprint in it", async () => {
+  const { x5t, ...more } = { x5t: "ykNaY4qM_ta4k2TgZOCEYLkcYlA", "x5t#S256": "a".repeat(43) }
+  for (const header of [{ x5t }, more, { x5t, ...more }]) {
+    assert.equal((await exchange(jwt("subject", ciToken({}, header)))).status, 200)
+    assert.equal((await bearerGrant(ciToken({}, header))).status, 200)
+  }
+  for (const header of [{ x5t: "https://evil.test/keys" }, { x5t: "" }, { x5t: [x5t] }, { "x5t#S512": x5t }]) {
+    const { status, body } = await exchange(jwt("subject", ciToken({}, header)))
+    assert.deepEqual([status, body["reason"]], [400, "token-invalid"], JSON.stringify(header))
+  }
+  const forged = makeJwtKey("RS256").token({ ...CI_CLAIMS, exp: 9e9, jti: "y" }, { typ: "JWT", x5t })
+  assert.equal((await exchange(jwt("subject", forged))).status, 400)
+  const svid = federatedSvid({}, { x5t })
+  assert.equal((await exchange(jwt("subject", svid))).status, 400)
+  assert.equal((await exchange(jwt("subject", federatedSvid({})))).status, 200)
+})
+
 test("[EXT-02] a claim that is missing or does not fit its place gives no identity", async () => {
   for (const claims of [
     { environment: undefined },
@@ -455,10 +472,10 @@ function access(role: "subject" | "actor", token: string): Readonly<Record<strin
   return { [`${role}_token`]: token, [`${role}_token_type`]: TOKEN_TYPES.accessToken }
 }
 
-function federatedSvid(claims: object): string {
+function federatedSvid(claims: object, header: object = {}): string {
   const now = Math.floor(Date.now() / 1000)
   const own = { sub: "spiffe://other.example/app", aud: [ISSUER], iat: now, exp: now + 60 }
-  return federated.token({ ...own, ...claims }, { typ: "JWT" })
+  return federated.token({ ...own, ...claims }, { typ: "JWT", ...header })
 }
 
 const CI_CLAIMS = {
@@ -470,7 +487,7 @@ const CI_CLAIMS = {
   environment: "live",
 }
 
-function ciToken(claims: object): string {
+function ciToken(claims: object, header: object = {}): string {
   const now = Math.floor(Date.now() / 1000)
-  return ci.token({ ...CI_CLAIMS, iat: now, exp: now + 300, jti: randomUUID(), ...claims }, { typ: "JWT" })
+  return ci.token({ ...CI_CLAIMS, iat: now, exp: now + 300, jti: randomUUID(), ...claims }, { typ: "JWT", ...header })
 }

@@ -104,9 +104,16 @@ for (const [what, form, error, reason] of [
 test("[CC-05] answers 401 to a client that does not authenticate, and 429 with Retry-After to one that asks too much", async () => {
   const nobody = await server.post("/token", CLIENT_CREDENTIALS)
   assert.deepEqual([nobody.status, nobody.body["error"]], [401, "invalid_client"])
-  const basic = await server.post("/token", CLIENT_CREDENTIALS, { authorization: "Basic eDp5" })
-  assert.equal(basic.status, 401)
-  assert.ok(basic.headers.has("www-authenticate"))
+  assert.equal(nobody.headers.get("www-authenticate"), null)
+  for (const [authorization, challenge] of [
+    ["Basic eDp5", 'Basic realm="token"'],
+    ["DPoP x", 'DPoP realm="token"'],
+    ["bearer", 'bearer realm="token"'],
+    ['"x', 'Basic realm="token"'],
+  ] satisfies [string, string][]) {
+    const { status, headers } = await server.post("/token", CLIENT_CREDENTIALS, { authorization })
+    assert.deepEqual([status, headers.get("www-authenticate")], [401, challenge])
+  }
   await using busy = await openTokenServer({ config: { limits: { identity_rate: "1/s", identity_burst: 1 } } })
   const assertion = await busy.jwtSvid()
   const asked = Array.from({ length: 20 }, () =>

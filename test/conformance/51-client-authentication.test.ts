@@ -201,9 +201,17 @@ test("[JB-04] the issuer is the sole audience of an assertion, and its typ is th
     await refuses(bearer(ownAssertion(registered, {}, { typ })), "token-invalid")
 })
 
-test("[JB-05] refuses an assertion that lives longer than five minutes", async () => {
+test("[JB-05] refuses an assertion that lives longer than five minutes, and says so", async () => {
   const exp = Math.floor(Date.now() / 1000) + 400
-  await refuses(bearer(ownAssertion(registered, { exp })), "client-assertion-invalid")
+  await refuses(bearer(ownAssertion(registered, { exp })), "client-assertion-too-long")
+})
+
+test("[EXT-06] an assertion may name a certificate by thumbprint", async () => {
+  for (const header of [{ x5t: "ykNaY4qM_ta4k2TgZOCEYLkcYlA" }, { "x5t#S256": "a".repeat(43) }]) {
+    const { status } = await server.post("/token", { ...ASK, ...bearer(ownAssertion(registered, {}, header)) })
+    assert.equal(status, 200)
+  }
+  await refuses(bearer(ownAssertion(makeJwtKey(), {}, { x5t: "a" })), "client-assertion-invalid")
 })
 
 async function refuses(form: FormFields, reason: string): Promise<void> {

@@ -132,6 +132,24 @@ test("[DP-04][DP-08] a nonce comes with the answer, and is good on a replica wit
   )
 })
 
+test("[DP-08] a nonce comes with the answers of the other endpoints, too", async () => {
+  const accept = "application/token-introspection+jwt"
+  for (const [path, headers] of [
+    ["/introspect", {}],
+    ["/introspect", { accept }],
+    ["/revoke", {}],
+  ] satisfies [string, Record<string, string>][]) {
+    const client_assertion = await server.jwtSvid()
+    const body = new URLSearchParams({
+      token: "x",
+      client_assertion,
+      client_assertion_type: ASSERTION_TYPES.jwtSpiffe,
+    })
+    const answer = await server.fetch(`${ISSUER}${path}`, { method: "POST", body, headers: { dpop: "x", ...headers } })
+    assert.deepEqual([answer.status, answer.headers.has("dpop-nonce")], [200, true], path)
+  }
+})
+
 test("[DP-08] demands a nonce when it is configured to, and answers with one", async () => {
   await using strict = await openTokenServer({ oauth: { dpop_nonce: "required" } })
   const send = async (dpop: string) => strict.post("/token", { ...ASK, ...spiffeJwt(await strict.jwtSvid()) }, { dpop })

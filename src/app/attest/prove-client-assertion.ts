@@ -88,15 +88,18 @@ function readTerms(
   const sole = aud === issuer || (Array.isArray(aud) && aud.length === 1 && aud[0] === issuer)
   if (!sole) throw requestRefusal("token-audience-mismatch")
   const tooLong = window.expiresAt > Math.min(window.issuedAt ?? now, now) + MAX_LIFE + SKEW
-  if (tooLong || typeof jti !== "string" || jti === "" || jti.length > MAX_JTI) {
-    throw requestRefusal("client-assertion-invalid")
-  }
+  if (tooLong) throw requestRefusal("client-assertion-too-long")
+  if (typeof jti !== "string" || jti === "" || jti.length > MAX_JTI) throw requestRefusal("client-assertion-invalid")
   // Earlier it would have been too long.
   const from = Math.max(usableFrom(window), window.expiresAt - MAX_LIFE - SKEW)
   return { jti, from, expiresAt: window.expiresAt }
 }
 
-const PROFILE: JwsProfile = { algorithms: JWS_ALGORITHMS, types: ["JWT", "client-authentication+jwt"] }
+const PROFILE: JwsProfile = {
+  algorithms: JWS_ALGORITHMS,
+  types: ["JWT", "client-authentication+jwt"],
+  thumbprints: true,
+}
 const MAX_LIFE: Seconds = 300
 /** For clients whose clock is ahead. */
 const SKEW: Seconds = 30

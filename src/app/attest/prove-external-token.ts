@@ -112,6 +112,6 @@ function identityOf(issuer: ExternalIssuer, claims: JsonObject, trustDomain: Tru
   return id
 }
 
-const PROFILE: JwsProfile = { algorithms: JWS_ALGORITHMS, types: ["JWT"] }
+const PROFILE: JwsProfile = { algorithms: JWS_ALGORITHMS, types: ["JWT"], thumbprints: true }
 /** Together with the issuer's name it has to fit into a claim of the replay log. */
 const MAX_JTI = 1024

@@ -126,6 +126,7 @@ export function issuerOf(token: string): string | undefined {
     const jws = parseCompactJws(token, {
       algorithms: JWS_ALGORITHMS,
       types: ["JWT", "JOSE", "client-authentication+jwt"],
+      thumbprints: true,
     })
     return parseClaimsObject(jws.payloadBytes)
   })

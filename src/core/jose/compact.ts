@@ -9,6 +9,8 @@ export interface JwsProfile {
   readonly types: readonly string[]
   /** True for proofs, which bring their own public key in `jwk`. Every other token with one is refused. @see JOS-04 DP-05 */
   readonly embeddedKey?: true
+  /** True for tokens of others, who may name the certificate of their key by its thumbprint: a hint, which nobody follows. @see EXT-06 */
+  readonly thumbprints?: true
 }
 
 /** In characters; a token that passes has one byte for each. @see INV-32 */
@@ -33,8 +35,8 @@ export interface JwsHeader {
 }
 
 /**
- * Read the framing of a compact JWS of at most 16 KiB. Header members other than `alg`, `kid` and `typ` are refused, and
- * with them every way to bring a key along. @throws IdentityError `malformed` @see JOS-01..JOS-08
+ * Read the framing of a compact JWS of at most 16 KiB. Header members other than `alg`, `kid`, `typ` and what `profile` names are
+ * refused, and with them every way to bring a key along. @throws IdentityError `malformed` @see JOS-01..JOS-08
  */
 export function parseCompactJws(token: string, profile: JwsProfile): CompactJws {
   if (token.length > MAX_TOKEN_LENGTH) throw malformed("token is longer than 16 KiB")
@@ -73,7 +75,8 @@ function parseHeader(part: string, profile: JwsProfile): JwsHeader {
   const header = parseClaimsObject(decodeBase64url(part))
   for (const name of Object.keys(header)) {
     const known = HEADER_MEMBERS.has(name) || (name === "jwk" && profile.embeddedKey === true)
-    if (!known) throw malformed("token has a header member that is not allowed")
+    const isHint = profile.thumbprints === true && isThumbprint(name, header[name])
+    if (!known && !isHint) throw malformed("token has a header member that is not allowed")
   }
   const alg = profile.algorithms.find((allowed) => allowed === header["alg"])
   if (alg === undefined) throw malformed("token has a signature algorithm that is not allowed")
@@ -86,6 +89,10 @@ function parseHeader(part: string, profile: JwsProfile): JwsHeader {
 function parseEmbeddedKey(value: Json | undefined): JsonObject | undefined {
   if (value === undefined || isJsonObject(value)) return value
   throw malformed("token header jwk is not an object")
+}
+
+function isThumbprint(name: string, value: Json | undefined): boolean {
+  return THUMBPRINTS.has(name) && typeof value === "string" && THUMBPRINT.test(value)
 }
 
 function parseText(value: Json | undefined, name: string): string | undefined {
@@ -110,5 +117,9 @@ function malformed(message: string): IdentityError {
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const HEADER_MEMBERS: ReadonlySet<string> = new Set(["alg", "kid", "typ"])
+/** RFC 7515 sections 4.1.7 and 4.1.8. */
+const THUMBPRINTS: ReadonlySet<string> = new Set(["x5t", "x5t#S256"])
+/** Base64url of a digest, and not the address of anything. */
+const THUMBPRINT = /^[A-Za-z0-9_-]{1,86}$/
 
 const MAX_HEADER_TEXT = 256

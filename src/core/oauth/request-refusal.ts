@@ -49,6 +49,10 @@ const REFUSALS = {
   "client-id-mismatch": { code: "unauthenticated", message: "client_id is not the client that the credential is of" },
   "client-unknown": { code: "unauthenticated", message: "no such client is registered" },
   "client-assertion-invalid": { code: "unauthenticated", message: "the client assertion is not accepted" },
+  "client-assertion-too-long": {
+    code: "unauthenticated",
+    message: "the client assertion lives longer than five minutes; set its exp to less",
+  },
   "client-assertion-replayed": {
     code: "unauthenticated",
     message: "the client assertion was used before; make a new one for each request",

@@ -38,10 +38,12 @@ function addRoutes(app: FastifyInstance, base: string, errorHandler: ErrorHandle
     const form = request.headers.accept?.includes(INTROSPECTION_JWT) === true ? "jwt" : "json"
     const introspected = await deps.introspect(callOf(request), form, signalOf(reply))
     if (introspected.form === "json") return sendJson(request, reply, introspected.answer, deps)
+    addNonce(request, reply, deps)
     return noStore(reply).type(INTROSPECTION_JWT).send(introspected.text)
   })
   app.post(`${base}/revoke`, { errorHandler }, async (request, reply) => {
     await deps.revoke(callOf(request), signalOf(reply))
+    addNonce(request, reply, deps)
     return noStore(reply).code(200).send()
   })
 }
@@ -81,8 +83,8 @@ function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply
   const message = failure.code === "internal" ? "internal error; the server's log has the request id" : failure.message
   const retry = retryAfterOf(failure)
   if (retry !== undefined) reply.header("retry-after", String(retry))
-  // RFC 6749 section 5.2: a client that tried this header learns that it is of no use here.
-  if (status === 401 && request.headers.authorization !== undefined) reply.header("www-authenticate", "DPoP")
+  const { authorization } = request.headers
+  if (status === 401 && authorization !== undefined) reply.header("www-authenticate", challengeFor(authorization))
   addNonce(request, reply, deps)
   const body = {
     error,
@@ -91,6 +93,11 @@ function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply
     request_id: request.id,
   }
   void noStore(reply).code(status).type("application/json").send(JSON.stringify(body))
+}
+
+/** RFC 6749 section 5.2 wants the scheme that the client tried, though none is of any use here. @see CC-05 */
+function challengeFor(authorization: string): string {
+  return `${SCHEME.exec(authorization)?.[0] ?? "Basic"} realm="token"`
 }
 
 /** Whoever uses DPoP gets the nonce for the next proof. @see DP-02 DP-08 */
@@ -104,5 +111,7 @@ function noStore(reply: FastifyReply): FastifyReply {
   return reply.header("cache-control", "no-store").header("pragma", "no-cache")
 }
 
+/** RFC 9110 section 11.1. */
+const SCHEME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(?= |$)/
 /** @see INT-03 */
 const INTROSPECTION_JWT = "application/token-introspection+jwt"
