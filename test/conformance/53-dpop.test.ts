@@ -34,6 +34,9 @@ for (const [what, claims, header, reason] of [
   ["for another URL", { htu: `${ISSUER}/introspect` }, {}, "dpop-url-mismatch"],
   ["that is too old", { iat: now() - 120 }, {}, "dpop-out-of-window"],
   ["from the future", { iat: now() + 120 }, {}, "dpop-out-of-window"],
+  ["with a key for signing", {}, { jwk: { ...key.authority.jwk, key_ops: ["sign"] } }, "dpop-key-refused"],
+  ["with a key for more", {}, { jwk: { ...key.authority.jwk, key_ops: ["verify", "sign"] } }, "dpop-key-refused"],
+  ["with a key with another member", {}, { jwk: { ...key.authority.jwk, ext: "true" } }, "dpop-key-refused"],
   ["without jti", { jti: undefined }, {}, "dpop-malformed"],
   ["without iat", { iat: undefined }, {}, "dpop-malformed"],
   ["of another type", {}, { typ: "JWT" }, "dpop-malformed"],
@@ -50,6 +53,26 @@ for (const [what, claims, header, reason] of [
     assert.deepEqual([status, body["error"], body["reason"]], [400, "invalid_dpop_proof", reason])
   })
 }
+
+test("[DP-05] takes a key as Web Crypto exports it", async () => {
+  const { publicKey } = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
+    "sign",
+    "verify",
+  ])
+  const exported = await crypto.subtle.exportKey("jwk", publicKey)
+  assert.deepEqual([exported.key_ops, exported.ext], [["verify"], true])
+  const jwk = { ...key.authority.jwk, key_ops: exported.key_ops, ext: exported.ext }
+  const { status, body } = await ask(proof({}, { jwk }))
+  assert.equal(status, 200)
+  assert.deepEqual(claimsOf(body["access_token"])["cnf"], { jkt: key.authority.kid })
+})
+
+test("[DP-01] takes the proof of a client whose clock differs by half a minute, and of no other", () => {
+  const terms = { method: "POST", url: URL, accessToken: undefined, now: 1000 }
+  const check = (iat: number) => checkDpopTerms(parseDpopProof(proof({ iat })), terms)
+  for (const iat of [970, 1030, 940]) check(iat)
+  for (const iat of [1031, 939]) assertRefused(() => check(iat), "malformed", "dpop-out-of-window")
+})
 
 test("[DP-02] refuses more than one proof", async () => {
   const { status, body } = await ask(`${proof({})}, ${proof({})}`)

@@ -109,9 +109,9 @@ function optionalText(value: Json | undefined, max: number): string | undefined 
 const TYPE = "dpop+jwt"
 const PROFILE: JwsProfile = { algorithms: DPOP_ALGORITHMS, types: [TYPE], embeddedKey: true }
 const WEB: ReadonlySet<string> = new Set(["https:", "http:"])
-/** How long ago a proof may have been made, and how far ahead the clock of who made it may be. */
+/** How long ago a proof may have been made, and how far ahead the clock of who made it may be: as far as with every token. */
 export const DPOP_AGE: Seconds = 60
-export const DPOP_SKEW: Seconds = 10
+export const DPOP_SKEW: Seconds = 30
 const MAX_PROOF = 4096
 const MAX_JTI = 256
 const MAX_METHOD = 32
