@@ -89,6 +89,18 @@ test("[DISC-07] nobody logs in", async () => {
   assert.deepEqual([status, body["reason"]], [400, "unsupported-response-type"])
 })
 
+test("[DISC-12] answers HEAD with the headers of GET, and names both to who asks by another method", async () => {
+  for (const path of ["/.well-known/openid-configuration", "/keys"]) {
+    const [get, head] = await Promise.all(["GET", "HEAD"].map((method) => server.fetch(`${ISSUER}${path}`, { method })))
+    assert.deepEqual([head?.status, await head?.text()], [200, ""])
+    for (const name of ["etag", "cache-control", "content-type", "content-length"]) {
+      assert.equal(head?.headers.get(name), get?.headers.get(name), name)
+    }
+    const options = await server.fetch(`${ISSUER}${path}`, { method: "OPTIONS" })
+    assert.deepEqual([options.status, options.headers.get("allow")], [405, "GET, HEAD"])
+  }
+})
+
 test("[DISC-12] documents can be cached and checked, by any origin", async () => {
   for (const path of ["/.well-known/openid-configuration", "/keys"]) {
     const first = await server.fetch(`${ISSUER}${path}`)

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict"
 import { createHash, randomUUID } from "node:crypto"
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
 import { after, before, test } from "node:test"
 import { deriveSharedKey } from "../../src/adapters/disk-keys/derived-key.ts"
 import { isDpopNonce, makeDpopNonce } from "../../src/core/oauth/dpop-nonce.ts"
@@ -186,6 +188,32 @@ test("[DP-08] demands a nonce when it is configured to, and answers with one", a
   await using off = await openTokenServer({ oauth: { dpop_nonce: "off" } })
   const answer = await off.post("/token", { ...ASK, ...spiffeJwt(await off.jwtSvid()) }, { dpop: proof({}) })
   assert.deepEqual([answer.status, answer.headers.has("dpop-nonce")], [200, false])
+})
+
+test("[DP-10] an assertion that is good once comes again with the nonce that its first answer told", async () => {
+  const { kid, jwk } = key.authority
+  await using strict = await openTokenServer({
+    files: (folder) =>
+      writeFile(join(folder, "clients.jwks"), JSON.stringify({ keys: [{ ...jwk, kid, alg: "ES256" }] })),
+    oauth: {
+      dpop_nonce: "required",
+      clients: [
+        {
+          client_id: "billing",
+          spiffe_id: "spiffe://prod.example/vm/billing",
+          keys: { jwks_file: "folder:clients.jwks" },
+        },
+      ],
+    },
+  })
+  const claims = { iss: "billing", sub: "billing", aud: ISSUER, iat: now(), exp: now() + 60, jti: randomUUID() }
+  const form = { ...ASK, client_assertion_type: ASSERTION_TYPES.jwtBearer, client_assertion: key.token(claims) }
+  const first = await strict.post("/token", form, { dpop: proof({}) })
+  assert.deepEqual([first.status, first.body["error"]], [400, "use_dpop_nonce"])
+  const nonce = first.headers.get("dpop-nonce")
+  assert.equal((await strict.post("/token", form, { dpop: proof({ nonce }) })).status, 200)
+  const again = await strict.post("/token", form, { dpop: proof({ nonce }) })
+  assert.deepEqual([again.status, again.body["reason"]], [401, "client-assertion-replayed"])
 })
 
 test("[DP-09] the key of nonces is another than the sealing key, and the same for every replica", () => {

@@ -112,8 +112,9 @@ async function prove(
 ): Promise<Proven> {
   const { form, authorization, chain } = call
   const credential = findClientCredential({ form, authorization, hasCertificate: chain.length > 0 })
-  const client = await deps.authenticate(credential, chain, signal)
+  // Before the client, whose assertion may be good once: it comes again with the nonce that it is told.
   const dpop = await deps.proveDpop(call.dpop, "POST", deps.endpoint, undefined)
+  const client = await deps.authenticate(credential, chain, signal)
   const proof = { caller: client?.principal.facts.id, dpop: dpop?.jkt, x5t: client?.x5t }
   const parties = await deps.findParties(request.grant, client, proof, signal)
   if (credential.kind === "none" && credential.clientId !== undefined) requireName(credential.clientId, parties)

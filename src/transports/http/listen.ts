@@ -198,7 +198,7 @@ function noSchema(): never {
 const NO_SCHEMAS = { buildValidator: noSchema, buildSerializer: noSchema }
 const FORM = "application/x-www-form-urlencoded"
 const JSON_TYPE = "application/json"
-const ALL_METHODS = ["GET", "POST", "DELETE"] as const
+const ALL_METHODS = ["GET", "HEAD", "POST", "DELETE"] as const
 /** Room for a subject token, an actor token and a client assertion of 16 KiB each. */
 const MAX_BODY = 64 * 1024
 const BODY_MESSAGES = {
