@@ -5,6 +5,7 @@ import { setImmediate } from "node:timers/promises"
 import { openMemoryStore } from "../../src/adapters/memory/memory-store.ts"
 import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
 import { encodeAuthority, parseAuthority } from "../../src/adapters/sqlite/authority-json.ts"
+import { systemClock } from "../../src/adapters/system/clock.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { createTrustDomain } from "../../src/app/authority/create-trust-domain.ts"
 import { openTrustState } from "../../src/app/authority/trust-state.ts"
@@ -132,7 +133,7 @@ test("[AUT-05] a write that is answered after a later one was begun does not bri
     return late.promise
   }
   const witness = { write: () => answer(), read: () => Promise.resolve(undefined) }
-  const trust = await openTrustState(makeWitnessedJournal(store.authorityJournal, witness, assert.ifError))
+  const trust = await openTrustState(makeWitnessedJournal(store.authorityJournal, witness, assert.ifError, systemClock))
   const { epoch } = trust.snapshot()
   const grow = () => trust.update((record) => ({ ...record, epoch: record.epoch + 1 }))
   const first = grow()

@@ -16,6 +16,7 @@ import { openTrustState } from "../../src/app/authority/trust-state.ts"
 import { demandNewest, makeWitnessedJournal } from "../../src/app/authority/witnessed-journal.ts"
 import { makeReplayLogSince } from "../../src/app/exchange/replay-log-since.ts"
 import { openRevocationView } from "../../src/app/exchange/revocation-view.ts"
+import type { RotationState } from "../../src/core/authority/rotation-state.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import { Secret } from "../../src/core/secret.ts"
 import { adminSocketPath } from "../../src/main/admin-socket-path.ts"
@@ -41,7 +42,7 @@ test("[STO-30] each authority record is beside the keys before consumers see it,
   const { store } = await openIssueFixture()
   const witness = memoryWitness()
   const failures: unknown[] = []
-  const journal = makeWitnessedJournal(store.authorityJournal, witness, (thrown) => failures.push(thrown))
+  const journal = makeWitnessedJournal(store.authorityJournal, witness, (thrown) => failures.push(thrown), TIME.clock)
   const trust = await openTrustState(journal)
   const grown = (record: AuthorityRecord) => ({ ...record, epoch: record.epoch + 1 })
   const seen: (number | undefined)[] = []
@@ -57,6 +58,34 @@ test("[STO-30] each authority record is beside the keys before consumers see it,
   witness.onWrite = () => undefined
   await trust.update(grown)
   assert.equal(witness.record?.epoch, trust.snapshot().epoch)
+})
+
+test("[STO-30] a key folder that hangs holds up no change of the authorities for longer than 5 s, and is asked once at a time", async () => {
+  const { store, clock } = await openIssueFixture()
+  const hung = Promise.withResolvers<void>()
+  const failures: unknown[] = []
+  const written: number[] = []
+  const witness: AuthorityWitness = {
+    read: async () => undefined,
+    write: async ({ epoch }) => {
+      written.push(epoch)
+      await hung.promise
+    },
+  }
+  const journal = makeWitnessedJournal(store.authorityJournal, witness, (thrown) => failures.push(thrown), clock)
+  const trust = await openTrustState(journal)
+  const grow = () => trust.update((record) => ({ ...record, epoch: record.epoch + 1 }))
+  const { epoch } = trust.snapshot()
+  const first = grow()
+  await clock.untilSleeping(1)
+  await clock.advance(5)
+  await first
+  await grow()
+  assert.deepEqual([written, failures.length, trust.snapshot().epoch], [[epoch + 1], 2, epoch + 2])
+  hung.resolve()
+  await hung.promise
+  await grow()
+  assert.deepEqual(written, [epoch + 1, epoch + 3])
 })
 
 test("[STO-30] what stands beside the keys is believed only as the sealing key wrote it", async () => {
@@ -77,6 +106,26 @@ test("[STO-30] what stands beside the keys is believed only as the sealing key w
     await writeFile(file, damaged)
     await assert.rejects(open(KEY).read(), refusal("not-ready", "witness-damaged"))
   }
+})
+
+test("[STO-30][ROT-09] the copy of an emergency that leaves 20,000 consumers behind is read at the next start, however long their names are", async () => {
+  await using scratch = await makeScratch()
+  const coders = { encode: encodeAuthority, parse: parseAuthority }
+  const witness = openDiskWitness({ directory: scratch.directory, sealingKey: KEY, ...coders })
+  const { trust } = await openIssueFixture()
+  const name = (i: number) =>
+    `production-east/checkout/checkout-7d9f8b6c5d-${i} spiffe://prod.example/ns/checkout/sa/${i}`
+  const consumers = Array.from({ length: 20_000 }, (_, i) => name(i).padEnd(300, "x"))
+  const waiver = { point: "sp1", by: "alice", reason: "stolen", at: FIXTURE_NOW, consumers } as const
+  const x509: RotationState = {
+    ...{ phase: "retiring", id: "r-1", old: "a", others: [], next: "b", keyId: "root-2", epoch: 2 },
+    ...{ epochSince: FIXTURE_NOW, startedAt: FIXTURE_NOW, since: FIXTURE_NOW, auto: false, stopped: undefined },
+    ...{ paused: false, emergency: true, canary: { namespaces: [], prefixes: [] } },
+    waivers: [waiver, { ...waiver, point: "sp2" }],
+  }
+  const record = { ...trust.record(), rotations: { ...trust.record().rotations, x509 } }
+  await witness.write(record)
+  assert.deepEqual((await witness.read())?.rotations.x509, x509)
 })
 
 test("[STO-31] a store that is behind is refused, one that is ahead is taken and witnessed", async () => {

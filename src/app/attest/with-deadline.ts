@@ -6,7 +6,7 @@ import type { Clock } from "../../ports/clock.ts"
  * that signal's reason (`TimeoutError` at the deadline), whether the task listens or not.
  */
 export async function withDeadline<T>(
-  clock: Clock,
+  clock: Pick<Clock, "sleep">,
   limit: Millis,
   outer: AbortSignal,
   task: (signal: AbortSignal) => Promise<T>,

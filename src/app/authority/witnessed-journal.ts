@@ -1,17 +1,28 @@
 import { IdentityError } from "../../core/errors.ts"
+import type { Millis } from "../../core/time.ts"
 import type { AuthorityJournal, AuthorityRecord } from "../../ports/authority-journal.ts"
 import type { AuthorityWitness } from "../../ports/authority-witness.ts"
+import type { Clock } from "../../ports/clock.ts"
+import { withDeadline } from "../attest/with-deadline.ts"
 
 /**
- * `journal`, with each record shown to `witness` after it is durable and before anybody hears of it. What the witness fails to write is
- * told to `failed` and written with the next record: nothing waits for it. @see STO-30
+ * `journal`, with each record shown to `witness` after it is durable and before anybody hears of it. What the witness fails to write, or does
+ * not within {@link PATIENCE}, is told to `failed` and written with the next record: nothing waits for it, an emergency least of all. None is
+ * begun while another hangs. @see STO-30
  */
 export function makeWitnessedJournal(
   journal: AuthorityJournal,
   witness: AuthorityWitness,
   failed: (thrown: unknown) => void,
+  clock: Pick<Clock, "sleep">,
 ): AuthorityJournal {
-  const show = (record: AuthorityRecord) => witness.write(record).catch(failed)
+  let isWriting = false
+  const write = async (record: AuthorityRecord) => {
+    if (isWriting) throw new IdentityError("not-ready", "the key folder hangs", { reason: "witness-unwritten" })
+    isWriting = true
+    await witness.write(record).finally(() => (isWriting = false))
+  }
+  const show = (record: AuthorityRecord) => withDeadline(clock, PATIENCE, NEVER, () => write(record)).catch(failed)
   return {
     read: () => journal.read(),
     create: async (record) => {
@@ -50,3 +61,7 @@ function setBack(what: string): IdentityError {
     next: "if it was restored on purpose, run assay restore; see spec/runbooks/restore.md",
   })
 }
+
+const NEVER = new AbortController().signal
+/** Longer than a disk that is well ever takes. */
+const PATIENCE: Millis = 5000

@@ -6,6 +6,7 @@ import { CryptoThread } from "../../adapters/process-keys/crypto-thread.ts"
 import { makeSoftwareKeys } from "../../adapters/process-keys/software-keys.ts"
 import { encodeAuthority, parseAuthority } from "../../adapters/sqlite/authority-json.ts"
 import { openSqliteStore, type SqliteStore } from "../../adapters/sqlite/open-store.ts"
+import { systemClock } from "../../adapters/system/clock.ts"
 import { chooseCryptoProvider } from "../../adapters/webcrypto/provider.ts"
 import { createTrustDomain } from "../../app/authority/create-trust-domain.ts"
 import { demandNewest, makeWitnessedJournal } from "../../app/authority/witnessed-journal.ts"
@@ -58,9 +59,9 @@ export async function openServerState(
   const keys = await openKeys(config, sealingKey, load)
   const witness = openWitness(config, sealingKey)
   await demandNewest(store.authorityJournal, witness)
-  const journal = makeWitnessedJournal(store.authorityJournal, witness, (err) =>
-    log.error({ err }, "the witness beside the keys cannot be written; a store that is set back might not be noticed"),
-  )
+  const witnessFailed = (err: unknown) =>
+    log.error({ err }, "the witness beside the keys cannot be written; a store that is set back might not be noticed")
+  const journal = makeWitnessedJournal(store.authorityJournal, witness, witnessFailed, systemClock)
   stack.move() // they are the caller's now; on a failure before this they are closed
   const dpopNonceKey = deriveSharedKey(sealingKey, "dpop nonce v1")
   return { store, journal, keys, crypto, signIntent, makeSigner, dpopNonceKey }
@@ -95,7 +96,7 @@ export async function initServerState(
       backdate: ROOT_BACKDATE,
     },
     {
-      journal: makeWitnessedJournal(store.authorityJournal, witness, raise),
+      journal: makeWitnessedJournal(store.authorityJournal, witness, raise, clock),
       audit: store.auditLog,
       chain: store.auditChain,
       keys,
