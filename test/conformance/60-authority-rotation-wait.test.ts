@@ -43,7 +43,7 @@ test("[AUT-14] after five seconds it is refused as before, as is at once whoever
   await assert.rejects(it.fixture.issueX509(x509Request(), NEVER), REPLACED)
   assert.equal(it.fixture.clock.sleeping, 0)
   it.opens.release()
-  await it.emergency
+  await Promise.all([it.emergency, it.deps.authority.follow()])
   it.demandNew(await it.fixture.issueX509(x509Request(), NEVER))
   assert.equal(it.opens.count, 1)
 })
@@ -173,7 +173,7 @@ test("[AUT-23] when the new keys cannot be opened in time, it is refused as befo
   await it.fixture.clock.advance(5)
   await refused
   it.opens.release()
-  await it.emergency
+  await Promise.all([it.emergency, it.deps.authority.follow()])
   await it.fixture.issueJwt(jwtRequest(), NEVER)
 })
 
@@ -210,11 +210,12 @@ async function declared(options: ControlledOptions = {}): Promise<Declared> {
   const old = it.trust.snapshot().own
   const emergency = it.operate.emergency(ALL, ALICE)
   await until("declared", () => it.phase() === "retiring" && opens.count === 1)
+  const { sleeping } = it.fixture.clock
   return {
     ...it,
     opens,
     emergency,
-    waiting: () => until("they wait", () => it.fixture.clock.sleeping === 1),
+    waiting: () => until("they wait", () => it.fixture.clock.sleeping === sleeping + 1),
     demandNew: ({ chain }) => {
       const now = it.fixture.clock.now()
       verifySvidChain(chain, it.trust.snapshot().own, now)
