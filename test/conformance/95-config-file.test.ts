@@ -127,6 +127,42 @@ test("[CFG-05] values that contradict each other are refused with both keys", ()
   for (const [line, message] of cases) assert.match(problems(BASE + line).join("\n"), message, line)
 })
 
+test("[CFG-23] two entries of federation are of two trust domains, in whatever spelling, and have two files", () => {
+  const of = (...entries: readonly string[]) => problems(`${BASE}federation: [${entries.join(", ")}]`)
+  const entry = (name: string, file: string) => `{ trust_domain: "${name}", bundle_file: ${file} }`
+  assert.deepEqual(of(entry("a.example", "/a"), entry("b.example", "/b")), [])
+  const cases: readonly (readonly [readonly [string, string], readonly [string, string], RegExp])[] = [
+    [["a.example", "/a"], ["a.example", "/b"], /:\d+ federation\[1\]\.trust_domain: is there already$/],
+    [
+      ["a.example", "/a"],
+      ["a.example.", "/b"],
+      /federation\[1\]\.trust_domain: is "a\.example", which is there already$/,
+    ],
+    [
+      ["a.example", "/a"],
+      ["A.example", "/b"],
+      /federation\[1\]\.trust_domain: trust domain has a character outside a-z/,
+    ],
+    [["a.example", "/a"], ["spiffe://a.example", "/b"], /federation\[1\]\.trust_domain: trust domain has a character/],
+    [["a.example", "/a"], ["prod.example.", "/b"], /federation\[1\]\.trust_domain: is the own trust domain$/],
+    [
+      ["a.example", "/a"],
+      ["b.example", "/a"],
+      /:\d+ federation\[1\]\.bundle_file: is the file of "a\.example" as well/,
+    ],
+    [
+      ["a.example", "a"],
+      ["b.example", "./x/../a"],
+      /federation\[1\]\.bundle_file: is the file of "a\.example" as well/,
+    ],
+  ]
+  for (const [one, other, message] of cases) {
+    const [first, ...more] = of(entry(...one), entry(...other))
+    assert.match(first ?? "", message)
+    assert.deepEqual(more, [])
+  }
+})
+
 test("[CFG-05][RINV-10] a root that lives too short to be rotated, ever, is refused by the longest life of a certificate", () => {
   const lives = (root: string, rule: string) =>
     problems(`${BASE}root: { ttl: ${root} }\nissuing: { ttl: 2h }\nrules: [{ name: a, spiffe_id: /a${rule} }]`)

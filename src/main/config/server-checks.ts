@@ -1,3 +1,4 @@
+import { resolve } from "node:path"
 import { SVID_LIVES } from "../../core/authority/new-authority.ts"
 import { toIdentityError } from "../../core/errors.ts"
 import { hasPublishablePath } from "../../core/oauth/publication.ts"
@@ -79,11 +80,23 @@ function* ruleReferences({ rules, clusters: all, federation: domains }: ServerDo
 }
 
 function* federation({ federation: all, trust_domain: own }: ServerDocument): Generator<RuleProblem> {
-  for (const [i, { trust_domain }] of all.entries()) {
+  for (const [i, { trust_domain, bundle_file }] of all.entries()) {
     const path = ["federation", i, "trust_domain"]
-    if (trust_domain === own) yield { path, message: "is the own trust domain" }
-    if (all.findIndex((other) => other.trust_domain === trust_domain) < i) yield { path, message: "is there already" }
+    const earlier = all.slice(0, i)
+    if (isSameName(trust_domain, own)) yield { path, message: "is the own trust domain" }
+    const twin = earlier.find((other) => isSameName(other.trust_domain, trust_domain))
+    if (twin?.trust_domain === trust_domain) yield { path, message: "is there already" }
+    else if (twin !== undefined) yield { path, message: `is "${twin.trust_domain}", which is there already` }
+    const sharer = earlier.find((other) => resolve(other.bundle_file) === resolve(bundle_file))
+    if (sharer === undefined) continue
+    const message = `is the file of "${sharer.trust_domain}" as well: whoever signs for one would sign for both`
+    yield { path: ["federation", i, "bundle_file"], message }
   }
+}
+
+/** A name of DNS is the same with a dot at its end. Upper case is no trust domain. @see CFG-23 */
+function isSameName(one: TrustDomain, other: TrustDomain): boolean {
+  return one.replace(/\.+$/, "") === other.replace(/\.+$/, "")
 }
 
 function* limits({ limits: bounds, listen }: ServerDocument): Generator<RuleProblem> {
