@@ -15,7 +15,7 @@ export class FederatedStatements {
   constructor(db: DatabaseSync) {
     this.#keep = db.prepare(`INSERT OR REPLACE INTO federated_bundle (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`)
     this.#forget = db.prepare("DELETE FROM federated_bundle WHERE trust_domain = ?")
-    this.#read = db.prepare(`SELECT ${COLUMNS} FROM federated_bundle ORDER BY trust_domain`)
+    this.#read = db.prepare(READ_FEDERATED)
   }
 
   run(operation: FederatedOperation): OperationResult {
@@ -36,3 +36,5 @@ export class FederatedStatements {
 
 const DONE: OperationResult = { kind: "done" }
 const COLUMNS = "trust_domain, incarnation, sequence, refresh_hint, authorities, accepted_at"
+/** Rows for {@link parseKept}. */
+export const READ_FEDERATED = `SELECT ${COLUMNS} FROM federated_bundle ORDER BY trust_domain`

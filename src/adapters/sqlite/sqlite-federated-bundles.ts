@@ -40,7 +40,7 @@ function encodeKept({ bundle, acceptedAt, incarnation }: KeptBundle): readonly S
 }
 
 /** @throws TypeError when the store holds something else: it is damaged, or a later version wrote it */
-function parseKept(row: SqlRow): KeptBundle {
+export function parseKept(row: SqlRow): KeptBundle {
   const authorities = parseJsonObject(textOf(row, "authorities"))
   return {
     bundle: {

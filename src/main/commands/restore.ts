@@ -1,11 +1,11 @@
 import { type Command, Option } from "commander"
 import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
-import { type RestorePlan, sourceOf } from "../../app/authority/restore-trust-domain.ts"
+import { sourceOf } from "../../app/authority/restore-trust-domain.ts"
 import type { AuthorityRecord } from "../../ports/authority-journal.ts"
 import { UsageError } from "../command-failure.ts"
 import { loadServerConfig } from "../config/server-config.ts"
 import { readSealingKey } from "../server/read-sealing-key.ts"
-import { restoreServerState } from "../server/restore.ts"
+import { type Restored, restoreServerState } from "../server/restore.ts"
 import { columns } from "./columns.ts"
 
 interface RestoreOptions {
@@ -42,7 +42,7 @@ async function restore(options: RestoreOptions): Promise<void> {
   if (!yes) process.stderr.write("nothing was changed; run it again with --yes\n")
 }
 
-function summaryOf(plan: RestorePlan, changed: boolean) {
+function summaryOf(plan: Restored, changed: boolean) {
   const { found, witnessed, record } = plan
   const brief = (one: AuthorityRecord | undefined) =>
     one && { incarnation: one.incarnation, revision: one.revision, epoch: one.epoch }
@@ -54,10 +54,13 @@ function summaryOf(plan: RestorePlan, changed: boolean) {
     key_folder: brief(witnessed) ?? null,
     now: brief(record),
     rotation: record.rotations.x509.phase,
+    forgotten_bundles: plan.forgotten.map(({ bundle: { trustDomain, sequence }, acceptedAt }) => {
+      return { trust_domain: trustDomain, sequence, accepted_at: acceptedAt }
+    }),
   }
 }
 
-function tableOf(plan: RestorePlan, changed: boolean): string {
+function tableOf(plan: Restored, changed: boolean): string {
   const { found, witnessed, record } = plan
   const row = (name: string, one: AuthorityRecord | undefined) =>
     one === undefined ? [name, "-", "-", "-"] : [name, one.incarnation, String(one.revision), String(one.epoch)]
@@ -69,7 +72,19 @@ function tableOf(plan: RestorePlan, changed: boolean): string {
   ]
   const source = sourceOf(plan) === "store" ? "the store" : "the key folder, which knows more than the store"
   const text = `trust domain ${record.trustDomain}; authorities of ${source}; rotation of the root: ${record.rotations.x509.phase}`
-  return `${[...columns(rows), "", text].join("\n")}\n`
+  return `${[...columns(rows), "", text, ...forgottenLines(plan)].join("\n")}\n`
+}
+
+/** @see TD-28 */
+function forgottenLines({ forgotten }: Restored): readonly string[] {
+  if (forgotten.length === 0) return []
+  const named = forgotten.map(({ bundle: { trustDomain, sequence }, acceptedAt }) => {
+    return `  ${trustDomain}: sequence ${sequence}, read first on ${new Date(acceptedAt * 1000).toISOString()}`
+  })
+  return [
+    "what the store kept of other trust domains does not count any more, but their files alone, so see to those:",
+    ...named,
+  ]
 }
 
 const HELP = `

@@ -2,11 +2,13 @@ import { dirname } from "node:path"
 import { backupStore } from "../../adapters/sqlite/backup-store.ts"
 import { openSqliteStore } from "../../adapters/sqlite/open-store.ts"
 import { readAuthority } from "../../adapters/sqlite/read-authority.ts"
+import { readKeptBundles } from "../../adapters/sqlite/read-kept-bundles.ts"
 import { systemClock } from "../../adapters/system/clock.ts"
 import { makeSystemRandom } from "../../adapters/system/random.ts"
 import { planRestore, type RestorePlan, restoreTrustDomain } from "../../app/authority/restore-trust-domain.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Secret } from "../../core/secret.ts"
+import type { KeptBundle } from "../../ports/federated-bundles.ts"
 import { adminSocketPath } from "../admin-socket-path.ts"
 import { isListening } from "../agent-socket.ts"
 import type { ServerConfig } from "../config/server-config.ts"
@@ -21,6 +23,11 @@ export interface RestoreOrder {
   readonly dryRun: boolean
 }
 
+export interface Restored extends RestorePlan {
+  /** What the store knows of other trust domains: it may be older than what was taken out since, and does not count any more. @see TD-17 TD-28 */
+  readonly forgotten: readonly KeptBundle[]
+}
+
 /**
  * Make a new incarnation of a trust domain over a store that came from a backup, or none. A dry run opens only what is there.
  * @throws IdentityError `conflict` when a server runs, or there is a store where there must not be; and as {@link planRestore}
@@ -29,7 +36,7 @@ export async function restoreServerState(
   config: ServerConfig,
   sealingKey: Secret,
   order: RestoreOrder,
-): Promise<RestorePlan> {
+): Promise<Restored> {
   await demandStopped(config)
   const { from, withoutStore, dryRun } = order
   const path = config.storage.sqlite
@@ -37,19 +44,21 @@ export async function restoreServerState(
   const common = { witness: openWitness(config, sealingKey), keys, clock: systemClock, random: makeSystemRandom() }
   // Only read, since opening it to write would bring it up to date: a copy stays what it was, and is put in place once it will do.
   const plan = await planRestore({ ...common, journal: withoutStore ? EMPTY : readOnly(from ?? path) })
-  if (dryRun) return plan
+  const forgotten = withoutStore ? [] : readKeptBundles(from ?? path)
+  if (dryRun) return { ...plan, forgotten }
   if (from !== undefined) {
     await makePrivateFolder(dirname(path), "storage.sqlite")
     await backupStore(from, path)
   }
   await using store = await openSqliteStore({ path, mode: withoutStore ? "create" : "open" })
-  return await restoreTrustDomain({
+  const done = await restoreTrustDomain({
     ...common,
     journal: store.authorityJournal,
     audit: store.auditLog,
     chain: store.auditChain,
     actor: `unix:uid=${process.getuid?.()}`,
   })
+  return { ...done, forgotten }
 }
 
 /** @throws IdentityError `conflict` */
