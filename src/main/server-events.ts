@@ -19,6 +19,8 @@ export interface ServerEvents {
   readonly attest: AttestTelemetry
   readonly publication: PublicationEvents
   readonly federation: FederationEvents
+  /** Nothing is issued any more, for this reason, or it is again. @see IDA-35 */
+  readonly readinessChanged: (failure: IdentityError | undefined) => void
   /** A copy of the audit log cannot be written any more, or can again. @see AUD-36 */
   auditFileChanged(file: string, failure: IdentityError | undefined): void
   readonly bans: BanEvents
@@ -95,6 +97,10 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
       },
     },
     federation: makeFederationEvents(log, metrics),
+    readinessChanged: (err) => {
+      if (err === undefined) log.info({}, "ready again")
+      else log.error({ reason: err.reason, err }, "not ready: nothing is issued until this has passed")
+    },
     auditFileChanged: (file, err) => {
       metrics.auditFileFailing.set({ file }, err === undefined ? 0 : 1)
       if (err === undefined) return log.info({ file }, "a copy of the audit log is written again, with nothing missing")

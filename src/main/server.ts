@@ -5,6 +5,7 @@ import { exposedFiles } from "../adapters/sqlite/exposed-files.ts"
 import { systemClock } from "../adapters/system/clock.ts"
 import { makeSystemRandom } from "../adapters/system/random.ts"
 import { keepConsumers } from "../app/deliver/keep-consumers.ts"
+import { clockJumped } from "../app/issue/clock-guard.ts"
 import { BAN_KINDS } from "../core/ban/ban.ts"
 import { makeChangeSignal } from "../core/change-signal.ts"
 import type { Secret } from "../core/secret.ts"
@@ -82,8 +83,9 @@ export async function runServer(options: ServerOptions, signal: AbortSignal): Pr
     log,
   )
   const readiness = watchReadiness(
-    [() => (state.store.failure ?? state.crypto.failure) === undefined, () => pipeline.guard.steady()],
+    [() => state.store.failure ?? state.crypto.failure, () => (pipeline.guard.steady() ? undefined : clockJumped())],
     systemClock,
+    events.readinessChanged,
   )
   // Before anybody can ask: a snapshot without them would take trust away from those who hold them.
   const adopted = makeChangeSignal()

@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { type ConsumerBook, MAX_SKEW } from "../../src/app/deliver/consumer-book.ts"
 import { keepConsumers, openConsumerBook } from "../../src/app/deliver/keep-consumers.ts"
+import type { Log } from "../../src/ports/telemetry.ts"
 import {
   type EvidenceUnderTest,
   enterAgent,
@@ -76,11 +77,23 @@ test("[EVD-06] a write whose outcome is unknown is done again, and what has expi
   }
 })
 
+test("[EVD-06] that consumers cannot be written down is said once for as long as it lasts", async () => {
+  const evidence = await openEvidence()
+  let faults = 0
+  evidence.store.onWrite = () => (faults++ < 3 ? "lost" : "none")
+  const lines: string[] = []
+  const log = { ...quietLog, warn: (_: unknown, message: string) => void lines.push(message) }
+  enterAgent(evidence)[Symbol.dispose]()
+  await settled(evidence, log)
+  assert.equal(faults > 3, true)
+  assert.deepEqual(lines, ["consumers cannot be written down; trying again"])
+})
+
 /** Let the keeper write until nothing is left to write. */
-async function settled({ book, store }: EvidenceUnderTest): Promise<void> {
+async function settled({ book, store }: EvidenceUnderTest, log: Log = quietLog): Promise<void> {
   const clock = new FakeClock(NOW)
   const stop = new AbortController()
-  const kept = keepConsumers(book, { clock, log: quietLog, consumers: store.consumerLog }, stop.signal)
+  const kept = keepConsumers(book, { clock, log, consumers: store.consumerLog }, stop.signal)
   await until("all is written", () => {
     void clock.advance(1000)
     const rest = book.takeChanges()

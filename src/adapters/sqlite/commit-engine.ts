@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
-import { encodeFailure, isWrite, type Operation, type OperationResult } from "./operation.ts"
+import { encodeFailure, isWrite, type Operation, type OperationResult, WRITE_FAILED } from "./operation.ts"
 import { integerOf, textOf } from "./sql-row.ts"
 import { Statements } from "./statements.ts"
 
@@ -11,15 +11,18 @@ export class CommitEngine {
   readonly #statements: Statements
   readonly #writeMark: StatementSync
   readonly #readMark: StatementSync
+  readonly #kept: () => void
 
-  constructor(db: DatabaseSync) {
+  /** @param kept is called after each commit of what was written; throws when that was not to where it is looked for */
+  constructor(db: DatabaseSync, kept: () => void = () => undefined) {
     this.#db = db
+    this.#kept = kept
     this.#statements = new Statements(db)
     this.#writeMark = db.prepare("UPDATE commit_mark SET mark = ? WHERE id = 1")
     this.#readMark = db.prepare("SELECT mark FROM commit_mark WHERE id = 1")
   }
 
-  /** One result per operation, in order; durable when it returns. Never throws. */
+  /** One result per operation, in order; durable when it returns. Throws nothing but what `kept` does. */
   run(group: readonly Operation[]): readonly OperationResult[] {
     const mark = group.some(isWrite) ? randomUUID() : undefined
     let results: readonly OperationResult[]
@@ -41,11 +44,12 @@ export class CommitEngine {
     }
     try {
       this.#db.exec("COMMIT")
-      return results
     } catch (error) {
       this.#statements.undone()
-      return mark !== undefined && this.#landed(mark) ? results : failAll(group, error)
+      if (mark === undefined || !this.#landed(mark)) return failAll(group, error)
     }
+    if (mark !== undefined) this.#kept()
+    return results
   }
 
   #rollBack(): boolean {
@@ -86,7 +90,7 @@ function toStoreError(error: unknown): IdentityError {
     return toIdentityError(error)
   if ((error.errcode & 0xff) === SQLITE_CONSTRAINT)
     return new IdentityError("internal", "internal error", { cause: error })
-  return new IdentityError("not-ready", "store cannot write", { cause: error, reason: "store-write-failed" })
+  return new IdentityError("not-ready", "store cannot write", { cause: error, reason: WRITE_FAILED })
 }
 
 const SQLITE_CONSTRAINT = 19

@@ -1,8 +1,8 @@
 import type { AuditEntry } from "../../core/audit/record.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
-import type { Job, JobResult, OrderJob } from "./job.ts"
-import { type Operation, parseFailure } from "./operation.ts"
+import { isKeyJob, type Job, type JobResult, type OrderJob } from "./job.ts"
+import { type Failure, isWrite, type Operation, parseFailure, WRITE_FAILED } from "./operation.ts"
 
 /** Has jobs done, together with others or not, and their order kept. One result for each. */
 export type RunJobs = (jobs: readonly Job[]) => Promise<readonly JobResult[]>
@@ -38,6 +38,8 @@ export class CommitQueue {
   #behindTimer: NodeJS.Timeout | undefined
   #behindFailure: IdentityError | undefined
   #stalled: IdentityError | undefined
+  #unwritable: IdentityError | undefined
+  #retrying = false
 
   /** @param gate holds what is audited back until it is elsewhere, too */
   constructor(run: RunJobs, gate?: RecordGate, stalledAfter = STALLED_AFTER) {
@@ -49,6 +51,11 @@ export class CommitQueue {
   /** Why nothing is written now: the thread has not answered for too long. Passes when it does. */
   get stalled(): IdentityError | undefined {
     return this.#stalled
+  }
+
+  /** Why the last that was to be written could not be. Passes when something can. @see STO-41 */
+  get unwritable(): IdentityError | undefined {
+    return this.#unwritable
   }
 
   /** Resolves when what `job` writes is durable. @throws IdentityError `rate-limited` when too many wait */
@@ -105,6 +112,7 @@ export class CommitQueue {
       const results = await this.#run(sent.map(({ job }) => job))
       clearTimeout(watch) // how long the files take is theirs to judge, and no answer of the store ends it
       this.#stalled = undefined
+      this.#judge(sent, results)
       const held = this.#hold(sent, results)
       for (const [index, pending] of sent.entries()) if (!held.has(pending)) settle(pending, results[index])
       if (held.size > 0) await this.#deliver(held)
@@ -115,6 +123,34 @@ export class CommitQueue {
       clearTimeout(watch)
       this.#open -= sent.length
     }
+  }
+
+  #judge(sent: readonly Pending[], results: readonly JobResult[]): void {
+    let failed: Failure | undefined
+    for (const [index, { job }] of sent.entries()) {
+      if (!writes(job)) continue
+      const result = results[index]
+      if (result?.kind !== "failed" || result.failure.reason !== WRITE_FAILED) {
+        this.#unwritable = undefined
+        return
+      }
+      failed ??= result.failure
+    }
+    if (failed === undefined) return
+    this.#unwritable = parseFailure(failed)
+    this.#tryAgain()
+  }
+
+  /** Who hears that the store cannot write asks for nothing more, so a write of its own shows when it can again. */
+  #tryAgain(): void {
+    if (this.#unwritable === undefined || this.#retrying) return
+    this.#retrying = true
+    const attempt = async () => {
+      await this.submit({ kind: "try-write" }).catch(() => undefined)
+      this.#retrying = false
+      this.#tryAgain()
+    }
+    setTimeout(() => void attempt(), RETRY_WRITE).unref()
   }
 
   /** What was audited, and must be elsewhere before anybody hears of it. @see INV-11 */
@@ -148,6 +184,10 @@ function settle(pending: Pending, result: JobResult | undefined): void {
   else pending.resolve(result)
 }
 
+function writes(job: Job): boolean {
+  return job.kind === "order" || (!isKeyJob(job) && isWrite(job))
+}
+
 function queueFull(): IdentityError {
   return new IdentityError("rate-limited", "store has too many writes waiting", {
     retryAfter: 1,
@@ -174,6 +214,7 @@ const AUDITED: ReadonlySet<string> = new Set(Object.keys(AUDITED_KINDS))
 const NOTHING: ReadonlyMap<Pending, JobResult> = new Map()
 /** Twice as long as the store waits for a lock. */
 const STALLED_AFTER: Millis = 10_000
+const RETRY_WRITE: Millis = 1000
 const MAX_OPEN = 8192
 /** Small, so that the first of a group are on their way while the last are being signed. */
 const MAX_MESSAGE = 16

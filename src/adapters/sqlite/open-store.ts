@@ -61,8 +61,8 @@ export interface SqliteStore extends AsyncDisposable {
   readonly proposalLog: ProposalLog
   readonly federatedBundles: FederatedBundles
   /**
-   * Why nothing is written now: the thread has ended, which only a new process mends; it does not answer; or no audit file can be
-   * written, both of which may pass. `undefined` while all is well.
+   * Why nothing is written now: the thread has ended, which only a new process mends; it does not answer, or cannot write; or no
+   * audit file can be written, all of which may pass. `undefined` while all is well.
    */
   readonly failure: IdentityError | undefined
   /** The first of these: nothing will be written by this process any more. */
@@ -155,7 +155,7 @@ class Store implements SqliteStore {
   }
 
   get failure(): IdentityError | undefined {
-    return this.#thread.failure ?? this.#queue.stalled ?? this.#followers?.failure
+    return this.#thread.failure ?? this.#queue.stalled ?? this.#queue.unwritable ?? this.#followers?.failure
   }
 
   get dead(): IdentityError | undefined {

@@ -95,6 +95,8 @@ export type Operation =
   | { readonly kind: "read-issuing"; readonly authorityId: string }
   /** Writes nothing: done when everything before it is. */
   | { readonly kind: "barrier" }
+  /** Writes nothing but the mark of its commit: done when the store can write. */
+  | { readonly kind: "try-write" }
 
 export interface BanRow {
   readonly kind: string
@@ -154,6 +156,9 @@ export function parseFailure({ code, message, reason, next, detail }: Failure): 
     ...(code === "not-ready" ? { retryAfter: 1 } : {}),
   })
 }
+
+/** The reason of a failure that the disk, or another process, is to blame for. */
+export const WRITE_FAILED = "store-write-failed"
 
 export function isWrite(operation: Operation): boolean {
   return !READS.has(operation.kind)

@@ -39,7 +39,8 @@ export class OrderDesk {
   }
 
   /**
-   * All parts are committed together, and each is answered when it is signed, which may be after this returned. Never throws.
+   * All parts are committed together, and each is answered when it is signed, which may be after this returned. Throws
+   * nothing but what the engine does.
    */
   run(parts: readonly Part[]): void {
     const recorded = this.#commit(parts.flatMap(({ jobs }) => jobs.flatMap(operationOf))).values()

@@ -150,6 +150,7 @@ export class Statements {
       case "read-issuing":
         return { kind: "row", row: this.#readIssuing.get(operation.authorityId) }
       case "barrier":
+      case "try-write":
         return DONE
       default:
         return operation satisfies never

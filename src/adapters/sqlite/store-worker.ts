@@ -9,6 +9,7 @@ import { encodeFailure } from "./operation.ts"
 import { OrderDesk } from "./order-desk.ts"
 import { packResults, unpackJobs } from "./packed-jobs.ts"
 import { SigningThread } from "./signing-thread.ts"
+import { StorePlace } from "./store-place.ts"
 import type { StoreReply, StoreRequest, StoreWorkerData } from "./store-thread.ts"
 
 /** The thread that owns the connection which writes, and the keys that sign what it wrote: an fsync blocks it and nobody else. */
@@ -24,7 +25,8 @@ function main(): void {
 function serve(path: string, mode: StoreWorkerData["mode"]): void {
   const db = openDatabase(path, mode)
   const second = new SigningThread()
-  const desk = new OrderDesk(new CommitEngine(db), new HeldKeys(), second)
+  const place = new StorePlace(path)
+  const desk = new OrderDesk(new CommitEngine(db, () => place.demand()), new HeldKeys(), second)
   let writeBehind: NodeJS.Timeout | undefined
   const cease = (): void => {
     clearTimeout(writeBehind)

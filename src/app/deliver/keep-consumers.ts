@@ -27,14 +27,20 @@ export async function openConsumerBook({ clock, consumers, holdings }: OpenBookD
 
 /** Write down what changed, once a second and in groups, until `signal` aborts; then once more. @see EVD-06 */
 export async function keepConsumers(book: ConsumerBook, deps: KeepConsumersDeps, signal: AbortSignal): Promise<void> {
+  let failing = false
   for (let turn = 0; !signal.aborted; turn++) {
     await deps.clock.sleep(WRITE_EVERY, signal)
     if (turn % PRUNE_EVERY === 0) book.prune()
-    await writeChanges(book, deps)
+    failing = await writeChanges(book, deps, failing)
   }
 }
 
-async function writeChanges(book: ConsumerBook, { consumers, log }: KeepConsumersDeps): Promise<void> {
+/** @param failing what it came to last time; it is said once @returns whether something could not be written */
+async function writeChanges(
+  book: ConsumerBook,
+  { consumers, log }: KeepConsumersDeps,
+  failing: boolean,
+): Promise<boolean> {
   for (let changes = book.takeChanges(); changes !== undefined; changes = book.takeChanges()) {
     const { records, removed } = changes
     try {
@@ -42,10 +48,11 @@ async function writeChanges(book: ConsumerBook, { consumers, log }: KeepConsumer
     } catch (err) {
       // The outcome is unknown, and writing the same again does no harm. @see INV-25
       book.unwritten([...records.map(({ id }) => id), ...removed])
-      log.warn({ err, consumers: records.length }, "consumers cannot be written down; trying again")
-      return
+      if (!failing) log.warn({ err, consumers: records.length }, "consumers cannot be written down; trying again")
+      return true
     }
   }
+  return false
 }
 
 async function readAll(consumers: ConsumerLog): Promise<readonly ConsumerRecord[]> {

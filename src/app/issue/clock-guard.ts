@@ -41,12 +41,17 @@ export function makeClockGuard(clock: Pick<Clock, "now" | "monotonic">): ClockGu
     steady,
     demand: () => {
       if (steady()) return
-      throw new IdentityError("not-ready", "the server's clock jumped; nothing is signed until it can be trusted", {
-        reason: "clock-jumped",
-        retryAfter: RETRY_AFTER,
-      })
+      throw clockJumped()
     },
   }
+}
+
+/** What {@link ClockGuard.demand} throws. */
+export function clockJumped(): IdentityError {
+  return new IdentityError("not-ready", "the server's clock jumped; nothing is signed until it can be trusted", {
+    reason: "clock-jumped",
+    retryAfter: RETRY_AFTER,
+  })
 }
 
 /** By how much the wall clock was ahead of the monotonic one, and the moment (monotonic) that was seen first. */

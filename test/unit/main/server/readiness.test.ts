@@ -1,12 +1,16 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { IdentityError } from "../../../../src/core/errors.ts"
 import { watchReadiness } from "../../../../src/main/server/readiness.ts"
 import { FakeClock } from "../../../support/fake-clock.ts"
 
-test("ready while every condition holds, and watchers hear of a change within a second", async () => {
+test("ready while nothing hinders, and watchers and the log hear of a change within a second, once", async () => {
   const clock = new FakeClock(0)
   const holds = { store: true, clock: true }
-  const readiness = watchReadiness([() => holds.store, () => holds.clock], clock)
+  const told: (string | undefined)[] = []
+  const hindrance = (name: "store" | "clock") => () =>
+    holds[name] ? undefined : new IdentityError("not-ready", name, { reason: name })
+  const readiness = watchReadiness([hindrance("store"), hindrance("clock")], clock, (why) => told.push(why?.reason))
   const stop = new AbortController()
   const running = readiness.run(stop.signal)
   assert.equal(readiness.ready(), true)
@@ -25,6 +29,7 @@ test("ready while every condition holds, and watchers hear of a change within a 
     await clock.advance(1)
   }
   assert.equal(heard >= 2, true)
+  assert.deepEqual(told, ["clock", undefined])
   stop.abort()
   await running
 })
