@@ -3,6 +3,8 @@ import { connect } from "node:net"
 import { dirname, resolve } from "node:path"
 import { makeFolder } from "../adapters/pem-files/make-folder.ts"
 import { IdentityError } from "../core/errors.ts"
+import type { Millis } from "../core/time.ts"
+import type { Clock } from "../ports/clock.ts"
 
 /**
  * Make way for a socket at `path`: its folder exists, and a socket that nobody listens on any more is removed. Nothing
@@ -33,6 +35,29 @@ export async function openSocketTo(path: string, mode: number): Promise<void> {
   await chmod(path, mode)
 }
 
+/**
+ * Look after the socket at `path` until `signal` aborts. Nobody finds one that was taken away, or replaced, by its path any more, and it
+ * cannot be put back. @throws IdentityError `not-ready` then @see AGT-49
+ */
+export async function demandSocket(path: string, clock: Pick<Clock, "sleep">, signal: AbortSignal): Promise<void> {
+  const known = await socketAt(path)
+  while (!signal.aborted) {
+    await clock.sleep(LOOK_EVERY, signal)
+    // What cannot be looked at may be as it was.
+    const now = await socketAt(path).catch(() => known)
+    if (signal.aborted || now === known) continue
+    throw new IdentityError("not-ready", `the socket ${path} was taken away or replaced while it was served`, {
+      next: "start the agent anew, which makes it again; find out what cleans that folder",
+    })
+  }
+}
+
+/** Which file that is; `undefined` when there is none. */
+async function socketAt(path: string): Promise<string | undefined> {
+  const found = await lstat(path, { bigint: true }).catch(ignoreMissing)
+  return found && `${found.dev}:${found.ino}`
+}
+
 /** Whether somebody listens there, or may: one that is busy or that we may not speak to has not gone. */
 export function isListening(path: string): Promise<boolean> {
   const { promise, resolve: settle } = Promise.withResolvers<boolean>()
@@ -51,6 +76,7 @@ function ignoreMissing(thrown: unknown): undefined {
   throw thrown
 }
 
+const LOOK_EVERY: Millis = 2000
 const GONE: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "ENOENT"])
 /** What a unix socket's address can hold, on Linux, without its final zero byte. */
 const MAX_SOCKET_PATH = 107

@@ -20,7 +20,7 @@ import type { SdsMetrics } from "../transports/sds/sds-events.ts"
 import { makeSdsService, type SdsService } from "../transports/sds/sds-service.ts"
 import { makeWorkloadService } from "../transports/workload/workload-service.ts"
 import { agentFacts, openAgentMetrics } from "./agent-metrics.ts"
-import { openSocketTo, prepareSocketPath } from "./agent-socket.ts"
+import { demandSocket, openSocketTo, prepareSocketPath } from "./agent-socket.ts"
 import { identityClientSettings } from "./agent-trust.ts"
 import type { AgentConfig } from "./config/agent-config.ts"
 
@@ -78,7 +78,7 @@ export async function runAgent(
   }
   log.info({ socket: path, trustDomain: config.trustDomain }, "agent listens")
   listening?.()
-  await untilStopped(source, signal)
+  await untilStopped(source, path, signal)
   log.info({}, "agent stops")
 }
 
@@ -117,12 +117,13 @@ function readiness(source: IdentitySource): Readiness {
   return { ready: () => source.current().kind === "ready", changed: (signal) => source.changed(signal) }
 }
 
-/** Until we are told to stop, or there is nothing left to serve from. */
-async function untilStopped(source: OpenIdentitySource, signal: AbortSignal): Promise<void> {
+/** Until we are told to stop, or there is nothing left to serve from, or on. */
+async function untilStopped(source: OpenIdentitySource, path: string, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return
   const ended = new AbortController()
   try {
-    await Promise.race([once(signal, "abort", { signal: ended.signal }), source.finished])
+    const stopped = once(signal, "abort", { signal: ended.signal })
+    await Promise.race([stopped, source.finished, demandSocket(path, systemClock, ended.signal)])
   } finally {
     ended.abort()
   }

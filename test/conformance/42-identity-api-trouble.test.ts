@@ -5,11 +5,14 @@ import { closeSync, openSync } from "node:fs"
 import { connect as connectHttp2 } from "node:http2"
 import { connect } from "node:net"
 import { join } from "node:path"
+import { Writable } from "node:stream"
 import { test } from "node:test"
 import type { Worker } from "node:worker_threads"
+import { BoundedOutput } from "../../src/adapters/log/bounded-output.ts"
 import { adminSocketPath } from "../../src/main/admin-socket-path.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
 import { runServer } from "../../src/main/server.ts"
+import { listenHealth } from "../../src/transports/health/health-http.ts"
 import { quietLog } from "../support/quiet-log.ts"
 import { refusal } from "../support/refusal.ts"
 import { makeScratch } from "../support/scratch.ts"
@@ -50,6 +53,39 @@ test("[IDA-33] a log that cannot be written costs what was to be logged, and not
   await until("the server to listen", () => server.exitCode !== null || answers(adminSocketPath(setup.parse({}))))
   server.kill("SIGTERM")
   assert.deepEqual(await ended, [0, null])
+})
+
+test("[IDA-33] of a log that nobody reads no more than 1 MiB waits, and its reader is told how many lines it missed", () => {
+  const read: string[] = []
+  const waiting: (() => void)[] = []
+  const reader = new Writable({
+    decodeStrings: false,
+    write: (line: string, _encoding, done) => {
+      read.push(line)
+      waiting.push(done)
+    },
+  })
+  const output = new BoundedOutput(reader)
+  const line = `${"x".repeat(1023)}\n`
+  for (let i = 0; i < 5000; i++) output.write(line)
+  assert.ok(reader.writableLength <= 1024 * 1024 + line.length, `${reader.writableLength} bytes wait`)
+  while (reader.writableLength > 0) waiting.shift()?.()
+  const before = read.length
+  output.write(line)
+  output.write(line)
+  while (reader.writableLength > 0) waiting.shift()?.()
+  assert.equal(JSON.parse(read[before] ?? "").lost, 5000 - before)
+  assert.deepEqual(read.slice(before + 1), [line, line])
+})
+
+test("[IDA-30] what asks nothing of the health port is closed soon, so that probes get through", async () => {
+  await using health = await listenHealth("127.0.0.1", 0, { ready: () => true, metrics: async () => "" })
+  const idle = Array.from({ length: 64 }, (_, i) => {
+    const socket = connect(health.port, "127.0.0.1").on("error", () => undefined)
+    return i % 2 === 0 ? socket.resume() : socket.resume().once("connect", () => socket.write("GET /re"))
+  })
+  await until("all to be closed", () => idle.every(({ closed }) => closed), 20_000)
+  assert.equal((await fetch(`http://127.0.0.1:${health.port}/ready`)).status, 200)
 })
 
 test("[IDA-34] a server whose store or proofs lost their thread ends, and says of what", async () => {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict"
 import { once } from "node:events"
-import { access, lstat, mkdir, symlink, writeFile } from "node:fs/promises"
+import { access, lstat, mkdir, rm, symlink, unlink, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
+import { dirname } from "node:path"
 import { test } from "node:test"
 import { Client, credentials } from "@grpc/grpc-js"
 import { SpiffeWorkloadAPIClient } from "../../src/gen/spiffe/workload.ts"
@@ -126,6 +127,29 @@ test("[AGT-42] asked to stop, ends open streams cleanly and itself with 0, long 
   await assert.rejects(access(agent.socket))
 })
 
+test("[AGT-48] a SIGHUP does not end it, nor do many", async () => {
+  await using folder = await makeScratch("hangup")
+  await using agent = await startAgentProcess({ ...NOWHERE, folder: folder.directory })
+  for (let i = 0; i < 50; i++) agent.signal("SIGHUP")
+  agent.signal("SIGTERM")
+  assert.equal(await agent.ended(), 0)
+})
+
+for (const [what, change] of [
+  ["taken away", (path: string) => unlink(path)],
+  ["replaced", (path: string) => unlink(path).then(() => writeFile(path, ""))],
+  ["taken away with its folder", (path: string) => rm(dirname(path), { recursive: true })],
+] as const) {
+  test(`[AGT-49] ends with what is the matter when its socket is ${what}`, async () => {
+    await using folder = await makeScratch("socket")
+    const config = { socket: { path: folder.path("run", "a.sock") } }
+    await using agent = await startAgentProcess({ ...NOWHERE, folder: folder.path("agent"), config })
+    await change(config.socket.path)
+    assert.equal(await agent.ended(), 1)
+    assert.match(agent.log(), /the socket \S+a\.sock was taken away or replaced while it was served/)
+  })
+}
+
 test("[AGT-42] does not wait longer than the drain timeout for a call that does not end", async () => {
   await using folder = await makeScratch("drain")
   const path = folder.path("a.sock")
@@ -147,6 +171,14 @@ test("[AGT-42] does not wait longer than the drain timeout for a call that does 
   client.close()
 })
 
+/** An agent whose server and bootstrap are not there. */
+const NOWHERE = {
+  name: "alone",
+  trustDomain: "prod.example",
+  server: "127.0.0.1:1",
+  bundleFile: "/nonexistent/bundle",
+  token: "none",
+}
 const REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 /** ServerReflectionRequest with an empty `list_services`. */
 const LIST_SERVICES = Buffer.from([0x3a, 0x00])

@@ -18,7 +18,9 @@ async function agent({ config: file }: { readonly config: string }): Promise<voi
   const log = openServingLog(config.log.level)
   const controller = new AbortController()
   const stop = (): void => controller.abort()
-  process.once("SIGINT", stop).once("SIGTERM", stop)
+  // Who asks for a reload, as the server knows one, does not mean to end the process.
+  const ignore = (): void => undefined
+  process.once("SIGINT", stop).once("SIGTERM", stop).on("SIGHUP", ignore)
   try {
     await runAgent(config, log, controller.signal)
   } catch (thrown) {
@@ -26,6 +28,6 @@ async function agent({ config: file }: { readonly config: string }): Promise<voi
     log.error({ err: thrown }, "agent failed")
     throw thrown
   } finally {
-    process.off("SIGINT", stop).off("SIGTERM", stop)
+    process.off("SIGINT", stop).off("SIGTERM", stop).off("SIGHUP", ignore)
   }
 }

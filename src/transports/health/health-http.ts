@@ -20,7 +20,7 @@ export interface HttpListener extends AsyncDisposable {
  */
 export async function listenHealth(host: string, port: number, deps: HealthHttpDeps): Promise<HttpListener> {
   const server = createServer(
-    { maxHeaderSize: 8192, requestTimeout: 5000, headersTimeout: 5000 },
+    { maxHeaderSize: 8192, requestTimeout: 5000, headersTimeout: 5000, connectionsCheckingInterval: 1000 },
     (request, response) => {
       answer(request, response, deps).catch(() => response.destroy())
     },
