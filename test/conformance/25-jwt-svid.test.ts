@@ -130,6 +130,33 @@ test("[JW-01][JW-03][JW-06][JW-07][JW-08][JW-10] a token that we make passes our
   assert.deepEqual(parsed.jws.header, { alg: "ES256", kid, typ: "JWT", jwk: undefined })
 })
 
+test("[JW-17] a token of the greatest length passes our validation, and a longer one is not made", async () => {
+  const { kid, algorithm } = OWN.authority
+  const header = encodeJwtSvidHeader(kid, algorithm)
+  const claims = { sub: parseSpiffeId(CART), iat: PEER_NOW, exp: PEER_NOW + 60, jti: "1", iss: undefined }
+  const inputFor = (aud: readonly string[]) => encodeJwtSvidInput(header, { ...claims, aud })
+  const audiences = Array.from({ length: 16 }, (_, n) => String(n).padEnd(1024, "x"))
+  assert.throws(() => inputFor(audiences), { code: "malformed", message: /too long/ })
+  // One character more than the last that is taken.
+  const last = (length: number) => [...audiences.slice(0, 11), "y".repeat(length)]
+  const fits = (length: number): boolean => {
+    try {
+      return inputFor(last(length)) !== ""
+    } catch {
+      return false
+    }
+  }
+  const longest = Array.from({ length: 1024 }, (_, n) => n + 1).findLast(fits) ?? 0
+  assert.ok(longest > 0 && longest < 1024)
+  const token = sealJwtSvid(inputFor(last(longest)), Buffer.alloc(512, 1))
+  assert.ok(token.length <= 16_384 && token.length > 16_380)
+  const signature = sign("sha256", Buffer.from(inputFor(last(longest))), {
+    key: OWN.privateKey,
+    dsaEncoding: "ieee-p1363",
+  })
+  assert.equal((await validate(sealJwtSvid(inputFor(last(longest)), signature), "y".repeat(longest))).spiffeId, CART)
+})
+
 test("[JW-07] making a token without audience, or with a life of nothing, is a bug", () => {
   const header = encodeJwtSvidHeader("k", "ES256")
   const claims = { sub: parseSpiffeId(CART), iat: 10, exp: 20, jti: "1", iss: undefined }

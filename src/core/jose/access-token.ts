@@ -4,7 +4,7 @@ import { isJsonObject, type Json, type JsonObject } from "../json.ts"
 import { parseWorkloadId, type SpiffeId } from "../spiffe/id.ts"
 import type { Instant } from "../time.ts"
 import type { JwsAlgorithm } from "./algorithm.ts"
-import { type CompactJws, type JwsProfile, parseClaimsObject, parseCompactJws } from "./compact.ts"
+import { type CompactJws, encodeSigningInput, type JwsProfile, parseClaimsObject, parseCompactJws } from "./compact.ts"
 import { parseAudience, parseNumericDate, parseOptionalNumericDate } from "./registered-claims.ts"
 
 /** What an access token that we make says. @see AT-02 */
@@ -49,7 +49,10 @@ export function encodeAccessTokenHeader(kid: string, algorithm: JwsAlgorithm): A
   return base64url({ alg: algorithm, kid, typ: ACCESS_TOKEN_TYPE }) as AccessTokenHeader
 }
 
-/** The ASCII text to sign, `header.payload`. Dates are integers, and `nbf` is `iat`. @see AT-02 AWS-02 KAS-02 */
+/**
+ * The ASCII text to sign, `header.payload`. Dates are integers, and `nbf` is `iat`. @throws IdentityError `malformed` when it would be
+ * too long @see AT-02 AWS-02 JW-17 KAS-02
+ */
 export function encodeAccessTokenInput(header: AccessTokenHeader, claims: AccessTokenClaims): string {
   const { iss, sub, clientId, aud, iat, exp, jti, scopes, actors, confirmation } = claims
   if (aud.length === 0 || aud.includes("")) throw new RangeError("an access token without audience")
@@ -67,7 +70,7 @@ export function encodeAccessTokenInput(header: AccessTokenHeader, claims: Access
     act: encodeActors(actors),
     cnf: encodeConfirmation(confirmation),
   }
-  return `${header}.${base64url(payload)}`
+  return encodeSigningInput(header, payload)
 }
 
 /** The value of `act`: each actor holds the one before it. `undefined` for nobody. @see TX-05 */

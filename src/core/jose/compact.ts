@@ -16,6 +16,17 @@ export interface JwsProfile {
 /** In characters; a token that passes has one byte for each. @see INV-32 */
 export const MAX_TOKEN_LENGTH = 16 * 1024
 
+/**
+ * The ASCII text to sign, `header.payload`. @param header encoded already
+ * @throws IdentityError `malformed` when the token would be longer than {@link parseCompactJws} takes @see JW-17
+ */
+export function encodeSigningInput(header: string, payload: object): string {
+  const input = `${header}.${Buffer.from(JSON.stringify(payload)).toString("base64url")}`
+  if (input.length > MAX_SIGNING_INPUT)
+    throw malformed("the token would be too long: ask for fewer or shorter audiences")
+  return input
+}
+
 /** A compact JWS whose framing is in order. Nothing in it is verified yet. */
 export interface CompactJws {
   readonly header: JwsHeader
@@ -123,3 +134,5 @@ const THUMBPRINTS: ReadonlySet<string> = new Set(["x5t", "x5t#S256"])
 const THUMBPRINT = /^[A-Za-z0-9_-]{1,86}$/
 
 const MAX_HEADER_TEXT = 256
+/** What a dot and the longest signature, of an RSA key of 4096 bits, leave of a token. */
+const MAX_SIGNING_INPUT = MAX_TOKEN_LENGTH - 684

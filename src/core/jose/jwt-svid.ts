@@ -4,7 +4,7 @@ import type { JsonObject } from "../json.ts"
 import { parseWorkloadId, type SpiffeId } from "../spiffe/id.ts"
 import type { Instant, Seconds } from "../time.ts"
 import { JWS_ALGORITHMS, type JwsAlgorithm } from "./algorithm.ts"
-import { type CompactJws, type JwsProfile, parseClaimsObject, parseCompactJws } from "./compact.ts"
+import { type CompactJws, encodeSigningInput, type JwsProfile, parseClaimsObject, parseCompactJws } from "./compact.ts"
 import { parseAudience, parseNumericDate, parseOptionalNumericDate } from "./registered-claims.ts"
 
 /** What a JWT-SVID that we make says. */
@@ -38,12 +38,15 @@ export function encodeJwtSvidHeader(kid: string, algorithm: JwsAlgorithm): JwtSv
   return base64url({ alg: algorithm, kid, typ: "JWT" }) as JwtSvidHeader
 }
 
-/** The ASCII text to sign, `header.payload`; `nbf` is `iat`. @see JW-06 JW-07 JW-08 JW-10 KAS-02 */
+/**
+ * The ASCII text to sign, `header.payload`; `nbf` is `iat`. @throws IdentityError `malformed` when it would be too long
+ * @see JW-06 JW-07 JW-08 JW-10 JW-17 KAS-02
+ */
 export function encodeJwtSvidInput(header: JwtSvidHeader, claims: JwtSvidClaims): string {
   const { sub, aud, iat, exp, jti, iss } = claims
   if (aud.length === 0 || aud.includes("")) throw new RangeError("a JWT-SVID without audience")
   if (exp <= iat) throw new RangeError("a JWT-SVID that expires before it is issued")
-  return `${header}.${base64url({ sub, aud, exp, iat, nbf: iat, jti, iss })}`
+  return encodeSigningInput(header, { sub, aud, exp, iat, nbf: iat, jti, iss })
 }
 
 /** The finished token. `signature` is in JOSE form: r and s of fixed width for ECDSA. */
