@@ -133,4 +133,5 @@ const SERVED = ["SpiffeWorkloadAPI", "envoy.service.secret.v3.SecretDiscoverySer
 const CLOCK_SKEW = 10
 const UNARY_TIMEOUT = 15_000
 const MAX_STREAMS = 1024
-const LIMITS = { messageBytes: 256 * 1024, streamsPerConnection: 256, connectionAge: undefined }
+/** More on one connection than all open streams: what is above the bound is refused, and not left waiting at the client. @see WE-07 */
+const LIMITS = { messageBytes: 256 * 1024, streamsPerConnection: 4 * MAX_STREAMS, connectionAge: undefined }

@@ -30,6 +30,8 @@ for (const [what, values] of WRONG_HEADERS) {
       unary((done) => peer.client.fetchJwtsvid({ audience: ["db"], spiffeId: "" }, metadata, done)),
       refusal,
     )
+    using wit = new StreamReader(peer.client.fetchWitsvid({ spiffeId: "" }, metadata))
+    await assert.rejects(wit.next(), refusal)
     assert.deepEqual(source.observations, [])
   })
 }
@@ -164,6 +166,11 @@ test("[WE-14] a consumer is reported while its stream is open, with the epoch th
   await reader.next()
   await until(() => [...source.reports.values()].some(({ kind, epoch }) => kind === "workload-api" && epoch === 1))
   assert.equal(source.reports.size, 1)
+  // Of a stream that was sent nothing yet no epoch is said.
+  assert.deepEqual(
+    source.observations.map(({ report }) => report?.epoch),
+    [0, 1],
+  )
   reader[Symbol.dispose]()
   await until(() => source.reports.size === 0)
 })

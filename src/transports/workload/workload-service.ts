@@ -67,8 +67,8 @@ export function makeWorkloadService(deps: WorkloadServiceDeps): SpiffeWorkloadAP
         const bundles = visibleBundles(readyView(source))
         return encodeValidated(await deps.validateJwtSvid(token, audience, bundles))
       }),
-    fetchWitsvid: refuseWit,
-    fetchWitBundles: refuseWit,
+    fetchWitsvid: (call) => refuseWit(deps, call),
+    fetchWitBundles: (call) => refuseWit(deps, call),
   }
 }
 
@@ -121,9 +121,14 @@ async function serveStream<Message>(
   }
 }
 
-/** The WIT profile is not offered. @see WA-02 */
-function refuseWit(call: ServerWritableStream<unknown, never>): void {
-  call.emit("error", toStatus(new IdentityError("unsupported", "the WIT profile is not supported")))
+/** The WIT profile is not offered; the security header comes first all the same. @see WA-02 WE-04 */
+function refuseWit({ log }: WorkloadServiceDeps, call: ServerWritableStream<unknown, never>): void {
+  try {
+    requireSecurityHeader(call.metadata)
+    throw new IdentityError("unsupported", "the WIT profile is not supported")
+  } catch (thrown) {
+    call.emit("error", statusOf(thrown, call, log))
+  }
 }
 
 function statusOf(thrown: unknown, call: { getPath(): string }, log: Log): ReturnType<typeof toStatus> {
