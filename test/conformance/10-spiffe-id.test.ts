@@ -62,6 +62,11 @@ test("[SID-09] the ID of a trust domain has neither path nor slash, and is no wo
   assert.throws(() => parseWorkloadId("spiffe://prod.example"), MALFORMED)
 })
 
+test("[SID-03] a trust domain has 255 bytes at most where it stands alone, too", () => {
+  assert.equal(parseTrustDomain("a".repeat(255)).length, 255)
+  for (const name of ["", "a".repeat(256)]) assert.throws(() => parseTrustDomain(name), MALFORMED)
+})
+
 test("[SID-10] the path /assay and all below it is reserved, a path that only begins alike is not", () => {
   const reserved = ["/assay", "/assay/server", "/assay/a/b"]
   const free = ["/assayer", "/ns/assay", "/Assay"]

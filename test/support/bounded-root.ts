@@ -21,11 +21,19 @@ export async function boundActiveRoot(trust: TrustState, keys: Pick<KeyStore, "o
 
 /** TBSCertificate of a root with a bound for one without. */
 export function bounded(tbs: Uint8Array, pathLength = 1): Uint8Array {
+  const unbounded = Buffer.from(encodeAuthorityConstraints(undefined))
+  const change = (one: Uint8Array) => (unbounded.equals(one) ? encodeAuthorityConstraints(pathLength) : one)
+  return withExtensions(tbs, (extensions) => extensions.map(change))
+}
+
+/** TBSCertificate with other extensions, each as DER. */
+export function withExtensions(
+  tbs: Uint8Array,
+  change: (extensions: readonly Uint8Array[]) => readonly Uint8Array[],
+): Uint8Array {
   const fields = elements(new DerReader(tbs).enter(TAG.sequence))
   const extensions = elements(new DerReader(fields.at(-1) ?? tbs).enter(EXTENSIONS).enter(TAG.sequence))
-  const unbounded = Buffer.from(encodeAuthorityConstraints(undefined))
-  const changed = extensions.map((one) => (unbounded.equals(one) ? encodeAuthorityConstraints(pathLength) : one))
-  return encodeSequence(...fields.slice(0, -1), encodeDer(EXTENSIONS, encodeSequence(...changed)))
+  return encodeSequence(...fields.slice(0, -1), encodeDer(EXTENSIONS, encodeSequence(...change(extensions))))
 }
 
 function elements(reader: DerReader): readonly Uint8Array[] {
