@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
 import type { ServiceError } from "@grpc/grpc-js"
-import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import { type ErrorCode, IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Millis } from "../../core/time.ts"
 import { provenKeyMessage } from "../../core/x509/csr.ts"
 import type { IdentityClient, IssueX509Request } from "../../gen/assay/v1/identity.ts"
@@ -134,7 +134,8 @@ class GrpcAuthority implements IdentityAuthority, AsyncDisposable {
   async #explain(thrown: unknown): Promise<IdentityError> {
     if (!isServiceError(thrown)) return toIdentityError(thrown)
     const error = statusToError(thrown)
-    if (error.code !== "not-ready" || isServersAnswer(thrown)) return error
+    if (isServersAnswer(thrown)) return error
+    if (error.code !== "not-ready") return new IdentityError(error.code, unanswered(error.code), { cause: thrown })
     return (await this.#channel.explain()) ?? unreachable(thrown)
   }
 }
@@ -156,7 +157,12 @@ function checkCount<T>(results: readonly T[], expected: number): readonly T[] {
   throw new IdentityError("malformed", `the server answered ${results.length} of ${expected} orders`)
 }
 
-/** grpc-js's own text names addresses and internals, so it goes to the log only. */
+/** As {@link unreachable}, of any other end without a word of the server. */
+function unanswered(code: ErrorCode): string {
+  return code === "deadline" ? "the server did not answer in time" : "the call to the server failed"
+}
+
+/** grpc-js's own text names addresses and internals, so it goes to the log only. @see AGT-33 */
 function unreachable(cause: ServiceError): IdentityError {
   return new IdentityError("not-ready", "the server cannot be reached", { cause })
 }
