@@ -56,8 +56,10 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
       },
       refused: (kind, requestId, err) => {
         metrics.refused.inc({ kind, code: err.code })
-        const line = err.code === "internal" ? "error" : "info"
-        log[line]({ kind, code: err.code, reason: err.reason, requestId, err }, "refused a request for a credential")
+        log[lineOfRefusal(err)](
+          { kind, code: err.code, reason: err.reason, requestId, err },
+          "refused a request for a credential",
+        )
       },
     },
     authority: {
@@ -124,4 +126,10 @@ export function makeServerEvents(log: Log, metrics: ServerMetrics): ServerEvents
     refusalsUnrecorded: (thrown) => log.warn({ err: toIdentityError(thrown) }, "refusals are not in the audit log yet"),
     took: (kind, elapsed) => metrics.issueSeconds.observe({ kind }, elapsed / 1000),
   }
+}
+
+/** One caller over its rate could fill a disk with its refusals; the metric counts them. @see IDA-08 */
+function lineOfRefusal({ code }: IdentityError): "error" | "info" | "debug" {
+  if (code === "internal") return "error"
+  return code === "rate-limited" ? "debug" : "info"
 }

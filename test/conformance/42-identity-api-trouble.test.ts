@@ -9,9 +9,12 @@ import { Writable } from "node:stream"
 import { test } from "node:test"
 import type { Worker } from "node:worker_threads"
 import { BoundedOutput } from "../../src/adapters/log/bounded-output.ts"
+import { makeServerMetrics } from "../../src/adapters/metrics/registry.ts"
+import { IdentityError } from "../../src/core/errors.ts"
 import { adminSocketPath } from "../../src/main/admin-socket-path.ts"
 import { readSealingKey } from "../../src/main/server/read-sealing-key.ts"
 import { runServer } from "../../src/main/server.ts"
+import { makeServerEvents } from "../../src/main/server-events.ts"
 import { listenHealth } from "../../src/transports/health/health-http.ts"
 import { quietLog } from "../support/quiet-log.ts"
 import { refusal } from "../support/refusal.ts"
@@ -76,6 +79,19 @@ test("[IDA-33] of a log that nobody reads no more than 1 MiB waits, and its read
   while (reader.writableLength > 0) waiting.shift()?.()
   assert.equal(JSON.parse(read[before] ?? "").lost, 5000 - before)
   assert.deepEqual(read.slice(before + 1), [line, line])
+})
+
+test("[IDA-08] who is over the rate fills no log", async () => {
+  const lines: string[] = []
+  const note = (level: string) => () => void lines.push(level)
+  const log = { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") }
+  const metrics = makeServerMetrics()
+  const { issue } = makeServerEvents(log, metrics)
+  for (const code of ["rate-limited", "policy-denied", "internal"] as const) {
+    issue.refused("jwt", "request", new IdentityError(code, "text"))
+  }
+  assert.deepEqual(lines, ["debug", "info", "error"])
+  assert.match(await metrics.registry.metrics(), /assay_refused_total\{kind="jwt",code="rate-limited"\} 1/)
 })
 
 test("[IDA-30] what asks nothing of the health port is closed soon, so that probes get through", async () => {
