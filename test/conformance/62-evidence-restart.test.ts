@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { type ConsumerBook, MAX_SKEW } from "../../src/app/deliver/consumer-book.ts"
 import { keepConsumers, openConsumerBook } from "../../src/app/deliver/keep-consumers.ts"
+import type { ConsumerLog } from "../../src/ports/consumers.ts"
 import type { Log } from "../../src/ports/telemetry.ts"
 import {
   type EvidenceUnderTest,
@@ -88,6 +89,46 @@ test("[EVD-06] that consumers cannot be written down is said once for as long as
   assert.equal(faults > 3, true)
   assert.deepEqual(lines, ["consumers cannot be written down; trying again"])
 })
+
+test("[EVD-17] what has expired is forgotten a part at a time, all of it, and nothing else, while others come", async () => {
+  const { book, clock, store } = await openEvidence()
+  for (let i = 0; i < 4000; i++) {
+    book.arrived(pod(`gone-${i}`), "agent", "")
+    book.left(pod(`gone-${i}`), "agent", "")
+    if (i % 2 === 0) book.arrived(pod(`here-${i}`), "agent", "")
+  }
+  await writeAll(book)
+  clock.time = NOW + 3600 + MAX_SKEW
+  const removed: number[] = []
+  const log: ConsumerLog = {
+    readAfter: (id, limit) => store.consumerLog.readAfter(id, limit),
+    write: async (_, ids) => void removed.push(ids.length),
+  }
+  const ticks = new FakeClock(NOW)
+  const stop = new AbortController()
+  const kept = keepConsumers(book, { clock: ticks, log: quietLog, consumers: log }, stop.signal)
+  const perTurn: number[] = []
+  for (let turn = 0; turn < 8; turn++) {
+    await ticks.untilSleeping(1)
+    book.arrived(pod(`new-${turn}`), "agent", "")
+    await ticks.advance(1)
+    await ticks.untilSleeping(1)
+    perTurn.push(removed.splice(0).reduce((sum, count) => sum + count, 0))
+  }
+  stop.abort()
+  await kept
+  assert.ok(Math.max(...perTurn) <= 2500, String(perTurn))
+  assert.equal(
+    perTurn.reduce((sum, count) => sum + count, 0),
+    4000,
+  )
+  assert.deepEqual(book.gone, [])
+})
+
+/** As if all of it was written down. */
+async function writeAll(book: ConsumerBook): Promise<void> {
+  while (book.takeChanges() !== undefined);
+}
 
 /** Let the keeper write until nothing is left to write. */
 async function settled({ book, store }: EvidenceUnderTest, log: Log = quietLog): Promise<void> {

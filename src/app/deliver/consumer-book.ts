@@ -38,6 +38,7 @@ export class ConsumerBook {
   readonly #holders = new Map<string, KnownHolder>()
   readonly #dirty = new Set<string>()
   #overlookedUntil: Instant = 0
+  #walk = this.#pruning()
 
   constructor(now: () => Instant) {
     this.#now = now
@@ -156,15 +157,31 @@ export class ConsumerBook {
 
   /** Forget what has expired by every clock. */
   prune(): void {
-    const since = this.#now() - MAX_SKEW
+    for (const _ of this.#pruning());
+  }
+
+  /** The same for the next `count` of consumers and holders together; the walk begins anew after the last of them. @see EVD-17 */
+  pruneSome(count: number): void {
+    for (let i = 0; i < count; i++) {
+      if (this.#walk.next().done !== true) continue
+      this.#walk = this.#pruning()
+      return
+    }
+  }
+
+  /** One step for each consumer and holder. Both tables may change between two steps. */
+  *#pruning(): Generator<void> {
     for (const [id, { record, streams }] of this.#known) {
-      if (streams > 0 || record.notAfter > since) continue
-      this.#known.delete(id)
-      this.#holders.get(holderKey(record.holder))?.consumers.delete(id)
-      this.#dirty.add(id)
+      if (streams === 0 && record.notAfter <= this.#now() - MAX_SKEW) {
+        this.#known.delete(id)
+        this.#holders.get(holderKey(record.holder))?.consumers.delete(id)
+        this.#dirty.add(id)
+      }
+      yield
     }
     for (const [key, entry] of this.#holders) {
-      if (entry.consumers.size === 0 && entry.issuedUntil <= since) this.#holders.delete(key)
+      if (entry.consumers.size === 0 && entry.issuedUntil <= this.#now() - MAX_SKEW) this.#holders.delete(key)
+      yield
     }
   }
 
