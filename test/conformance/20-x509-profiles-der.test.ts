@@ -5,14 +5,31 @@ import { encodeDer, encodeSequence, TAG } from "../../src/core/x509/der.ts"
 import { DerReader } from "../../src/core/x509/der-reader.ts"
 import { encodeTime, readTime } from "../../src/core/x509/der-time.ts"
 import { walkDer } from "../../src/core/x509/der-walk.ts"
-import { readExtensions } from "../../src/core/x509/extension-reader.ts"
+import {
+  readAuthorityKeyIdentifier,
+  readBasicConstraints,
+  readExtensions,
+  readExtKeyUsage,
+  readKeyUsage,
+  readSubjectKeyIdentifier,
+} from "../../src/core/x509/extension-reader.ts"
 import { decodeOid, encodeOid, OID } from "../../src/core/x509/oid.ts"
 import type { X509Reason } from "../../src/core/x509/refusal.ts"
+import { parseTbs } from "../../src/core/x509/tbs-certificate.ts"
 import { assertRefused } from "../support/refused.ts"
 import { makeTestCa } from "../support/test-ca.ts"
 
 const hex = (text: string): Uint8Array => Buffer.from(text.replaceAll(" ", ""), "hex")
 const reader = (text: string): DerReader => new DerReader(hex(text))
+
+const NULL = encodeDer(TAG.null)
+
+function elementsOf(sequence: Uint8Array): readonly Uint8Array[] {
+  const inside = new DerReader(sequence).enter(TAG.sequence)
+  const found: Uint8Array[] = []
+  while (!inside.done) found.push(inside.element())
+  return found
+}
 
 function refuses(reason: X509Reason, read: (reader: DerReader) => unknown, ...inputs: readonly string[]): void {
   for (const input of inputs) assertRefused(() => read(reader(input)), "malformed", reason)
@@ -35,6 +52,24 @@ test("[DER-02] refuses bytes after the last element", () => {
   const r = reader("0500 00")
   r.element()
   assertRefused(() => r.end(), "malformed", "der-trailing")
+})
+
+test("[DER-02] refuses an element too many in every part of a certificate that has a fixed number", () => {
+  const { tbs, signature, signatureAlgorithmDer: algorithm } = makeTestCa().root.certificate
+  const fields = elementsOf(tbs)
+  const more = (part: Uint8Array): Uint8Array => encodeSequence(...elementsOf(part), NULL)
+  const block = Buffer.concat([new DerReader(fields.at(-1) ?? tbs).content(0xa3), NULL])
+  for (const changed of [
+    [...fields, NULL],
+    fields.with(0, hex("a005 020102 0500")),
+    fields.with(4, more(fields[4] ?? tbs)),
+    fields.with(-1, encodeDer(0xa3, block)),
+  ]) {
+    assertRefused(() => parseTbs(encodeSequence(...changed)), "malformed", "der-trailing")
+  }
+  const bits = encodeDer(TAG.bitString, Buffer.concat([Uint8Array.of(0), signature]))
+  parseCertificate(encodeSequence(tbs, algorithm, bits))
+  assertRefused(() => parseCertificate(encodeSequence(tbs, algorithm, bits, NULL)), "malformed", "der-trailing")
 })
 
 test("[DER-03] refuses an element that reaches beyond its parent or the input", () => {
@@ -137,6 +172,16 @@ test("[DER-11] refuses an extension that stands twice, and more than 32", () => 
   assertRefused(() => readExtensions(list(1, 2, 1)), "malformed", "extension")
   assertRefused(() => readExtensions(list(...Array.from({ length: 33 }, (_, i) => i))), "malformed", "extension")
   assert.equal(readExtensions(list(...Array.from({ length: 32 }, (_, i) => i))).length, 32)
+})
+
+test("[DER-11] refuses an extension whose value is not as it must be", () => {
+  const refusesValue = <T>(read: (value: DerReader) => T, ...values: readonly string[]) =>
+    refuses("extension", read, ...values)
+  refusesValue(readKeyUsage, "0301 00")
+  refusesValue(readExtKeyUsage, "3000")
+  refusesValue(readBasicConstraints, "3003 020100", "3006 010100 020100")
+  refusesValue(readSubjectKeyIdentifier, "0400", `0441 ${"00".repeat(65)}`)
+  refusesValue(readAuthorityKeyIdentifier, "3002 8000", `3043 8041 ${"00".repeat(65)}`)
 })
 
 test("[DER-12] refuses another version, a bad serial, two algorithms, and more than 64 KiB", () => {

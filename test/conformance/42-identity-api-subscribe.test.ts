@@ -155,6 +155,18 @@ test("[IDA-02] a subscriber without a token, or with one that does not attest, i
   }
 })
 
+test("[IDA-13] only the banned are told to stop serving what they hold, not who has nothing left or does not attest", async () => {
+  using left = new Subscriber(peer, server.setup.token())
+  left.hello()
+  await left.snapshot()
+  await server.reload({ rules: [{ name: "other", namespace: "other", spiffe_id: "/other" }] })
+  assert.ok((await left.ended()) !== undefined)
+  await server.reload({})
+  using stranger = new Subscriber(peer, "a.b.c")
+  assert.ok((await stranger.ended()) !== undefined)
+  assert.deepEqual([left.evictions, stranger.evictions], [[], []])
+})
+
 test("[IDA-14] streams that ended leave nothing behind that waits for when they would have ended", async () => {
   const token = server.setup.token()
   const openAndLeave = async (count: number) => {

@@ -3,6 +3,7 @@ import { test } from "node:test"
 import type { AttestedClaims } from "../../src/core/policy/attested.ts"
 import { decideIdentities } from "../../src/core/policy/decide.ts"
 import { DECISION_REASONS } from "../../src/core/policy/decision-reason.ts"
+import { evaluateRule } from "../../src/core/policy/rule-outcome.ts"
 import type { RuleSpec } from "../../src/core/rules/rule.ts"
 import type { RuleTable } from "../../src/core/rules/rule-table.ts"
 import { attestedCaller } from "../support/attested-caller.ts"
@@ -67,6 +68,30 @@ test("[RUL-01] a grant carries what its rule says", () => {
       federatesWith: [],
     },
   ])
+})
+
+test("[RUL-01] each variable of a template gives its own claim", () => {
+  const names = ["cluster", "namespace", "service_account", "pod", "pod_uid", "node", "node_uid"]
+  const [grant] = granted(table([rule({ name: "a", spiffeId: names.map((name) => `/{{${name}}}`).join("") })]))
+  assert.equal(grant?.id, "spiffe://prod.example/main/shop/web/web-0/pod-uid/node-1/node-uid")
+})
+
+test("[RUL-01] a rule matches the very values that it lists, also where it is judged without the index", () => {
+  const of = table([
+    rule({ name: "a", clusters: ["main"], namespaces: ["shop"], serviceAccounts: ["web"], spiffeId: "/a" }),
+  ])
+  const [only] = of.rules
+  assert.ok(only !== undefined)
+  const judged = (claims: Partial<AttestedClaims>) => evaluateRule(only, cluster("main"), attestedCaller(claims).claims)
+  assert.equal(judged({}).kind, "matched")
+  for (const claims of [
+    { cluster: "Main" },
+    { namespace: "Shop" },
+    { namespace: "shop2" },
+    { serviceAccount: "WEB" },
+  ]) {
+    assert.equal(judged(claims).kind, "not-matched")
+  }
 })
 
 test("[RUL-05] a claim that is not one path segment refuses the identity", () => {

@@ -109,6 +109,9 @@ test("[RUL-04][SID-10] refuses a template that cannot be meant so", () => {
     "spiffe://prod.example/assay/{{pod}}",
   ]
   for (const spiffeId of bad) assert.equal(problems([rule({ name: "a", spiffeId })]).length, 1, spiffeId)
+  for (const spiffeId of ["/a/{{namespace}", "/a/{namespace}", "/a/}}"]) {
+    assert.match(problems([rule({ name: "a", spiffeId })])[0] ?? "", /has a brace/)
+  }
   for (const spiffeId of ["/assays", "/x-{{ namespace }}_1", "spiffe://prod.example/{{pod_uid}}"]) {
     assert.deepEqual(problems([rule({ name: "a", spiffeId })]), [])
   }
@@ -191,4 +194,10 @@ test("[RUL-10] refuses more than 256 rules with the same exact fields, and combi
   const names = Array.from({ length: 70 }, (_, i) => `n${i}`)
   const wide = rule({ name: "wide", namespaces: names, serviceAccounts: names, spiffeId: "/wide" })
   assert.match(problems([wide])[0] ?? "", /more than 4096 combinations/)
+  const most = (count: number) =>
+    Array.from({ length: count }, (_, i) =>
+      rule({ name: `r${i}`, namespaces: names.slice(0, 64), serviceAccounts: names.slice(0, 64), spiffeId: `/${i}` }),
+    )
+  assert.deepEqual(problems(most(64)), [])
+  assert.match(problems(most(65))[0] ?? "", /more than 262144 combinations/)
 })

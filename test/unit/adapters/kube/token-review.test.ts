@@ -1,6 +1,7 @@
-import { deepEqual, equal, rejects } from "node:assert/strict"
+import assert, { deepEqual, equal, rejects } from "node:assert/strict"
 import type { OutgoingHttpHeaders } from "node:http"
 import { test } from "node:test"
+import { TLSSocket } from "node:tls"
 import { makeFileEndpoint } from "../../../../src/adapters/kube/kube-endpoint.ts"
 import { makeTokenReviewer } from "../../../../src/adapters/kube/token-review.ts"
 import { LocalCluster } from "../../../../src/main/demo/local-cluster.ts"
@@ -78,6 +79,18 @@ test("[ATT-15] a reply that is not UTF-8, or has more than 16 KiB of headers, is
   await rejects(reviewWith(201, frame({ authenticated: true }), { "x-long": "x".repeat(20_000) }), {
     code: "attestor-down",
   })
+})
+
+test("[INV-20] no TLS session outlives its connection, so that the next one meets every check", async () => {
+  const resumed: boolean[] = []
+  await using server = await listenHttps(({ socket }, response) => {
+    assert.ok(socket instanceof TLSSocket)
+    resumed.push(socket.isSessionReused())
+    response.writeHead(201, { connection: "close" }).end(frame({ authenticated: true }))
+  })
+  const endpoint = makeFileEndpoint({ url: server.url, caFile: server.caFile, tokenFile: server.tokenFile })
+  for (let i = 0; i < 3; i++) await makeTokenReviewer(endpoint).review("a.b.c", ["assay"], NEVER)
+  deepEqual(resumed, [false, false, false])
 })
 
 test("a server that is not there, and a token file that is not there, are outages", async () => {
