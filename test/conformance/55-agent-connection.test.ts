@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { createHash, createPublicKey, verify } from "node:crypto"
+import dns from "node:dns"
 import { rm, writeFile } from "node:fs/promises"
 import { test } from "node:test"
 import { Metadata } from "@grpc/grpc-js"
@@ -166,6 +167,25 @@ test("[AGT-33][AGT-35] a call that is not answered ends at its deadline, and one
   const message = "the server did not answer in time"
   await assert.rejects(client.issueJwt([ORDER], never), { code: "deadline", message })
   await assert.rejects(client.issueJwt([ORDER], AbortSignal.abort()), { code: "cancelled" })
+})
+
+test("[AGT-50] a server that has moved is found under its name without delay", async () => {
+  const ca = makeTestCa()
+  await using setup = await setUpClient(ca)
+  await using server = await startIdentityServer(ca, SERVER)
+  const { lookup } = dns.promises
+  let address = "127.0.0.2" // where nobody listens
+  const moving = async () => [{ address, family: 4 }]
+  Object.assign(dns.promises, { lookup: moving })
+  try {
+    await using client = setup.open(server.port, { host: "moves.example" })
+    await assert.rejects(client.issueJwt([ORDER], never), { code: "not-ready" })
+    address = "127.0.0.1"
+    const isIssued = () => client.issueJwt([ORDER], never).then(Boolean, () => false)
+    await until("the new address", isIssued, 15_000, 100)
+  } finally {
+    Object.assign(dns.promises, { lookup })
+  }
 })
 
 test("[AGT-36] a bundle that was adopted verifies new connections, and a stream that is open stays", async () => {

@@ -68,6 +68,8 @@ export function channelOptions(endpoint: ServerEndpoint): ChannelOptions {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1_000,
+    // A server that was moved is elsewhere under its name at once; by default it is asked for again after 30 s.
+    "grpc.dns_min_time_between_resolutions_ms": 1_000,
     "grpc.keepalive_time_ms": KEEPALIVE,
     "grpc.keepalive_timeout_ms": KEEPALIVE / 2,
     "grpc.max_receive_message_length": MAX_MESSAGE,
