@@ -218,7 +218,7 @@ test("[CFG-16] a server keeps its clusters when one of the new configuration can
     const { adopt, address } = await started.promise
     const cluster = { name: "other", issuer: "i", audiences: ["a"], keys: { kubeconfig: scratch.path("none") } }
     const broken = setup.parse({ clusters: [cluster] })
-    await assert.rejects(adopt(broken), { code: "ENOENT" })
+    await assert.rejects(adopt(broken), { code: "not-ready", reason: "file-unreadable" })
     using peer = new IdentityPeer({ address, roots })
     const token = setup.token()
     assert.equal((await peer.jwt({ audience: ["db"] }, token)).spiffeId, "spiffe://prod.example/ns/shop/sa/web")

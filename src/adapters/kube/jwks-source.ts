@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises"
 import { IdentityError } from "../../core/errors.ts"
+import { fileTrouble } from "../../core/file-trouble.ts"
 import type { JwksSource } from "./jwks-keys.ts"
 import type { KubeEndpoint } from "./kube-endpoint.ts"
 import { sendKubeRequest } from "./kube-request.ts"
@@ -19,13 +20,18 @@ export function makeFileJwksSource(path: string): JwksSource {
   return {
     lifetime: 5,
     cooldown: 1,
-    read: async () => {
-      await using file = await open(path)
-      const { size } = await file.stat()
-      if (size > MAX_FILE) throw new IdentityError("malformed", "JWKS file is longer than 512 KiB")
-      return await file.readFile("utf8")
-    },
+    read: () =>
+      readSmall(path).catch((thrown: unknown) => {
+        throw thrown instanceof IdentityError ? thrown : fileTrouble(`JWKS file ${path}`, thrown)
+      }),
   }
+}
+
+async function readSmall(path: string): Promise<string> {
+  await using file = await open(path)
+  const { size } = await file.stat()
+  if (size > MAX_FILE) throw new IdentityError("malformed", `JWKS file ${path} is longer than 512 KiB`)
+  return await file.readFile("utf8")
 }
 
 function makeHttpSource(endpoint: KubeEndpoint, path: string): JwksSource {

@@ -2,13 +2,15 @@ import { readFile } from "node:fs/promises"
 import type { RequestOptions } from "node:https"
 import { dirname } from "node:path"
 import { IdentityError } from "../../core/errors.ts"
+import { fileTrouble } from "../../core/file-trouble.ts"
 import type { Millis } from "../../core/time.ts"
 import { type KubeCredentials, type KubeEndpoint, parseServerUrl } from "./kube-endpoint.ts"
 
 /**
  * The endpoint that a kubeconfig names. The file is read again for each request; its server is fixed at start.
  * @param context `undefined`: the file's current context
- * @throws IdentityError `malformed` for a file without that context or with one that gives up TLS verification
+ * @throws IdentityError `malformed` for a file without that context or with one that gives up TLS verification;
+ * `not-ready`, reason `file-unreadable`
  */
 export async function openKubeconfigEndpoint(file: string, context: string | undefined): Promise<KubeEndpoint> {
   const load = async () => {
@@ -21,10 +23,11 @@ export async function openKubeconfigEndpoint(file: string, context: string | und
     if (context !== undefined) config.setCurrentContext(context)
     return config
   }
-  const cluster = (await load()).getCurrentCluster()
-  if (cluster === null) throw new IdentityError("malformed", "kubeconfig has no such context")
+  const cluster = (await load().catch((thrown: unknown) => notLoaded(file, thrown))).getCurrentCluster()
+  if (cluster === null)
+    throw new IdentityError("malformed", `kubeconfig ${file} has no context "${context ?? "current-context"}"`)
   if (cluster.skipTLSVerify === true) {
-    throw new IdentityError("malformed", "kubeconfig has insecure-skip-tls-verify, which is not accepted")
+    throw new IdentityError("malformed", `kubeconfig ${file} has insecure-skip-tls-verify, which is not accepted`)
   }
   return {
     server: parseServerUrl(cluster.server),
@@ -34,6 +37,13 @@ export async function openKubeconfigEndpoint(file: string, context: string | und
       return readOptions(options)
     }),
   }
+}
+
+/** At start; later on it is the cluster that cannot be reached, and no path is told to whoever asks. */
+function notLoaded(file: string, cause: unknown): never {
+  if (cause instanceof Error && "syscall" in cause) throw fileTrouble(`kubeconfig ${file}`, cause)
+  const next = "name a file as kubectl reads it, in which the context is that is meant"
+  throw new IdentityError("malformed", `kubeconfig ${file} is none`, { cause, next })
 }
 
 /**

@@ -2,7 +2,7 @@ import { equal, rejects } from "node:assert/strict"
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "node:test"
-import { makeClusterJwksSource } from "../../../../src/adapters/kube/jwks-source.ts"
+import { makeClusterJwksSource, makeFileJwksSource } from "../../../../src/adapters/kube/jwks-source.ts"
 import { openKubeconfigEndpoint } from "../../../../src/adapters/kube/kubeconfig-endpoint.ts"
 import { listenHttps } from "../../../support/https-endpoint.ts"
 
@@ -29,6 +29,23 @@ test("CA and token come from the kubeconfig, embedded or as files beside it, and
   await writeFile(file, kubeconfig(server.url, { "certificate-authority-data": ca }, { token: "second" }))
   equal(await source.read(NEVER), "{}")
   equal(server.requests.map(({ headers }) => headers.authorization).join(), "Bearer first,Bearer second")
+})
+
+test("a file that cannot be read, or is something else, is named, with what it was to be", async () => {
+  await using server = await listenHttps((_, response) => response.end("{}"))
+  const text = join(server.folder, "text")
+  await writeFile(text, "a: [\n")
+  const none = join(server.folder, "none")
+  for (const [file, message] of [
+    [none, `kubeconfig ${none} cannot be read (ENOENT): there is no such file`],
+    [server.folder, `kubeconfig ${server.folder} cannot be read (EISDIR): it is a folder`],
+    [text, `kubeconfig ${text} is none`],
+  ] as const)
+    await rejects(openKubeconfigEndpoint(file, undefined), { name: "IdentityError", message })
+  await rejects(makeFileJwksSource(server.folder).read(NEVER), {
+    reason: "file-unreadable",
+    message: `JWKS file ${server.folder} cannot be read (EISDIR): it is a folder`,
+  })
 })
 
 test("a kubeconfig of another CA does not reach the server", async () => {
