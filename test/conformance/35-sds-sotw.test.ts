@@ -19,6 +19,16 @@ test("[SDS-02] takes a request as a refusal only by its error detail", () => {
   assert.deepEqual(session.standing, { epoch: 0, nackReason: "bad key" })
 })
 
+test("[SDS-02] takes an error detail that says nothing for a refusal, whatever version stands beside it", () => {
+  for (const versionInfo of ["", "new"]) {
+    const session = opened(["default"])
+    const sent = session.next(false)
+    const receipt = session.receive({ ...ask(["default"], sent), versionInfo, errorDetail: { ...nack(""), code: 0 } })
+    assert.equal(receipt.kind, "refused")
+    assert.deepEqual(session.standing, { epoch: 0, nackReason: "" })
+  }
+})
+
 test("[SDS-03] ignores a request with a stale nonce, with what it asks for", () => {
   const session = opened(["default"])
   const first = session.next(false)
