@@ -1,9 +1,17 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { CommitEngine } from "../../src/adapters/sqlite/commit-engine.ts"
+import { CommitQueue } from "../../src/adapters/sqlite/commit-queue.ts"
+import { HeldKeys } from "../../src/adapters/sqlite/held-keys.ts"
+import { openDatabase } from "../../src/adapters/sqlite/open-database.ts"
+import { OrderDesk } from "../../src/adapters/sqlite/order-desk.ts"
+import { SqliteAuthorityJournal } from "../../src/adapters/sqlite/sqlite-authority-journal.ts"
 import type { RotationOutcome } from "../../src/core/authority/rotation-command.ts"
 import { IdentityError } from "../../src/core/errors.ts"
 import { holdOpens } from "../support/held-opens.ts"
+import { openIssueFixture } from "../support/issue-fixture.ts"
 import { ALICE, type Controlled, openControlled } from "../support/rotation/controlled.ts"
+import { makeScratch } from "../support/scratch.ts"
 import { until } from "../support/until.ts"
 
 const ALL = { by: "alice", reason: "stolen", consumers: "all" } as const
@@ -60,6 +68,23 @@ for (const kind of ["x509", "jwt"] as const) {
     assert.equal(await it.controller.drive(), "retired")
   })
 }
+
+test("[ROT-77] an emergency that cannot be written is told where to look", async () => {
+  await using scratch = await makeScratch()
+  const record = (await openIssueFixture()).trust.record()
+  using db = openDatabase(scratch.path("s.db"), "create")
+  db.exec("PRAGMA query_only = ON")
+  const engine = new CommitEngine(db)
+  const desk = new OrderDesk(engine, new HeldKeys())
+  const full = new CommitQueue((jobs) => new Promise((answer) => desk.run([{ jobs, answer }])))
+  await assert.rejects(new SqliteAuthorityJournal(full).replace(record), {
+    ...{ code: "not-ready", reason: "store-write-failed", next: /disk of storage\.sqlite/ },
+  })
+  const hanging = new CommitQueue(() => new Promise(() => undefined), undefined, 1)
+  await assert.rejects(new SqliteAuthorityJournal(hanging).replace(record), {
+    ...{ code: "not-ready", reason: "store-stalled", next: /disk of storage\.sqlite/ },
+  })
+})
 
 /** Keys are made once they are released. */
 function holdCreation({ fixture: { keys } }: Controlled): { readonly count: number; release(): void } {

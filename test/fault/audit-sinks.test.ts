@@ -57,6 +57,7 @@ test("[AUD-31] a disk that is full stops everything that is audited, and it goes
     FAILED,
   )
   assert.ok(FAILED(store.failure))
+  assert.match(store.failure?.next ?? "", /audit\.sinks/)
   await assert.rejects(
     store.issuanceLog.recordIntent(fixtureIntent("c"), fixtureGrant("c"), FIXTURE_NOW, NO_BANS),
     FAILED,

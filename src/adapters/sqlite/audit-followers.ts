@@ -221,7 +221,9 @@ class Follower implements AsyncDisposable {
   #failureOf(detail: string): IdentityError {
     const cause = new IdentityError("not-ready", `${this.#data.file}: ${detail}`)
     const message = "the audit log cannot be written, and nothing is given without it"
-    return new IdentityError("not-ready", message, { cause, reason: "audit-failed", retryAfter: 1 })
+    const next =
+      "make one of the files of audit.sinks one that can be written again; the server's log says what is wrong"
+    return new IdentityError("not-ready", message, { cause, reason: "audit-failed", retryAfter: 1, next })
   }
 
   #send(request: FollowerRequest): void {

@@ -90,7 +90,8 @@ function toStoreError(error: unknown): IdentityError {
     return toIdentityError(error)
   if ((error.errcode & 0xff) === SQLITE_CONSTRAINT)
     return new IdentityError("internal", "internal error", { cause: error })
-  return new IdentityError("not-ready", "store cannot write", { cause: error, reason: WRITE_FAILED })
+  const next = "see whether the disk of storage.sqlite is full, read-only or broken"
+  return new IdentityError("not-ready", "store cannot write", { cause: error, reason: WRITE_FAILED, next })
 }
 
 const SQLITE_CONSTRAINT = 19

@@ -173,7 +173,9 @@ export class CommitQueue {
 
   /** A disk that hangs: whoever waits is told that the outcome is unknown. The answer, when it comes, is nobody's. @see AUD-33 */
   #stall(sent: readonly Pending[]): void {
-    this.#stalled = new IdentityError("not-ready", "store does not answer", { reason: "store-stalled", retryAfter: 1 })
+    const next = "see whether the disk of storage.sqlite hangs"
+    const why = { reason: "store-stalled", retryAfter: 1, next }
+    this.#stalled = new IdentityError("not-ready", "store does not answer", why)
     for (const { reject } of sent) reject(this.#stalled)
   }
 }
