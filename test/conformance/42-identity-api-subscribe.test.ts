@@ -178,12 +178,28 @@ test("[IDA-14] streams that ended leave nothing behind that waits for when they 
     await until("all are gone", () => rows().length === 0)
   }
   await openAndLeave(10)
-  const before = signals()
+  const before = alive(AbortSignal)
   await openAndLeave(100)
-  await until("their signals are gone", () => signals() - before < 20)
+  await until("their signals are gone", () => alive(AbortSignal) - before < 20)
 })
 
-/** After a full collection. */
-function signals(): number {
-  return queryObjects(AbortSignal, { format: "count" })
+test("[IDA-11] a stream keeps nothing of the changes that it was told of", async () => {
+  using subscriber = new Subscriber(peer, server.setup.token())
+  subscriber.hello()
+  await subscriber.snapshot()
+  const change = async (times: number) => {
+    for (let i = 0; i < times; i++) {
+      server.pipeline.rulesChanged()
+      await subscriber.snapshot(subscriber.snapshots.length + 1)
+    }
+  }
+  await change(20)
+  const before = alive(Promise)
+  await change(300)
+  await until("what waited for them is gone", () => alive(Promise) - before < 100)
+})
+
+/** How many there are after a full collection. */
+function alive(kind: typeof AbortSignal | typeof Promise): number {
+  return queryObjects(kind, { format: "count" })
 }

@@ -1,7 +1,7 @@
 import { holderOf } from "../../core/authority/holder.ts"
 import { banName } from "../../core/ban/ban.ts"
 import type { BanSubject } from "../../core/ban/ban-index.ts"
-import { type ChangeSignal, makeChangeSignal } from "../../core/change-signal.ts"
+import { makeChangeSignal } from "../../core/change-signal.ts"
 import { IdentityError, toIdentityError } from "../../core/errors.ts"
 import type { Attested } from "../../core/policy/attested.ts"
 import type { Decision, Grant } from "../../core/policy/grant.ts"
@@ -78,30 +78,35 @@ export function makeWatchEntitlements(deps: WatchEntitlementsDeps): WatchEntitle
       touches.fire()
     }
     using stream = deps.streams.enter(() => everythingOf(deps, attested), touched)
-    const renewals = followRenewals(deps.renewals, attested, until)
+    const renewals = followRenewals(deps.renewals, attested)
     const evictions = followEvictions(deps, attested)
     while (!until.aborted) {
       for (let key = evictions.next(); key !== undefined; key = evictions.next()) yield { kind: "evict-key", key }
-      const changed = eitherOf(until, deps.changed, (settled) => touches.changed(settled)).then(() => true)
-      const update = updateFor(deps, attested)
-      stream.settled()
-      yield update
-      do {
-        // Asked until there is nothing more: the order may be another one by when the reader has taken the one before.
-        for (let within = renewals.next(); within !== undefined; within = renewals.next()) {
-          yield { kind: "renew", within }
-        }
-      } while (!(await Promise.race([changed, renewals.changed()])))
+      const settled = new AbortController()
+      const wait = AbortSignal.any([until, settled.signal])
+      const changed = Promise.race([deps.changed(wait), touches.changed(wait)]).then(() => true)
+      try {
+        const update = updateFor(deps, attested)
+        stream.settled()
+        yield update
+        do {
+          // Asked until there is nothing more: the order may be another one by when the reader has taken the one before.
+          for (let within = renewals.next(); within !== undefined; within = renewals.next()) {
+            yield { kind: "renew", within }
+          }
+        } while (!(await Promise.race([changed, renewals.changed(wait)])))
+      } finally {
+        settled.abort(SETTLED) // what lived from change to change would grow with each race
+      }
     }
   }
 }
 
-/** The orders for one stream. At most one promise waits at a time, however often the snapshot changes. */
-function followRenewals(renewals: WatchEntitlementsDeps["renewals"], attested: Attested, until: AbortSignal) {
+/** The orders for one stream. */
+function followRenewals(renewals: WatchEntitlementsDeps["renewals"], attested: Attested) {
   const position = wavePosition(attested.claims)
   const holder = holderOf(requesterOf(attested))
   let told = ""
-  let waiting: Promise<boolean> | undefined
   return {
     /** What it is asked for now and was not told yet. */
     next: (): Seconds | undefined => {
@@ -111,13 +116,10 @@ function followRenewals(renewals: WatchEntitlementsDeps["renewals"], attested: A
       renewals.asked(holder)
       return order.within
     },
-    /** Resolves to false at a change, to true when it is over. */
-    changed: (): Promise<boolean> => {
-      waiting ??= renewals.changed(until).then(() => {
-        waiting = undefined
-        return until.aborted
-      })
-      return waiting
+    /** Resolves to false at a change, to true when `signal` aborted. */
+    changed: async (signal: AbortSignal): Promise<boolean> => {
+      await renewals.changed(signal)
+      return signal.aborted
     },
   }
 }
@@ -180,14 +182,6 @@ function unbanned({ bans }: WatchEntitlementsDeps, attested: Attested, grants: r
 function everythingOf({ decide }: WatchEntitlementsDeps, attested: Attested): BanSubject {
   const decision = decide(attested)
   return subjectOf(attested, ...(decision.kind === "granted" ? decision.grants.map(({ id }) => id) : []))
-}
-
-/** Resolves with the first of them, and lets the others go. */
-async function eitherOf(signal: AbortSignal, ...changes: readonly ChangeSignal["changed"][]) {
-  const settled = new AbortController()
-  const until = AbortSignal.any([signal, settled.signal])
-  await Promise.race(changes.map((changed) => changed(until)))
-  settled.abort(SETTLED)
 }
 
 /** Nobody asks for it; without one, each abort would make an error with a stack. */
