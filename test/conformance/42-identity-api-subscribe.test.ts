@@ -98,6 +98,10 @@ test("[IDA-14] what a live stream acknowledged last is its epoch; a refusal stan
   await until("the report", () => row()?.consumers.length === 1)
   assert.equal(row()?.unlisted, 3)
   assert.deepEqual(row()?.consumers, [{ name: "envoy", kind: "sds", epoch, nackReason: undefined }])
+  const long = { ...consumer, name: "n".repeat(254), nackReason: "r".repeat(1025) }
+  subscriber.send({ $case: "report", value: { consumers: [long], unlisted: 0 } })
+  await until("the cut report", () => row()?.unlisted === 0)
+  assert.deepEqual(row()?.consumers, [{ name: "n".repeat(253), kind: "sds", epoch, nackReason: "r".repeat(1024) }])
   subscriber.finish()
   assert.equal(await subscriber.ended(), undefined)
   await until("the row is gone", () => row() === undefined)

@@ -35,6 +35,19 @@ test("[SCA-11] nothing is remembered of a token that does not verify, or that di
   assert.equal(calls(), 3)
 })
 
+test("[SCA-11] a token that was verified is not known by another signature", async () => {
+  const { verifier, calls } = counting()
+  const good = key.token(claims)
+  await verifier.verify(parseJwtSvid(good).jws, [key.authority])
+  const forged = `${good.slice(0, good.lastIndexOf("."))}.${Buffer.alloc(64, 1).toString("base64url")}`
+  await assertRejected(
+    verifier.verify(parseJwtSvid(forged).jws, [key.authority]),
+    "unauthenticated",
+    "signature-invalid",
+  )
+  assert.equal(calls(), 2)
+})
+
 test("[SCA-11] nothing is remembered of a token that either of two keys of one name can have signed", async () => {
   const { verifier, calls } = counting()
   const named = { ...other.authority, kid: key.authority.kid }
