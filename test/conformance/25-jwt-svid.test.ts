@@ -126,7 +126,7 @@ test("[JW-01][JW-03][JW-06][JW-07][JW-08][JW-10] a token that we make passes our
   const token = sealJwtSvid(input, signature)
   assert.equal((await validate(token)).spiffeId, CART)
   const parsed = parseJwtSvid(token)
-  assert.deepEqual(parsed.claims, { ...claims, nbf: PEER_NOW, iss: "https://issuer.example" })
+  assert.deepEqual(parsed.claims, { ...claims, nbf: PEER_NOW - 10, iss: "https://issuer.example" })
   assert.deepEqual(parsed.jws.header, { alg: "ES256", kid, typ: "JWT", jwk: undefined })
 })
 

@@ -174,6 +174,7 @@ test("[AT-01][AT-02] an access token has the type and the claims of RFC 9068", a
   assert.deepEqual(Object.keys(claims).sort(), ["aud", "client_id", "exp", "iat", "iss", "jti", "nbf", "scope", "sub"])
   assert.equal(claims["iss"], ISSUER)
   for (const name of ["iat", "nbf", "exp"]) assert.ok(Number.isInteger(claims[name]), name)
+  assert.equal(claims["nbf"], Number(claims["iat"]) - 10)
 })
 
 test("[AT-04] aud is a text for one target and a list for several", async () => {

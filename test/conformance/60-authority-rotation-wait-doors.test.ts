@@ -4,7 +4,7 @@ import { processKeys } from "../../src/adapters/process-keys/process-keys.ts"
 import { systemClock } from "../../src/adapters/system/clock.ts"
 import { makeSystemRandom } from "../../src/adapters/system/random.ts"
 import { commitThenSign } from "../../src/app/issue/commit-then-sign.ts"
-import { GRANT_TYPES, TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
+import { ASSERTION_TYPES, GRANT_TYPES, TOKEN_TYPES } from "../../src/core/oauth/urns.ts"
 import { parseCertificate } from "../../src/core/x509/certificate.ts"
 import { verifySvidChain } from "../../src/core/x509/path.ts"
 import { parsePem } from "../../src/core/x509/pem.ts"
@@ -111,6 +111,28 @@ test("[AUT-23] the token endpoint waits for the new keys in an emergency, and da
   const kids = server.pipeline.trust.snapshot().own.jwtAuthorities.map(({ kid }) => kid)
   assert.ok(kids.includes(header.kid))
   assert.ok(claims.iat >= clock.now() - 10)
+  await done
+})
+
+test("[REV-04][AUT-23] whoever is revoked while the token endpoint waits for new keys gets no token that is younger", async () => {
+  const security = "spiffe://prod.example/ns/shop/sa/security"
+  await using server = await openTokenServer({ oauth: { revokers: [security] } })
+  const opens = holdOpens(server.state.keys)
+  const { done } = await declare(server.rotations.jwt, opens)
+  const asked = exchange(server, server.setup.token(), { audience: API })
+  const other = exchange(server, server.setup.token({ serviceAccount: "backend" }), { audience: API })
+  await arrived(server, 2)
+  const subject = "spiffe://prod.example/ns/shop/sa/web"
+  const revoked = await server.post("/revoke", {
+    client_assertion_type: ASSERTION_TYPES.jwtBearer,
+    client_assertion: server.setup.token({ serviceAccount: "security" }),
+    subject,
+  })
+  assert.equal(revoked.status, 200, JSON.stringify(revoked.body))
+  opens.release()
+  const { status, body } = await asked
+  assert.deepEqual([status, body["error"], body["reason"]], [401, "invalid_client", "token-revoked"])
+  assert.equal((await other).status, 200)
   await done
 })
 

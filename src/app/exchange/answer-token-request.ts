@@ -102,6 +102,7 @@ interface Proven {
   readonly confirmation: Confirmation | undefined
   /** When the certificate that the token is bound to expires. @see MT-04 */
   readonly certificateExpiresAt: Instant | undefined
+  readonly provenAt: Instant
 }
 
 async function prove(
@@ -124,7 +125,7 @@ async function prove(
   await dpop?.spend()
   const confirmation = confirmationOf(dpop?.jkt, client)
   const bound = confirmation?.kind === "mtls" ? client?.principal.facts.expiresAt : undefined
-  return { parties, confirmation, certificateExpiresAt: bound }
+  return { parties, confirmation, certificateExpiresAt: bound, provenAt: deps.clock.now() }
 }
 
 /** `client_id` beside a token that speaks for itself must name whom it is about. */
@@ -167,7 +168,7 @@ async function issue(
   deps: AnswerTokenDeps,
   call: OAuthCall,
   request: TokenRequest,
-  { parties, confirmation, certificateExpiresAt }: Proven,
+  { parties, confirmation, certificateExpiresAt, provenAt }: Proven,
   question: TokenQuestion,
   grant: TokenGrant,
   signal: AbortSignal,
@@ -181,6 +182,7 @@ async function issue(
     product: request.product,
     client: parties.client,
     subject: parties.subject,
+    provenAt,
     confirmation,
     notAfter: ends.length === 0 ? undefined : Math.min(...ends),
     ignored: request.ignored,

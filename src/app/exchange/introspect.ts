@@ -6,6 +6,7 @@ import {
   encodeConfirmation,
   parseAccessToken,
 } from "../../core/jose/access-token.ts"
+import { notBeforeOf } from "../../core/jose/registered-claims.ts"
 import type { JsonObject } from "../../core/json.ts"
 import { findClientCredential } from "../../core/oauth/client-credential.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
@@ -102,7 +103,7 @@ function describe(claims: AccessTokenClaims): Introspection {
     client_id: clientId,
     aud: [...aud],
     iat,
-    nbf: iat,
+    nbf: notBeforeOf(claims),
     exp,
     jti,
     token_type: confirmation?.kind === "dpop" ? "DPoP" : "Bearer",

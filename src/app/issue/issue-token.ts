@@ -31,6 +31,8 @@ export interface IssueTokenDeps {
   /** `iss`. */
   readonly issuer: string
   readonly epoch: () => number
+  /** Whether a token of one of these that was issued then is revoked. */
+  readonly isRevoked: (token: { tokenId: undefined; subjects: readonly string[]; issuedAt: Instant }) => boolean
 }
 
 /** What the rules granted, with all that goes into it. */
@@ -40,6 +42,8 @@ export interface TokenOrder {
   readonly product: RequestedProduct
   readonly client: Principal
   readonly subject: Principal
+  /** When it was seen that nobody of them was revoked. */
+  readonly provenAt: Instant
   readonly confirmation: Confirmation | undefined
   /** It must not live longer than this; `undefined`: only the grant bounds it. @see TX-13 MT-04 */
   readonly notAfter: Instant | undefined
@@ -69,13 +73,20 @@ export function makeIssueToken(deps: IssueTokenDeps): IssueToken {
 
 async function issueJws(deps: IssueTokenDeps, order: TokenOrder, signal: AbortSignal): Promise<IssuedToken> {
   const epoch = deps.epoch() // no later than the key @see ROT-76
-  const key = await deps.keyFor(order.grant.algorithm, signal) // it may have to wait, so the time is taken after it
+  const key = await deps.keyFor(order.grant.algorithm, signal) // it may have to wait, so all else is looked at after it
+  refuseRevokedSince(deps, order)
   const now = deps.clock.now()
   const notAfter = endOf(order, now)
   const stamp = { iat: now, exp: notAfter, jti: makeTokenId(deps.random, deps.clock.monotonic()) }
   const input = order.product.kind === "jwt-svid" ? svidInput : accessTokenInput
   const text = await sign(deps, order, key, input(deps, order, key, stamp), { ...stamp, epoch })
   return { text, expiresIn: notAfter - now }
+}
+
+/** Whoever was revoked while a key was waited for gets nothing that is younger than the revocation. @see REV-04 */
+function refuseRevokedSince({ isRevoked }: IssueTokenDeps, { question, client, subject, provenAt }: TokenOrder): void {
+  const subjects = [subject.facts.id, client.facts.id, client.facts.clientId, ...question.actors]
+  if (isRevoked({ tokenId: undefined, subjects, issuedAt: provenAt })) throw requestRefusal("token-revoked")
 }
 
 interface Stamp {

@@ -5,7 +5,7 @@ import { parseWorkloadId, type SpiffeId } from "../spiffe/id.ts"
 import type { Instant } from "../time.ts"
 import type { JwsAlgorithm } from "./algorithm.ts"
 import { type CompactJws, encodeSigningInput, type JwsProfile, parseClaimsObject, parseCompactJws } from "./compact.ts"
-import { parseAudience, parseNumericDate, parseOptionalNumericDate } from "./registered-claims.ts"
+import { notBeforeOf, parseAudience, parseNumericDate, parseOptionalNumericDate } from "./registered-claims.ts"
 
 /** What an access token that we make says. @see AT-02 */
 export interface AccessTokenClaims {
@@ -36,7 +36,7 @@ export type Confirmation =
 export interface ParsedAccessToken {
   readonly jws: CompactJws
   readonly claims: AccessTokenClaims
-  /** `nbf`, which ours have and which is `iat`. */
+  /** `nbf`, which ours have. */
   readonly notBefore: Instant | undefined
 }
 
@@ -50,7 +50,7 @@ export function encodeAccessTokenHeader(kid: string, algorithm: JwsAlgorithm): A
 }
 
 /**
- * The ASCII text to sign, `header.payload`. Dates are integers, and `nbf` is `iat`. @throws IdentityError `malformed` when it would be
+ * The ASCII text to sign, `header.payload`. Dates are integers. @throws IdentityError `malformed` when it would be
  * too long @see AT-02 AWS-02 JW-17 KAS-02
  */
 export function encodeAccessTokenInput(header: AccessTokenHeader, claims: AccessTokenClaims): string {
@@ -63,7 +63,7 @@ export function encodeAccessTokenInput(header: AccessTokenHeader, claims: Access
     aud: aud.length === 1 ? aud[0] : aud,
     client_id: clientId,
     iat,
-    nbf: iat,
+    nbf: notBeforeOf(claims),
     exp,
     jti,
     scope: scopes.length === 0 ? undefined : scopes.join(" "),

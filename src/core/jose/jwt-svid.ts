@@ -5,7 +5,7 @@ import { parseWorkloadId, type SpiffeId } from "../spiffe/id.ts"
 import type { Instant, Seconds } from "../time.ts"
 import { JWS_ALGORITHMS, type JwsAlgorithm } from "./algorithm.ts"
 import { type CompactJws, encodeSigningInput, type JwsProfile, parseClaimsObject, parseCompactJws } from "./compact.ts"
-import { parseAudience, parseNumericDate, parseOptionalNumericDate } from "./registered-claims.ts"
+import { notBeforeOf, parseAudience, parseNumericDate, parseOptionalNumericDate } from "./registered-claims.ts"
 
 /** What a JWT-SVID that we make says. */
 export interface JwtSvidClaims {
@@ -39,14 +39,14 @@ export function encodeJwtSvidHeader(kid: string, algorithm: JwsAlgorithm): JwtSv
 }
 
 /**
- * The ASCII text to sign, `header.payload`; `nbf` is `iat`. @throws IdentityError `malformed` when it would be too long
+ * The ASCII text to sign, `header.payload`. @throws IdentityError `malformed` when it would be too long
  * @see JW-06 JW-07 JW-08 JW-10 JW-17 KAS-02
  */
 export function encodeJwtSvidInput(header: JwtSvidHeader, claims: JwtSvidClaims): string {
   const { sub, aud, iat, exp, jti, iss } = claims
   if (aud.length === 0 || aud.includes("")) throw new RangeError("a JWT-SVID without audience")
   if (exp <= iat) throw new RangeError("a JWT-SVID that expires before it is issued")
-  return encodeSigningInput(header, { sub, aud, exp, iat, nbf: iat, jti, iss })
+  return encodeSigningInput(header, { sub, aud, exp, iat, nbf: notBeforeOf(claims), jti, iss })
 }
 
 /** The finished token. `signature` is in JOSE form: r and s of fixed width for ECDSA. */

@@ -111,7 +111,12 @@ export async function openTokenEndpoint(deps: TokenEndpointDeps): Promise<TokenE
     issuer,
     epoch: () => trust.snapshot().epoch,
   }
-  const issue = makeIssueToken({ ...signing, certify: pipeline.certify, events: events.issue })
+  const issue = makeIssueToken({
+    ...signing,
+    certify: pipeline.certify,
+    events: events.issue,
+    isRevoked: (token) => revocations.isRevoked(token),
+  })
   return {
     answerToken: makeAnswerTokenRequest({
       authenticate,

@@ -1,6 +1,7 @@
 import { deepEqual, equal, throws } from "node:assert/strict"
 import { test } from "node:test"
 import {
+  notBeforeOf,
   parseAudience,
   parseNumericDate,
   parseOptionalNumericDate,
@@ -23,6 +24,13 @@ test("[JOS-09] a date is a finite number from 0 to the year 9999, its fraction c
   throws(() => parseNumericDate(Number.NaN, "exp"), { code: "malformed" })
   equal(parseOptionalNumericDate(undefined, "nbf"), undefined)
   throws(() => parseOptionalNumericDate(null, "nbf"), { code: "malformed" })
+})
+
+test("[JW-10] a token is good 10 s before it was issued, but no more than 24 hours before it expires", () => {
+  equal(notBeforeOf({ iat: 100_000, exp: 100_300 }), 99_990)
+  equal(notBeforeOf({ iat: 100_000, exp: 186_395 }), 99_995)
+  equal(notBeforeOf({ iat: 100_000, exp: 186_400 }), 100_000)
+  equal(notBeforeOf({ iat: 100_000, exp: 200_000 }), 100_000)
 })
 
 test("[JOS-10] an audience is a text or a flat list of 1 to 16 texts", () => {
