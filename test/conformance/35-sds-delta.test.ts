@@ -3,6 +3,7 @@ import { test } from "node:test"
 import { type DeltaRequest, DeltaSession } from "../../src/transports/sds/delta-session.ts"
 import type { Reply } from "../../src/transports/sds/session.ts"
 import { fakeSecrets, nack } from "../support/fake-secrets.ts"
+import { proveForgottenIsNotHeld, versions } from "../support/sds-forgotten.ts"
 
 test("[SDS-10] answers a subscription of a stream that comes back, whatever the proxy says to hold", () => {
   const session = new DeltaSession({ names: 8 })
@@ -149,27 +150,7 @@ test("[XDS-01] refuses more names than its bound", () => {
 
 test("[SDS-23] trust that fell out of the book of the unanswered does not count as held, until a newer one was acknowledged", () => {
   const session = opened(["default", "ROOTCA"])
-  const take = (reply: Reply | undefined) => session.receive(ask({ nonce: reply?.nonce }))
-  take(session.next(false))
-  session.publish(fakeSecrets(2, { default: ["certificate", "1"], ROOTCA: ["trust", "2"] }))
-  assert.deepEqual(versions(session.next(false)), ["ROOTCA 2"])
-  const unanswered: (Reply | undefined)[] = []
-  for (let version = 2; version <= 18; version++) {
-    session.giveUpWaiting()
-    session.publish(fakeSecrets(2, { default: ["certificate", String(version)], ROOTCA: ["trust", "2"] }))
-    unanswered.push(session.next(false))
-  }
-  for (const reply of unanswered.slice(-16)) take(reply)
-  assert.equal(session.standing?.epoch, 1)
-  session.publish(fakeSecrets(3, { default: ["certificate", "18"], ROOTCA: ["trust", "2"] }))
-  assert.deepEqual(
-    [session.next(false), session.standing?.epoch],
-    [undefined, 1],
-    "a set that brings nothing new does not, either",
-  )
-  session.publish(fakeSecrets(4, { default: ["certificate", "18"], ROOTCA: ["trust", "4"] }))
-  take(session.next(false))
-  assert.equal(session.standing?.epoch, 4)
+  proveForgottenIsNotHeld(session, (reply: Reply | undefined) => session.receive(ask({ nonce: reply?.nonce })))
 })
 
 const CURRENT = fakeSecrets(1, { default: ["certificate", "1"], ROOTCA: ["trust", "1"] })
@@ -194,8 +175,4 @@ function ask({ subscribe = [], unsubscribe = [], nonce = "" }: Asked): DeltaRequ
     responseNonce: nonce,
     errorDetail: undefined,
   }
-}
-
-function versions(reply: Reply | undefined): readonly string[] {
-  return (reply?.secrets ?? []).map(({ name, version }) => `${name} ${version}`)
 }

@@ -1,6 +1,6 @@
 import { toIdentityError } from "../../core/errors.ts"
 import { MAX_TOKEN_LENGTH } from "../../core/jose/compact.ts"
-import { digestToken } from "../../core/jose/token-digest.ts"
+import { digestBytes, digestToken } from "../../core/jose/token-digest.ts"
 import { Attested } from "../../core/policy/attested.ts"
 import type { Millis } from "../../core/time.ts"
 import { attestationRefusal } from "./attestation-refusal.ts"
@@ -112,7 +112,7 @@ function witness({ cluster, claims }: VerifiedToken, digest: string, outcome: Re
     node: claims.node,
     tokenId: claims.tokenId,
     expiresAt: claims.expiresAt,
-    evidenceDigest: new Uint8Array(Buffer.from(digest, "hex")), // of its own memory: it is kept, and the pool would be with it
+    evidenceDigest: digestBytes(digest),
     degraded: outcome === "degraded",
   })
 }

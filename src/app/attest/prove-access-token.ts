@@ -1,5 +1,5 @@
 import { type AccessTokenClaims, type ParsedAccessToken, parseAccessToken } from "../../core/jose/access-token.ts"
-import { digestToken } from "../../core/jose/token-digest.ts"
+import { digestBytes, digestToken } from "../../core/jose/token-digest.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import { Principal } from "../../core/policy/principal.ts"
 import type { JwtAuthority } from "../../core/spiffe/bundle.ts"
@@ -78,7 +78,7 @@ function principalOf({ sub, clientId, iss, exp }: AccessTokenClaims, digest: str
     proof: "access-token",
     source: iss,
     expiresAt: exp,
-    evidenceDigest: new Uint8Array(Buffer.from(digest, "hex")), // of its own memory: it is kept, and the pool would be with it
+    evidenceDigest: digestBytes(digest),
     attested: undefined,
   })
 }

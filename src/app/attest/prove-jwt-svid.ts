@@ -1,5 +1,5 @@
 import { type ParsedJwtSvid, parseJwtSvid } from "../../core/jose/jwt-svid.ts"
-import { digestToken } from "../../core/jose/token-digest.ts"
+import { digestBytes, digestToken } from "../../core/jose/token-digest.ts"
 import { isJsonObject, type Json } from "../../core/json.ts"
 import { requestRefusal } from "../../core/oauth/request-refusal.ts"
 import { Principal } from "../../core/policy/principal.ts"
@@ -79,7 +79,7 @@ function principalOf({ spiffeId, expiresAt }: Omit<SaidByJwtSvid, "principal">, 
     proof: "jwt-svid",
     source: trustDomainOf(spiffeId),
     expiresAt,
-    evidenceDigest: new Uint8Array(Buffer.from(digest, "hex")), // of its own memory: it is kept, and the pool would be with it
+    evidenceDigest: digestBytes(digest),
     attested: undefined,
   })
 }
