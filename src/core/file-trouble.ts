@@ -1,4 +1,4 @@
-import { IdentityError } from "./errors.ts"
+import { IdentityError, toIdentityError } from "./errors.ts"
 
 /**
  * A file that cannot be read, told so that somebody can mend it. @param named what it is to be, with its path, as in `token file /run/token`
@@ -13,6 +13,19 @@ export function fileTrouble(named: string, cause: unknown): IdentityError {
     cause,
     next,
   })
+}
+
+/**
+ * What `parse` makes of the content of a file, which its error names. @param next what to name in its place
+ * @throws IdentityError with the code of what `parse` throws @see CFG-34
+ */
+export function parseContent<Parsed>(named: string, next: string, parse: () => Parsed): Parsed {
+  try {
+    return parse()
+  } catch (cause) {
+    const { code, message } = toIdentityError(cause)
+    throw new IdentityError(code, `${named}: ${message}`, { cause, next })
+  }
 }
 
 const UNKNOWN = { what: "", next: "check the path and its permissions" }

@@ -5,7 +5,8 @@ import { readBounded, unreadable } from "../../adapters/identity-client/read-bou
 import { readToken } from "../../adapters/identity-client/read-token.ts"
 import { openWorkloadClient } from "../../adapters/workload-client/workload-client.ts"
 import { encodePemSet } from "../../app/agent-files/pem-set.ts"
-import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import { IdentityError } from "../../core/errors.ts"
+import { parseContent } from "../../core/file-trouble.ts"
 import { parseJsonObject } from "../../core/json.ts"
 import { MAX_AUTHORITIES } from "../../core/spiffe/bundle-bounds.ts"
 import { readBundle } from "../../core/spiffe/bundle-document.ts"
@@ -78,14 +79,11 @@ export async function readRoots(file: string): Promise<string> {
 }
 
 function parseRoots(text: string, file: string): readonly Uint8Array[] {
-  try {
+  const next = "name a file with PEM certificates, or a SPIFFE bundle document as assay bundle show prints it"
+  return parseContent(`bundle file ${file}`, next, () => {
     if (text.trimStart().startsWith("{")) return readBundle(parseJsonObject(text)).x509Authorities
     return parsePem(text, "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: MAX_AUTHORITIES })
-  } catch (cause) {
-    const { code, message } = toIdentityError(cause)
-    const next = "name a file with PEM certificates, or a SPIFFE bundle document as assay bundle show prints it"
-    throw new IdentityError(code, `bundle file ${file}: ${message}`, { cause, next })
-  }
+  })
 }
 
 const MAX_PEM = 1024 * 1024

@@ -1,7 +1,7 @@
 import { stringify } from "yaml"
 import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
 import { readBounded } from "../../adapters/identity-client/read-bounded.ts"
-import { IdentityError, toIdentityError } from "../../core/errors.ts"
+import { parseContent } from "../../core/file-trouble.ts"
 import type { JsonObject } from "../../core/json.ts"
 import { kubeAuthentication } from "../../core/oauth/kube-authentication.ts"
 import { endpointOf } from "../../core/oauth/metadata.ts"
@@ -68,14 +68,11 @@ async function rootsFor(options: KubeOptions, config: ServerConfig): Promise<str
 /** As it stands, once it is known to be what kube-apiserver reads. */
 async function readCaFile(file: string): Promise<string> {
   const pem = await readBounded(file, MAX_PEM, `CA file ${file}`)
-  try {
-    parsePem(pem, "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: MAX_AUTHORITIES })
-    return pem
-  } catch (cause) {
-    const next = "name a file with the PEM certificates of the CAs that the issuer's certificate is verified by"
-    const { code, message } = toIdentityError(cause)
-    throw new IdentityError(code, `CA file ${file}: ${message}`, { cause, next })
-  }
+  const next = "name a file with the PEM certificates of the CAs that the issuer's certificate is verified by"
+  parseContent(`CA file ${file}`, next, () =>
+    parsePem(pem, "CERTIFICATE", { maxLength: MAX_PEM, maxBlocks: MAX_AUTHORITIES }),
+  )
+  return pem
 }
 
 /** Assay issues the certificate of its listeners to itself, and nothing says that another one is shown. */

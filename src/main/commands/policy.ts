@@ -11,7 +11,6 @@ import { rightsTo, svidRulesTo } from "../../core/rules/token-rights.ts"
 import { parseWorkloadId, type SpiffeId, type TrustDomain, trustDomainId } from "../../core/spiffe/id.ts"
 import { argument, UsageError } from "../command-failure.ts"
 import { ConfigError } from "../config/problem.ts"
-import { readConfigFile } from "../config/read-config-file.ts"
 import { loadServerConfig } from "../config/server-config.ts"
 import { parseDuration } from "../config/units.ts"
 import { answering } from "./answering.ts"
@@ -80,7 +79,6 @@ interface ExplainOptions extends FormOption {
 }
 
 async function check({ config: file, output }: FormOption & { readonly config: string }): Promise<number> {
-  await readConfigFile(file) // a file that cannot be read is no invalid file
   try {
     const { rules, warnings } = await load(file)
     process.stdout.write(checkOutput({ file, rules, problems: [], warnings }, output))

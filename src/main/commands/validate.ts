@@ -3,7 +3,6 @@ import { makeCelConditions } from "../../adapters/cel/cel-conditions.ts"
 import { loadAgentConfig } from "../config/agent-config.ts"
 import type { ConfigKind } from "../config/json-schema.ts"
 import { ConfigError, type ConfigProblem, renderProblem } from "../config/problem.ts"
-import { readConfigFile } from "../config/read-config-file.ts"
 import { loadServerConfig } from "../config/server-config.ts"
 import { answering } from "./answering.ts"
 
@@ -29,7 +28,6 @@ export function registerValidate(program: Command): void {
 }
 
 async function validate({ config, kind, output }: ValidateOptions): Promise<number> {
-  await readConfigFile(config) // a file that cannot be read is no invalid file
   const result = await check(config, kind)
   if (output === "json") process.stdout.write(`${JSON.stringify(result)}\n`)
   else process.stdout.write(renderText(config, result))
